@@ -1,0 +1,41 @@
+"""What can go wrong, as a small tree.
+
+CrossloomError                      everything that this package raises on purpose; the command line prints it and exits with 2
+├── InputError                      something the user gave is wrong: a file, a field, an argument
+│   ├── ModelError                  a network that cannot be imported or quantised
+│   ├── MachineError                a machine file, a component or an override that makes no sense
+│   └── DataError                   samples or labels that do not fit the network
+└── CapacityError                   the network does not fit the machine: need, have and what would make it fit
+
+Every message names the thing, the place and the remedy, on one line.
+"""
+
+from __future__ import annotations
+
+
+class CrossloomError(Exception):
+    """Base of all errors that are answers rather than faults."""
+
+
+class InputError(CrossloomError):
+    """The user's input is wrong."""
+
+
+class ModelError(InputError):
+    """The network cannot be imported, quantised or run."""
+
+
+class MachineError(InputError):
+    """The machine description is wrong."""
+
+
+class DataError(InputError):
+    """The samples or labels are wrong."""
+
+
+class CapacityError(CrossloomError):
+    """The network needs more of something than the machine has."""
+
+    def __init__(self, what: str, need: int, have: int, remedy: str) -> None:
+        super().__init__(f"needs {need} {what} and the machine has {have} ({need - have} too few): {remedy}")
+        self.what, self.need, self.have, self.remedy = what, need, have, remedy

@@ -1,0 +1,257 @@
+"""Shapes, slices, concatenation, padding, resizing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossloom.network.aten.table import Lowering, Ref, axis_of, many, rule
+from crossloom.network.operators import Concat, Expand, Pad, Resize, Slice, Transpose
+
+
+@rule("view", "reshape", "_unsafe_view", "_reshape_alias")
+def view(low: Lowering, x: Ref, shape: Any, *_: Any) -> Ref:
+    return low.reshape(x, list(shape))
+
+
+@rule("view_as", "reshape_as")
+def view_as(low: Lowering, x: Ref, other: Ref) -> Ref:
+    return low.reshape(x, low.shape(other))
+
+
+@rule("flatten")
+def flatten(low: Lowering, x: Ref, start: int = 0, end: int = -1) -> Ref:
+    shape = low.shape(x)
+    first, last = axis_of(start, len(shape)), axis_of(end, len(shape))
+    return low.reshape(x, [*shape[:first], -1, *shape[last + 1 :]]) if last > first else x
+
+
+@rule("unflatten")
+def unflatten(low: Lowering, x: Ref, axis: int, sizes: list[int]) -> Ref:
+    shape, axis = low.shape(x), axis_of(axis, low.dims(x))
+    if -1 in sizes:
+        known = 1
+        for size in sizes:
+            known *= size if size != -1 else 1
+        sizes = [shape[axis] // known if size == -1 else size for size in sizes]
+    return low.reshape(x, [*shape[:axis], *sizes, *shape[axis + 1 :]])
+
+
+@rule("squeeze")
+def squeeze(low: Lowering, x: Ref, axes: Any = None) -> Ref:
+    shape = low.shape(x)
+    chosen = range(len(shape)) if axes is None else [axis_of(a, len(shape)) for a in (axes if isinstance(axes, list | tuple) else [axes])]
+    return low.reshape(x, [size for i, size in enumerate(shape) if not (i in chosen and size == 1)])
+
+
+@rule("unsqueeze")
+def unsqueeze(low: Lowering, x: Ref, axis: int) -> Ref:
+    shape = list(low.shape(x))
+    shape.insert(axis % (len(shape) + 1), 1)
+    return low.reshape(x, shape)
+
+
+@rule("permute")
+def permute(low: Lowering, x: Ref, order: Any) -> Ref:
+    return low.add(Transpose(tuple(axis_of(a, low.dims(x)) for a in order)), x)
+
+
+@rule("transpose", "swapaxes")
+def transpose(low: Lowering, x: Ref, a: int, b: int) -> Ref:
+    order = list(range(low.dims(x)))
+    a, b = axis_of(a, len(order)), axis_of(b, len(order))
+    order[a], order[b] = order[b], order[a]
+    return low.add(Transpose(tuple(order)), x)
+
+
+@rule("t", "numpy_T", "mT", "adjoint")
+def swap_last(low: Lowering, x: Ref) -> Ref:
+    return x if low.dims(x) < 2 else transpose(low, x, -2, -1)
+
+
+@rule("movedim")
+def movedim(low: Lowering, x: Ref, source: Any, destination: Any) -> Ref:
+    dims = list(range(low.dims(x)))
+    sources = [axis_of(a, len(dims)) for a in (source if isinstance(source, list | tuple) else [source])]
+    targets = [axis_of(a, len(dims)) for a in (destination if isinstance(destination, list | tuple) else [destination])]
+    rest = iter([d for d in dims if d not in sources])
+    placed = dict(zip(targets, sources, strict=True))
+    return permute(low, x, [placed[i] if i in placed else next(rest) for i in dims])
+
+
+@rule("expand")
+def expand(low: Lowering, x: Ref, shape: Any, **_: Any) -> Ref:
+    have, want = low.shape(x), list(shape)
+    x = low.reshape(x, [1] * (len(want) - len(have)) + list(have))
+    have = low.shape(x)
+    return low.add(Expand(tuple(h if w == -1 else int(w) for h, w in zip(have, want, strict=True))), x)
+
+
+@rule("expand_as")
+def expand_as(low: Lowering, x: Ref, other: Ref) -> Ref:
+    return expand(low, x, low.shape(other))
+
+
+@rule("repeat", "tile")
+def repeat(low: Lowering, x: Ref, times: Any) -> Ref:
+    """Repeat the whole along each dimension: a new dimension is expanded beside each and merged into it."""
+    shape = [1] * (len(times) - low.dims(x)) + list(low.shape(x))
+    times = [1] * (len(shape) - len(times)) + [int(t) for t in times]
+    x = low.reshape(x, [size for s in shape for size in (1, s)])
+    x = low.add(Expand(tuple(size for t, s in zip(times, shape, strict=True) for size in (t, s))), x)
+    return low.reshape(x, [t * s for t, s in zip(times, shape, strict=True)])
+
+
+@rule("repeat_interleave")
+def repeat_interleave(low: Lowering, x: Ref, times: Any, axis: int | None = None, **_: Any) -> Ref:
+    if not isinstance(times, int) or axis is None:
+        raise NotImplementedError("repeat_interleave with a tensor of counts")
+    shape, axis = low.shape(x), axis_of(axis, low.dims(x))
+    x = low.reshape(x, [*shape[: axis + 1], 1, *shape[axis + 1 :]])
+    x = low.add(Expand((*shape[: axis + 1], times, *shape[axis + 1 :])), x)
+    return low.reshape(x, [*shape[:axis], shape[axis] * times, *shape[axis + 1 :]])
+
+
+@rule("cat", "concat", "concatenate")
+def cat(low: Lowering, tensors: list[Ref], axis: int = 0) -> Ref:
+    kept = [t for t in tensors if low.shape(t) != (0,)]
+    return kept[0] if len(kept) == 1 else low.add(Concat(axis_of(axis, low.dims(kept[0]))), *kept)
+
+
+@rule("stack")
+def stack(low: Lowering, tensors: list[Ref], axis: int = 0) -> Ref:
+    axis = axis % (low.dims(tensors[0]) + 1)
+    return cat(low, [unsqueeze(low, t, axis) for t in tensors], axis)
+
+
+def _piece(low: Lowering, x: Ref, axis: int, start: int, stop: int, step: int = 1) -> Ref:
+    size = low.shape(x)[axis]
+    return low.add(Slice(axis, start, None if stop >= size else stop, step), x)
+
+
+@rule("slice")
+def slice_(low: Lowering, x: Ref, axis: int = 0, start: int | None = None, stop: int | None = None, step: int = 1) -> Ref:
+    axis = axis_of(axis, low.dims(x))
+    first, last, step = slice(start, stop, step).indices(low.shape(x)[axis])
+    return _piece(low, x, axis, first, max(first, last), step)
+
+
+@rule("narrow")
+def narrow(low: Lowering, x: Ref, axis: int, start: int, length: int) -> Ref:
+    return slice_(low, x, axis, start, start + length)
+
+
+@rule("select")
+def select(low: Lowering, x: Ref, axis: int, index: int) -> Ref:
+    shape, axis = low.shape(x), axis_of(axis, low.dims(x))
+    index = index % shape[axis]
+    piece = _piece(low, x, axis, index, index + 1)
+    return low.reshape(piece, [*shape[:axis], *shape[axis + 1 :]])
+
+
+@rule("split", "split_with_sizes", "unsafe_split")
+def split(low: Lowering, x: Ref, sizes: Any, axis: int = 0) -> list[Ref]:
+    axis = axis_of(axis, low.dims(x))
+    total = low.shape(x)[axis]
+    if isinstance(sizes, int):
+        sizes = [min(sizes, total - start) for start in range(0, total, sizes)]
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [_piece(low, x, axis, start, start + size) for start, size in zip(starts, sizes, strict=True)]
+
+
+@rule("chunk")
+def chunk(low: Lowering, x: Ref, count: int, axis: int = 0) -> list[Ref]:
+    total = low.shape(x)[axis_of(axis, low.dims(x))]
+    return split(low, x, -(-total // count), axis)
+
+
+@rule("tensor_split")
+def tensor_split(low: Lowering, x: Ref, count: int, axis: int = 0) -> list[Ref]:
+    total = low.shape(x)[axis_of(axis, low.dims(x))]
+    return split(low, x, [total // count + (i < total % count) for i in range(count)], axis)
+
+
+@rule("unbind")
+def unbind(low: Lowering, x: Ref, axis: int = 0) -> list[Ref]:
+    return [select(low, x, axis, i) for i in range(low.shape(x)[axis_of(axis, low.dims(x))])]
+
+
+@rule("flip")
+def flip(low: Lowering, x: Ref, axes: list[int]) -> Ref:
+    for axis in axes:
+        size = low.shape(x)[axis_of(axis, low.dims(x))]
+        x = low.add(Slice(axis_of(axis, low.dims(x)), size - 1, None, -1), x)
+    return x
+
+
+@rule("roll")
+def roll(low: Lowering, x: Ref, shifts: Any, axes: Any = ()) -> Ref:
+    if not axes and axes != 0:
+        raise NotImplementedError("roll over the flattened tensor")
+    for shift, axis in zip(many(shifts, 1), many(axes, 1), strict=True):
+        axis = axis_of(axis, low.dims(x))
+        size = low.shape(x)[axis]
+        cut = (size - shift) % size
+        if cut:
+            x = low.add(Concat(axis), _piece(low, x, axis, cut, size), _piece(low, x, axis, 0, cut))
+    return x
+
+
+@rule("pixel_shuffle")
+def pixel_shuffle(low: Lowering, x: Ref, factor: int) -> Ref:
+    n, c, h, w = low.shape(x)
+    x = low.reshape(x, (n, c // factor**2, factor, factor, h, w))
+    return low.reshape(permute(low, x, (0, 1, 4, 2, 5, 3)), (n, c // factor**2, h * factor, w * factor))
+
+
+@rule("pixel_unshuffle")
+def pixel_unshuffle(low: Lowering, x: Ref, factor: int) -> Ref:
+    n, c, h, w = low.shape(x)
+    x = low.reshape(x, (n, c, h // factor, factor, w // factor, factor))
+    return low.reshape(permute(low, x, (0, 1, 3, 5, 2, 4)), (n, c * factor**2, h // factor, w // factor))
+
+
+@rule("channel_shuffle", "native_channel_shuffle")
+def channel_shuffle(low: Lowering, x: Ref, groups: int) -> Ref:
+    n, c, *space = low.shape(x)
+    x = transpose(low, low.reshape(x, (n, groups, c // groups, *space)), 1, 2)
+    return low.reshape(x, (n, c, *space))
+
+
+@rule("pad", "constant_pad_nd")
+def pad(low: Lowering, x: Ref, sides: list[int], mode: Any = "constant", value: float | None = None) -> Ref:
+    if not isinstance(mode, str):
+        mode, value = "constant", mode
+    dims = low.dims(x)
+    before, after = [0] * dims, [0] * dims
+    for i in range(len(sides) // 2):
+        before[dims - 1 - i], after[dims - 1 - i] = int(sides[2 * i]), int(sides[2 * i + 1])
+    if not any((*before, *after)):
+        return x
+    return low.add(Pad((*before, *after), mode, float(value or 0.0)), x)  # type: ignore[arg-type]
+
+
+@rule("reflection_pad1d", "reflection_pad2d")
+def reflection_pad(low: Lowering, x: Ref, sides: list[int]) -> Ref:
+    return pad(low, x, sides, "reflect")
+
+
+@rule("replication_pad1d", "replication_pad2d")
+def replication_pad(low: Lowering, x: Ref, sides: list[int]) -> Ref:
+    return pad(low, x, sides, "replicate")
+
+
+def _resized(low: Lowering, x: Ref, size: Any, factors: Any) -> tuple[int, ...]:
+    if size is not None:
+        return tuple(int(s) for s in size)
+    return tuple(int(s * f) for s, f in zip(low.shape(x)[2:], factors, strict=True))
+
+
+@rule("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
+def upsample_nearest(low: Lowering, x: Ref, size: Any = None, factors: Any = None, *_: Any) -> Ref:
+    return low.add(Resize(_resized(low, x, size, factors)), x)
+
+
+@rule("upsample_bilinear2d", "upsample_linear1d")
+def upsample_linear(low: Lowering, x: Ref, size: Any, align_corners: bool, factors: Any = None, *_: Any) -> Ref:
+    mode = "bilinear" if low.dims(x) == 4 else "linear"
+    return low.add(Resize(_resized(low, x, size, factors if isinstance(factors, list) else None), mode, bool(align_corners)), x)  # type: ignore[arg-type]

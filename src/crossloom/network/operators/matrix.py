@@ -1,0 +1,74 @@
+"""Products: what an in-memory array is made for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from crossloom.network.operators.base import Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Operator):
+    """Convolution in one, two or three spatial dimensions: inputs (N, C, *space), (K, C/groups, *kernel)[, bias (K,)].
+
+    `padding` holds the pixels before each spatial dimension, then those after each, as in ONNX.
+    """
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, weight, *bias = tensors
+        x, padding = self.padded(x)
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[len(self.stride) - 1]
+        return convolve(x, weight, bias[0] if bias else None, self.stride, padding, self.dilation, self.groups)
+
+    def padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Return `x` and the symmetric padding that is left to do: torch pads both sides alike or not at all."""
+        before, after = self.padding[: len(self.stride)], self.padding[len(self.stride) :]
+        if before == after:
+            return x, before
+        sides = [side for pair in reversed(list(zip(before, after, strict=True))) for side in pair]
+        return F.pad(x, sides), (0,) * len(self.stride)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvTranspose(Operator):
+    """Transposed convolution: inputs (N, C, *space), (C, K/groups, *kernel)[, bias (K,)]."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    output_padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, weight, *bias = tensors
+        transpose = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[len(self.stride) - 1]
+        return transpose(
+            x, weight, bias[0] if bias else None, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Linear(Operator):
+    """Fully connected layer over the last dimension: inputs (..., I), (O, I)[, bias (O,)]."""
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, weight, *bias = tensors
+        return F.linear(x, weight, bias[0] if bias else None)
+
+
+@dataclass(frozen=True, slots=True)
+class MatMul(Operator):
+    """Product of two tensors that are both data, as in attention: (..., M, K) by (..., K, P)."""
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        left, right = tensors
+        return torch.matmul(left, right)

@@ -1,0 +1,84 @@
+"""Normalisations and softmax: functions of a whole row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from crossloom.network.operators.base import Operator
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(Operator):
+    """(x − mean) / √(var + eps) · weight + bias per channel (dimension 1); inputs x, weight, bias, mean, var."""
+
+    eps: float
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, weight, bias, mean, var = tensors
+        return F.batch_norm(x, mean, var, weight, bias, training=False, eps=self.eps)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm(Operator):
+    """Normalisation over the last `dims` dimensions; inputs x[, weight[, bias]]."""
+
+    dims: int
+    eps: float
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, *affine = tensors
+        weight, bias = (*affine, None, None)[:2]
+        return F.layer_norm(x, x.shape[x.dim() - self.dims :], weight, bias, self.eps)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNorm(Operator):
+    """Normalisation over each group of channels and all of space; inputs x, weight, bias. Instance norm has a group per channel."""
+
+    groups: int
+    eps: float
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, *affine = tensors
+        weight, bias = (*affine, None, None)[:2]
+        return F.group_norm(x, self.groups, weight, bias, self.eps)
+
+
+@dataclass(frozen=True, slots=True)
+class RmsNorm(Operator):
+    """x / √(mean(x²) + eps) · weight over the last `dims` dimensions; inputs x[, weight]."""
+
+    dims: int
+    eps: float
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, *weight = tensors
+        return F.rms_norm(x, x.shape[x.dim() - self.dims :], weight[0] if weight else None, self.eps)
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax(Operator):
+    """eˣ / Σ eˣ along one axis, or its logarithm."""
+
+    axis: int
+    log: bool = False
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        return (torch.log_softmax if self.log else torch.softmax)(tensors[0], self.axis)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResponseNorm(Operator):
+    """x / (k + alpha/size · Σ x²)^beta over `size` neighbouring channels (AlexNet of 2012)."""
+
+    size: int
+    alpha: float
+    beta: float
+    k: float
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        return F.local_response_norm(tensors[0], self.size, self.alpha, self.beta, self.k)

@@ -1,0 +1,144 @@
+"""Operators that move elements and compute nothing.
+
+A dimension given as an attribute is an `int` or a `Batch`; `Reshape` and `Expand` are bound to a batch size
+by `at` before they are called, because only the caller knows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from crossloom.network.operators.base import Move, Operator
+from crossloom.network.types import Dim, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(Move):
+    """The same elements in the same order under another shape; flatten, squeeze and unsqueeze are this."""
+
+    shape: tuple[Dim, ...]
+
+    def at(self, batch: int) -> Reshape:
+        """Return this operator with every dimension a number."""
+        return Reshape(resolve(self.shape, batch))
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        return tensors[0].reshape(resolve(self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Expand(Move):
+    """Repeat along dimensions of size one until the shape is reached."""
+
+    shape: tuple[Dim, ...]
+
+    def at(self, batch: int) -> Expand:
+        """Return this operator with every dimension a number."""
+        return Expand(resolve(self.shape, batch))
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        return tensors[0].expand(resolve(self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose(Move):
+    """Dimension i of the result is dimension `order[i]` of the input."""
+
+    order: tuple[int, ...]
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        return tensors[0].permute(self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Move):
+    """Elements start, start+step, ... before stop along one axis. All are in range; a negative step runs backwards.
+
+    `stop` is None where the slice runs to the end whatever the length.
+    """
+
+    axis: int
+    start: int
+    stop: int | None
+    step: int = 1
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x = tensors[0]
+        if self.step > 0:
+            index: list[slice] = [slice(None)] * x.dim()
+            index[self.axis] = slice(self.start, self.stop, self.step)
+            return x[tuple(index)]
+        picked = range(x.shape[self.axis])[self.start : self.stop : self.step]
+        return x.index_select(self.axis, torch.tensor(list(picked), dtype=torch.int64, device=x.device))
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Move):
+    """The inputs one after the other along an axis."""
+
+    axis: int
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        return torch.cat(tensors, self.axis)
+
+
+@dataclass(frozen=True, slots=True)
+class Pad(Move):
+    """`padding` (before each dimension, then after each) elements more, of a value or by "reflect", "replicate", "circular"."""
+
+    padding: tuple[int, ...]
+    mode: Literal["constant", "reflect", "replicate", "circular"] = "constant"
+    value: float = 0.0
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        half = len(self.padding) // 2
+        pairs = list(zip(self.padding[:half], self.padding[half:], strict=True))
+        while self.mode != "constant" and len(pairs) > 2 and pairs[0] == (0, 0) and len(pairs) > half - 2:
+            pairs.pop(0)
+        sides = [side for pair in reversed(pairs) for side in pair]
+        if self.mode == "constant":
+            return F.pad(tensors[0], sides, value=self.value)
+        return F.pad(tensors[0], sides, mode=self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Resize(Operator):
+    """x (N, C, *space) at another spatial size. "nearest" takes floor(i · in/out), as torch does."""
+
+    size: tuple[int, ...]
+    mode: Literal["nearest", "linear", "bilinear", "bicubic", "trilinear"] = "nearest"
+    align_corners: bool = False
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        aligned = None if self.mode == "nearest" else self.align_corners
+        return F.interpolate(tensors[0], self.size, mode=self.mode, align_corners=aligned)
+
+
+@dataclass(frozen=True, slots=True)
+class Gather(Operator):
+    """Entries of `x` along one axis, chosen by an integer tensor: inputs x, indices. An embedding is Gather(0)."""
+
+    axis: int
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, indices = tensors
+        axis = self.axis % x.dim()
+        wrapped = torch.where(indices < 0, indices + x.shape[axis], indices).to(torch.int64)
+        picked = x.index_select(axis, wrapped.reshape(-1))
+        return picked.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+
+@dataclass(frozen=True, slots=True)
+class GatherElements(Operator):
+    """For each element of the indices, the entry of `x` at that place along one axis: inputs x, indices."""
+
+    axis: int
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, indices = tensors
+        return torch.gather(x, self.axis, indices.to(torch.int64))

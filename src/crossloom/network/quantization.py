@@ -1,0 +1,63 @@
+"""How a tensor of real numbers is held in integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """real = scale · (integer − zero), integers of `bits` bits.
+
+    `scale` has one entry, or one for each index along `axis` (weights per output channel; `zero` is 0 then).
+    A `narrow` range leaves out the most negative integer, so that it is symmetric; weights use it.
+    """
+
+    scale: tuple[float, ...]
+    zero: int = 0
+    bits: int = 8
+    signed: bool = True
+    axis: int | None = None
+    narrow: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 16:
+            raise ValueError(f"Quantization.bits must be 1..16, got {self.bits}")
+        if not self.scale or not all(0 < s < float("inf") for s in self.scale):
+            raise ValueError("Quantization.scale must be positive and finite")
+        if self.axis is None and len(self.scale) != 1:
+            raise ValueError(f"Quantization.scale has {len(self.scale)} entries and no axis")
+
+    @property
+    def low(self) -> int:
+        """Smallest integer."""
+        return -(1 << (self.bits - 1)) + self.narrow if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        """Largest integer."""
+        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+    def scale_of(self, dims: int) -> Tensor:
+        """Scale as float32, shaped to broadcast against a tensor of `dims` dimensions."""
+        scale = torch.tensor(self.scale, dtype=torch.float32)
+        if self.axis is None:
+            return scale.reshape(())
+        return scale.reshape([-1 if i == self.axis % dims else 1 for i in range(dims)])
+
+    def quantize(self, real: Tensor) -> Tensor:
+        """Integers (float32 carrier) nearest to `real`: float32 division, round half to even, saturate."""
+        steps = torch.round(real.to(torch.float32) / self.scale_of(real.dim()).to(real.device))
+        return torch.clamp(steps + self.zero, self.low, self.high)
+
+    def dequantize(self, integers: Tensor) -> Tensor:
+        """Real numbers (float32) that the integers stand for."""
+        return (integers.to(torch.float32) - self.zero) * self.scale_of(integers.dim()).to(integers.device)
+
+    def __str__(self) -> str:
+        kind = f"{'s' if self.signed else 'u'}{self.bits}{'n' if self.narrow else ''}"
+        scale = f"{self.scale[0]!r}" if self.axis is None else f"{len(self.scale)} scales along {self.axis}"
+        return f"{kind}({scale}{f', zero={self.zero}' if self.zero else ''})"
