@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from crossloom.network.graph import Graph, Node, infer
-from crossloom.network.operators import Expand, Operator, Reshape, Slice, Transpose, Unsupported
+from crossloom.network.operators import Expand, FakeQuantize, Operator, Reshape, Slice, Transpose, Unsupported
 from crossloom.network.types import TensorType, resolve
 
 
@@ -44,8 +44,11 @@ class GraphBuilder:
         return name
 
     def add(self, op: Operator, *inputs: str, name: str = "", origin: str = "") -> str:
-        """Add a node and return the name of its result: a constant if all inputs are, the input if nothing would change."""
-        if all(i in self.constants for i in inputs):
+        """Add a node and return the name of its result: a constant if all inputs are, the input if nothing would change.
+
+        FakeQuantize of a constant stays a node, because it carries the grid of the weights.
+        """
+        if all(i in self.constants for i in inputs) and not isinstance(op, FakeQuantize):
             return self.constant(op(*(self.constants[i] for i in inputs)), name or type(op).__name__.lower())
         if self._is_identity(op, inputs):
             return inputs[0]

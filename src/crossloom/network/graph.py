@@ -89,9 +89,14 @@ class Graph:
 
     def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Compute the outputs in floating point, or in integers when the graph is quantised (see `network/replay.py`)."""
-        from crossloom.network.replay import replay
+        if self.quantized:
+            from crossloom.network.integer import integer_replay
 
-        outputs = replay(self, inputs)
+            outputs = integer_replay(self, inputs)
+        else:
+            from crossloom.network.replay import replay
+
+            outputs = replay(self, inputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def __iter__(self) -> Iterator[Node]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -39,14 +39,22 @@ def last_uses(graph: Graph) -> list[list[str]]:
     return uses[::-1]
 
 
-def replay(graph: Graph, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return the outputs for inputs of any batch size; each tensor is dropped after its last use."""
+def replay(graph: Graph, inputs: Sequence[Tensor], watch: Callable[[str, Tensor], None] | None = None) -> tuple[Tensor, ...]:
+    """Return the outputs for inputs of any batch size; each tensor is dropped after its last use.
+
+    `watch` is shown every input and every result by name: calibration looks at them.
+    """
     batch = batch_of(graph, inputs)
     device = inputs[0].device if inputs else None
     tensors: dict[str, Tensor] = {name: t.to(device) for name, t in graph.constants.items()}
     tensors.update({name: given for (name, _), given in zip(graph.inputs, inputs, strict=True)})
+    if watch is not None:
+        for name, _ in graph.inputs:
+            watch(name, tensors[name])
     for node, unused in zip(graph.nodes, last_uses(graph), strict=True):
         tensors[node.name] = bound(node.op, batch)(*(tensors[name] for name in node.inputs))
+        if watch is not None:
+            watch(node.name, tensors[node.name])
         for name in unused:
             del tensors[name]
     return tuple(tensors[name] for name in graph.outputs)

@@ -17,6 +17,9 @@ DTYPES = {
     "f64": torch.float64,
     "i64": torch.int64,
     "i32": torch.int32,
+    "i16": torch.int16,
+    "i8": torch.int8,
+    "u8": torch.uint8,
     "bool": torch.bool,
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}

@@ -8,6 +8,7 @@ from crossloom.network.operators.base import Move as Move
 from crossloom.network.operators.base import Operator as Operator
 from crossloom.network.operators.base import Unary as Unary
 from crossloom.network.operators.base import Unsupported as Unsupported
+from crossloom.network.operators.fake_quantize import FakeQuantize as FakeQuantize
 from crossloom.network.operators.matrix import Conv as Conv
 from crossloom.network.operators.matrix import ConvTranspose as ConvTranspose
 from crossloom.network.operators.matrix import Linear as Linear

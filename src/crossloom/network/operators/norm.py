@@ -62,13 +62,16 @@ class RmsNorm(Operator):
 
 @dataclass(frozen=True, slots=True)
 class Softmax(Operator):
-    """eˣ / Σ eˣ along one axis, or its logarithm."""
+    """eˣ / Σ eˣ along one axis, or its logarithm; inputs x[, mask]. Where the mask is false, a position does not count."""
 
     axis: int
     log: bool = False
 
     def __call__(self, *tensors: Tensor) -> Tensor:
-        return (torch.log_softmax if self.log else torch.softmax)(tensors[0], self.axis)
+        x, *mask = tensors
+        if mask:
+            x = torch.where(mask[0], x, -torch.inf)
+        return (torch.log_softmax if self.log else torch.softmax)(x, self.axis)
 
 
 @dataclass(frozen=True, slots=True)

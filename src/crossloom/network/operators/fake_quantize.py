@@ -1,0 +1,20 @@
+"""Rounding to a grid of integers, as a model exported with quantise/dequantise pairs prescribes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from crossloom.network.operators.base import Unary
+from crossloom.network.quantization import Quantization
+
+
+@dataclass(frozen=True, slots=True)
+class FakeQuantize(Unary):
+    """The real number that the nearest integer of `quantization` stands for. On a constant it keeps the grid of the weights."""
+
+    quantization: Quantization
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        return self.quantization.dequantize(self.quantization.quantize(tensors[0]))

@@ -1,0 +1,203 @@
+"""Post-training quantisation: every weight and every activation gets integers and a scale.
+
+Weights are symmetric, per output channel or per tensor. Activations are per tensor: unsigned where nothing is negative,
+otherwise signed around zero, or with a zero point (`affine`). A product whose only reader is a ReLU or a clip takes
+that one's range, so nothing is lost between them. What the integers then compute is defined in `integer.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from crossloom.errors import ModelError
+from crossloom.network.calibrate import Calibrator, MinMax, Observed, affine, observe, symmetric
+from crossloom.network.fold import drop_unused, fold_batch_norm
+from crossloom.network.graph import Graph, Node
+from crossloom.network.masks import find_masks, native_tensors
+from crossloom.network.operators import (
+    Clip,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Gather,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    MaxPool,
+    Move,
+    Pad,
+    Reduce,
+    Relu,
+    Resize,
+    RmsNorm,
+    Unsupported,
+)
+from crossloom.network.quantization import Quantization
+
+OPERAND_BITS = 16
+"""Bits of a constant that is added or multiplied element by element: it costs a register, not an array."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network is quantised; bits are 2 to 16."""
+
+    weights: int = 8
+    activations: int = 8
+    per_channel: bool = True
+    scheme: Literal["symmetric", "affine"] = "symmetric"
+    calibrator: Calibrator = MinMax()
+
+    def __post_init__(self) -> None:
+        for what, bits in (("weights", self.weights), ("activations", self.activations)):
+            if not 2 <= bits <= 16:
+                raise ModelError(f"quantize: {what} must have 2 to 16 bits, got {bits}")
+
+    def activation(self, observed: Observed) -> Quantization:
+        """Return the quantisation of an activation of which this was seen."""
+        low, high = self.calibrator(observed, self.activations)
+        if self.scheme == "affine":
+            return affine(low, high, self.activations)
+        return symmetric(low, high, self.activations)
+
+
+def quantize(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor], recipe: Recipe | None = None) -> Graph:
+    """Return the graph in integers, calibrated on batches of inputs (a tensor, or one for each input of the network).
+
+    Raises ModelError for a network that is quantised already or holds operators without a counterpart, DataError for
+    data that are empty or not finite.
+    """
+    recipe = recipe or Recipe()
+    _check(graph)
+    graph = find_masks(fold_batch_norm(drop_unused(graph)))
+    seen = observe(graph, ((batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in calibration))
+    quantization = _activations(graph, seen, recipe)
+    constants = dict(graph.constants)
+    nodes = tuple(_with_integer_constants(node, constants, quantization, recipe) for node in graph.nodes)
+    kept = {name for node in nodes for name in node.inputs} | set(graph.outputs)
+    constants = {name: value for name, value in constants.items() if name in kept}
+    return replace(graph, nodes=nodes, constants=constants, quantization=quantization)
+
+
+def _check(graph: Graph) -> None:
+    if graph.quantized:
+        raise ModelError(f"{graph.name} is quantised already; start from the floating-point network")
+    for node in graph.nodes:
+        if isinstance(node.op, Unsupported):
+            raise ModelError(f"{graph.name}: {node.name} ({node.op.kind}) has no counterpart; see 'crossloom check'")
+    for name, tensor in graph.constants.items():
+        if tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
+            raise ModelError(f"{graph.name}: constant {name} contains NaN; repair the weights")
+
+
+def _activations(graph: Graph, seen: dict[str, Observed], recipe: Recipe) -> dict[str, Quantization]:
+    """Return the quantisation of inputs and results. Readers that only move data hand on what they got."""
+    native = native_tensors(graph)
+    quantization = {name: recipe.activation(seen[name]) for name, type in graph.inputs if type.dtype == "f32"}
+    for node in graph.nodes:
+        if node.type.dtype != "f32" or node.name not in seen:
+            continue
+        if node.name in native and all(reader.name in native for reader in graph.users[node.name]):
+            continue
+        source = quantization.get(node.inputs[0])
+        quantization[node.name] = source if source is not None and hands_on(node) else recipe.activation(seen[node.name])
+    for node in reversed(graph.nodes):
+        readers = graph.users[node.name]
+        if len(readers) == 1 and node.name not in graph.outputs and _limits(readers[0]) and not hands_on(node):
+            quantization[node.name] = quantization[readers[0].name]
+    return quantization
+
+
+def hands_on(node: Node) -> bool:
+    """Whether the result holds the same integers as the first input: data moves, or the largest is chosen."""
+    op = node.op
+    if isinstance(op, Concat | Gather):
+        return False
+    if isinstance(op, Pad):
+        return op.mode != "constant" or op.value == 0
+    if isinstance(op, Resize):
+        return op.mode == "nearest"
+    return isinstance(op, Move | MaxPool) or (isinstance(op, Reduce) and op.kind in ("max", "min"))
+
+
+def _limits(node: Node) -> bool:
+    """Whether a reader cuts its input's range, so that a wider range before it would be wasted."""
+    return isinstance(node.op, Relu) or (isinstance(node.op, Clip) and node.op.low == 0)
+
+
+def _with_integer_constants(node: Node, constants: dict[str, Tensor], quantization: dict[str, Quantization], recipe: Recipe) -> Node:
+    """Turn the constants that a node reads into integers; parameters of normalisations stay real."""
+    if isinstance(node.op, LayerNorm | GroupNorm | RmsNorm) or node.name not in quantization:
+        return node
+    if isinstance(node.op, Conv | ConvTranspose | Linear) and node.inputs[1] in constants:
+        return _with_weights(node, constants, quantization, recipe)
+    inputs = list(node.inputs)
+    for place, name in enumerate(inputs):
+        if name in constants and name in quantization and quantization[name].axis is not None:
+            inputs[place] = f"{node.name}.{name}"
+            constants[inputs[place]] = quantization[name].dequantize(constants[name])
+        name = inputs[place]
+        value = constants.get(name)
+        if value is not None and value.is_floating_point() and name not in quantization:
+            bits = recipe.weights if isinstance(node.op, Gather) else OPERAND_BITS
+            _store(name, value, _of_constant(value, bits), constants, quantization)
+    if isinstance(node.op, Gather) and inputs[0] in constants:
+        quantization[node.name] = quantization[inputs[0]]
+    return replace(node, inputs=tuple(inputs))
+
+
+def _with_weights(node: Node, constants: dict[str, Tensor], quantization: dict[str, Quantization], recipe: Recipe) -> Node:
+    """Quantise weights, and the bias at the scale of the accumulator: input scale · weight scale."""
+    name = node.inputs[1]
+    grouped = isinstance(node.op, ConvTranspose) and node.op.groups > 1
+    axis = None if grouped or not recipe.per_channel else 1 if isinstance(node.op, ConvTranspose) else 0
+    if name in quantization and not quantization[name].narrow:
+        constants[f"{node.name}.weight"] = quantization[name].dequantize(constants[name])
+        name = f"{node.name}.weight"
+    if name not in quantization:
+        _store(name, constants[name], weight_quantization(constants[name], recipe.weights, axis), constants, quantization)
+    if len(node.inputs) == 2:
+        return replace(node, inputs=(node.inputs[0], name))
+    scale = accumulator_scale(quantization[node.inputs[0]], quantization[name])
+    bias = f"{node.name}.bias.integer"
+    constants[bias] = torch.round(constants[node.inputs[2]].to(torch.float64) / scale).to(torch.int64)
+    return replace(node, inputs=(node.inputs[0], name, bias))
+
+
+def weight_quantization(weight: Tensor, bits: int, axis: int | None) -> Quantization:
+    """Return the symmetric quantisation of a weight tensor that covers its largest magnitude, per index of `axis` or as a whole."""
+    magnitude = weight.abs() if axis is None else weight.abs().transpose(0, axis).reshape(weight.shape[axis], -1)
+    largest = magnitude.amax() if axis is None else magnitude.amax(1)
+    steps = (largest / ((1 << (bits - 1)) - 1)).to(torch.float32).reshape(-1)
+    scale = tuple(float(s) if s > 1e-30 else 1.0 for s in steps.tolist())
+    return Quantization(scale, 0, bits, signed=True, axis=axis, narrow=True)
+
+
+def accumulator_scale(data: Quantization, weight: Quantization) -> Tensor:
+    """Return the real value (float64, per channel or one) of one unit in the sum of products."""
+    return data.scale[0] * torch.tensor(weight.scale, dtype=torch.float64)
+
+
+def _of_constant(value: Tensor, bits: int) -> Quantization:
+    finite = value[torch.isfinite(value)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (0.0, 0.0)
+    return symmetric(low, high, bits)
+
+
+def _store(name: str, value: Tensor, q: Quantization, constants: dict[str, Tensor], quantization: dict[str, Quantization]) -> None:
+    constants[name] = q.quantize(value).to(carrier(q))
+    quantization[name] = q
+
+
+def carrier(q: Quantization) -> torch.dtype:
+    """Return the smallest integer type of torch that holds the integers and the usual arithmetic of one step."""
+    if q.bits <= 8:
+        return torch.int8 if q.signed else torch.uint8
+    return torch.int16 if q.signed and q.bits <= 16 else torch.int32
+
+

@@ -1,0 +1,45 @@
+"""Our own small definitions of well-known networks, with random weights: for costs, speed and tests.
+
+`build("resnet18")` returns the module and an example input. They are written after the papers named in their files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+import torch
+from torch import Tensor, nn
+
+from crossloom.errors import ModelError
+
+_WHERE = {
+    "digits": "crossloom.network.zoo.digits:digits_cnn",
+    "alexnet": "crossloom.network.zoo.alexnet:alexnet",
+    "vgg11": "crossloom.network.zoo.vgg:vgg11",
+    "vgg13": "crossloom.network.zoo.vgg:vgg13",
+    "vgg16": "crossloom.network.zoo.vgg:vgg16",
+    "vgg19": "crossloom.network.zoo.vgg:vgg19",
+    "resnet18": "crossloom.network.zoo.resnet:resnet18",
+    "resnet34": "crossloom.network.zoo.resnet:resnet34",
+    "resnet50": "crossloom.network.zoo.resnet:resnet50",
+    "mobilenet-v2": "crossloom.network.zoo.mobilenet:mobilenet_v2",
+    "bert-base": "crossloom.network.zoo.bert:bert_base",
+}
+
+NAMES = tuple(_WHERE)
+
+
+def build(name: str, seed: int = 0) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return a network of the zoo in evaluation mode, its weights drawn from `seed`, and example inputs for one sample.
+
+    Raises ModelError for a name that is not in `NAMES`.
+    """
+    if name not in _WHERE:
+        raise ModelError(f"zoo:{name}: no such network; choose one of {', '.join(NAMES)}")
+    module, _, function = _WHERE[name].partition(":")
+    factory: Callable[[], tuple[nn.Module, tuple[Tensor, ...]]] = getattr(import_module(module), function)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network, example = factory()
+    return network.eval(), example

@@ -1,0 +1,41 @@
+"""VGG networks (Simonyan and Zisserman, ICLR 2015, Table 1: A, B, D, E)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_DEPTHS = {"A": (1, 1, 2, 2, 2), "B": (2, 2, 2, 2, 2), "D": (2, 2, 3, 3, 3), "E": (2, 2, 4, 4, 4)}
+
+
+def _vgg(configuration: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    layers: list[nn.Module] = []
+    inputs = 3
+    for stage, depth in enumerate(_DEPTHS[configuration]):
+        outputs = min(64 << stage, 512)
+        for _ in range(depth):
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+            inputs = outputs
+        layers.append(nn.MaxPool2d(2))
+    classifier = [nn.Flatten(), nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000)]
+    return nn.Sequential(*layers, *classifier), (torch.zeros(1, 3, 224, 224),)
+
+
+def vgg11() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return VGG configuration A and an example image."""
+    return _vgg("A")
+
+
+def vgg13() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return VGG configuration B and an example image."""
+    return _vgg("B")
+
+
+def vgg16() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return VGG configuration D and an example image."""
+    return _vgg("D")
+
+
+def vgg19() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return VGG configuration E and an example image."""
+    return _vgg("E")
