@@ -1,0 +1,93 @@
+"""Crossloom: give it a trained network and an in-memory machine, and it answers what the machine computes, when, and at what price.
+
+    import crossloom as xl
+
+    net = xl.load("model.onnx")
+    chip = xl.machine("isaac-ce").with_(adc_bits=7)
+    result = xl.run(net, chip, data="test.npz")
+    result.accuracy, result.latency, result.energy, result.area
+
+Heavy parts are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crossloom.compile import compile_network as compile
+    from crossloom.machine import load_machine as machine
+    from crossloom.network.calibrate import MinMax, Mse, Percentile
+    from crossloom.network.graph import Graph
+    from crossloom.network.quantize import Recipe
+    from crossloom.papers import reproduce
+    from crossloom.run.result import Result
+    from crossloom.run.run import run
+    from crossloom.run.source import load
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Graph": ("crossloom.network.graph", "Graph"),
+    "MinMax": ("crossloom.network.calibrate", "MinMax"),
+    "Mse": ("crossloom.network.calibrate", "Mse"),
+    "Percentile": ("crossloom.network.calibrate", "Percentile"),
+    "Recipe": ("crossloom.network.quantize", "Recipe"),
+    "Result": ("crossloom.run.result", "Result"),
+    "compile": ("crossloom.compile", "compile_network"),
+    "load": ("crossloom.run.source", "load"),
+    "machine": ("crossloom.machine", "load_machine"),
+    "reproduce": ("crossloom.papers", "reproduce"),
+    "run": ("crossloom.run.run", "run"),
+}
+
+__all__ = [
+    "Graph",
+    "MinMax",
+    "Mse",
+    "Percentile",
+    "Recipe",
+    "Result",
+    "compare",
+    "compile",
+    "load",
+    "machine",
+    "quantize",
+    "reproduce",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'crossloom' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _WHERE[name]
+    return getattr(import_module(module), attribute)
+
+
+def quantize(network: Graph, calibration: Any, *, weights: int = 8, activations: int = 8, **options: Any) -> Graph:
+    """Return a network in integers, calibrated on samples.
+
+    Args:
+        network: in floating point.
+        calibration: samples as `crossloom.run.data.load_data` takes them; labels are ignored.
+        weights, activations: bits, 2 to 16.
+        options: further fields of `Recipe`: per_channel, scheme ("symmetric" or "affine"), calibrator (`MinMax`, `Percentile`, `Mse`).
+    """
+    from crossloom.network.quantize import Recipe
+    from crossloom.network.quantize import quantize as quantized
+    from crossloom.run.data import as_batches, load_data
+
+    data = load_data(calibration, network)
+    return quantized(network, as_batches(data, network.batch or 32), Recipe(weights=weights, activations=activations, **options))
+
+
+def compare(network: Graph, machines: Any, data: Any = None, **options: Any) -> list[Result]:
+    """Return one result for each machine (names or machines), the network quantised once for all of them."""
+    from crossloom.machine import Machine, load_machine
+    from crossloom.run.run import compare as compared
+
+    chips = [m if isinstance(m, Machine) else load_machine(m) for m in machines]
+    return compared(network, chips, data, **options)

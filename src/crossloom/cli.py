@@ -1,0 +1,323 @@
+"""The command line: a thin layer over the same calls.
+
+Every command takes `--json` and then prints one JSON document on standard output and nothing else there; progress and warnings go
+to standard error. Exit code 0 is success, 2 bad input with one clear line, 1 a fault of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from crossloom import __version__
+from crossloom.errors import CrossloomError, InputError
+
+app = typer.Typer(
+    name="crossloom",
+    help="What would this in-memory machine compute for your network, when, and at what price?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+machines = typer.Typer(help="The machines that Crossloom knows: list, show, explain.", no_args_is_help=True)
+app.add_typer(machines, name="machine")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
+Model = Annotated[str, typer.Argument(help="A .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a field of the machine, e.g. adc.bits=7. Repeatable.", metavar="FIELD=VALUE")]
+DataOption = Annotated[str | None, typer.Option("--data", help="An .npz with x and y, a folder of images by class, or package.module:factory.")]
+Calibration = Annotated[str | None, typer.Option("--calibration", help="Samples that calibrate the quantisation, in the forms of --data.")]
+Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 16.")]
+Activations = Annotated[int, typer.Option("--activations", help="Bits of an activation, 2 to 16.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0)]
+BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed at once; does not change the result.", min=1)]
+Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        print(f"crossloom {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce",
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write; the next free runs/demo-N if left out.")] = None,
+    sets: Sets = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a small network on real images of digits, run it on a machine, print the result, write the report."""
+    from crossloom.demo import demo as demonstrate
+    from crossloom.run.folder import check_free
+
+    folder = check_free(out) if out is not None else _next_free(Path("runs"), "demo")
+    result = demonstrate(_machine(on, sets), seed, _progress)
+    saved = result.save(folder)
+    _say_result(result, as_json, saved)
+
+
+@app.command()
+def check(model: Model, on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce", as_json: Json = False) -> None:
+    """Say whether a network can be imported, what it consists of, which engine runs what, and what is not supported."""
+    from crossloom.report.terminal import print_check
+    from crossloom.run.check import check as checked
+
+    found = checked(model, _machine(on, None))
+    if as_json:
+        _print_json(found)
+    else:
+        print_check(found, Console())
+
+
+@app.command()
+def run(
+    model: Model,
+    on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")],
+    data: DataOption = None,
+    calibration: Calibration = None,
+    sets: Sets = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write: result, layers, machine, program, report, trace.")] = None,
+    weights: Weights = 8,
+    activations: Activations = 8,
+    seed: Seed = 0,
+    batch: BatchSize = 64,
+    device: Device = "cpu",
+    explain: Annotated[bool, typer.Option("--explain", help="Print which plan each layer got, and why.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a network on a machine: accuracy, latency, energy, area."""
+    from crossloom.network.quantize import Recipe
+    from crossloom.run.folder import check_free
+    from crossloom.run.run import run as run_on
+    from crossloom.run.source import load
+
+    folder = check_free(out) if out is not None else None
+    machine = _machine(on, sets)
+    _check_device(device)
+    result = run_on(
+        load(model), machine, data, calibration=calibration, recipe=Recipe(weights, activations), seed=seed, batch=batch, device=device, progress=_progress
+    )
+    saved = result.save(folder) if folder is not None else None
+    _say_result(result, as_json, saved, explain)
+
+
+@app.command()
+def compare(
+    model: Model,
+    on: Annotated[str, typer.Option("--on", help="Machines by name or .yaml file, separated by commas.", metavar="A,B,C")],
+    data: DataOption = None,
+    calibration: Calibration = None,
+    weights: Weights = 8,
+    activations: Activations = 8,
+    seed: Seed = 0,
+    batch: BatchSize = 64,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Run a network on several machines, side by side."""
+    from crossloom.network.quantize import Recipe
+    from crossloom.report.terminal import print_comparison
+    from crossloom.run.run import compare as compare_on
+    from crossloom.run.source import load
+
+    chips = [_machine(name.strip(), None) for name in on.split(",") if name.strip()]
+    _check_device(device)
+    results = compare_on(
+        load(model), chips, data, calibration=calibration, recipe=Recipe(weights, activations), seed=seed, batch=batch, device=device, progress=_progress
+    )
+    if as_json:
+        _print_json({"results": [result.to_dict() for result in results]})
+    else:
+        print_comparison(results, Console())
+
+
+@machines.command("list")
+def machine_list(as_json: Json = False) -> None:
+    """List the machines that come with Crossloom."""
+    from crossloom.machine import published
+
+    if as_json:
+        _print_json({"machines": [{"name": name, "title": title} for name, title in published().items()]})
+        return
+    for name, title in published().items():
+        print(f"{name:12} {title}")
+
+
+@machines.command("show")
+def machine_show(name: Annotated[str, typer.Argument(help="A machine by name, or a .yaml file.")], sets: Sets = None, as_json: Json = False) -> None:
+    """Print a machine's parts with count, area, power and source."""
+    from crossloom.report.terminal import print_machine
+
+    machine = _machine(name, sets)
+    if as_json:
+        _print_json(_machine_dict(machine))
+    else:
+        print_machine(machine, Console())
+
+
+@machines.command("explain")
+def machine_explain(
+    name: Annotated[str, typer.Argument(help="A machine by name, or a .yaml file.")],
+    field: Annotated[str | None, typer.Argument(help="A part or field, by the end of its path, e.g. adc or adc.convert.energy.")] = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Print where each figure of a machine comes from, and what can be changed."""
+    from crossloom.machine.explain import explain
+    from crossloom.report.terminal import print_explain
+
+    machine = _machine(name, sets)
+    if as_json:
+        _print_json({"machine": machine.name, "fields": explain(machine, field)})
+    else:
+        print_explain(machine, field, Console())
+
+
+@app.command()
+def reproduce(paper: Annotated[str | None, typer.Argument(help="A paper by name; all if left out.")] = None, as_json: Json = False) -> None:
+    """Compare what a paper prints with what is computed here, misses first."""
+    from crossloom.papers import reproduce as reproduced
+    from crossloom.report.terminal import print_claims
+
+    claims = reproduced(paper)
+    if as_json:
+        _print_json({"claims": [claim.to_dict() for claim in claims]})
+    else:
+        print_claims(claims, Console())
+
+
+@app.command()
+def cite(machine: Annotated[str, typer.Argument(help="A machine by name, or a .yaml file.")], as_json: Json = False) -> None:
+    """Print the papers behind a machine and its numbers, as BibTeX."""
+    from crossloom.machine.cite import citations
+
+    entries = citations(_machine(machine, None))
+    if as_json:
+        _print_json({"machine": machine, "references": entries})
+    else:
+        print("\n\n".join(entries.values()))
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except CrossloomError as problem:
+        _fail(str(problem))
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except Exception as problem:
+        if hasattr(problem, "format_message"):
+            _fail(problem.format_message())
+        if "CROSSLOOM_TRACEBACK" in __import__("os").environ:
+            raise
+        print(f"crossloom: a fault of ours: {type(problem).__name__}: {_one_line(problem)}; set CROSSLOOM_TRACEBACK=1 to see where", file=sys.stderr)
+        sys.exit(1)
+
+
+def _fail(message: str) -> None:
+    print(f"crossloom: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _one_line(problem: BaseException) -> str:
+    return " ".join(str(problem).split())[:300]
+
+
+def _machine(name: str, sets: list[str] | None) -> Any:
+    from crossloom.machine import load_machine
+
+    machine = load_machine(name)
+    for text in sets or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {text}: write it as field=value, e.g. --set adc.bits=7")
+        machine = machine.with_(**{key.strip(): _value(value.strip())})
+    return machine
+
+
+def _value(text: str) -> Any:
+    """Return a number or truth value where the text is one, else the text."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        return text
+    return value if isinstance(value, bool | int | float) else text
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        kind = torch.device(device)
+    except RuntimeError as problem:
+        raise InputError(f"--device {device}: no such device; use cpu or cuda") from problem
+    if kind.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: torch finds no such device here; use cpu")
+
+
+def _next_free(parent: Path, stem: str) -> Path:
+    parent.mkdir(exist_ok=True)
+    number = 1
+    while (parent / f"{stem}-{number}").exists():
+        number += 1
+    return parent / f"{stem}-{number}"
+
+
+def _progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
+    """Show a bar with the time left on standard error; it vanishes when done and is silent where nobody watches."""
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(items, description=what, total=total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = False) -> None:
+    from crossloom.report.terminal import print_plans, print_result
+
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        print_result(result, Console())
+        if explain:
+            print_plans(result, Console())
+        if saved is not None:
+            print(f"\nReport: {saved / 'report.html'}")
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def _machine_dict(machine: Any) -> dict[str, Any]:
+    rows = [
+        {
+            "unit": part.unit,
+            "component": part.name,
+            "count": part.total,
+            "area_mm2": part.area_mm2.value * part.total,
+            "power_w": part.power_w.value * part.total,
+            "source": part.area_mm2.source if part.area_mm2.source == part.power_w.source else f"area: {part.area_mm2.source}; power: {part.power_w.source}",
+            "mark": part.power_w.mark,
+            "extension": part.extension,
+        }
+        for part in machine.parts.values()
+    ]
+    return {"machine": machine.name, "totals": {"area_mm2": machine.area_mm2, "power_w": machine.power_w}, "rows": rows}

@@ -1,0 +1,248 @@
+"""The passes. Each says in its name what it does to a program."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from crossloom.compile.streams import streams
+from crossloom.engine import engines_of
+from crossloom.engine.registry import engine_named
+from crossloom.errors import CapacityError, MachineError, ModelError
+from crossloom.network.graph import Graph, Node
+from crossloom.network.operators import Unary
+from crossloom.program import Program, Stage, Wait
+from crossloom.waits import Everything, Rule
+
+
+class Pass(Protocol):
+    """Returns a new program; its fields are its options."""
+
+    def __call__(self, program: Program) -> Program: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Give each node to the first engine of the machine that takes it; a function joins the stage whose result it alone reads."""
+
+    def __call__(self, program: Program) -> Program:
+        graph, machine = program.graph, program.machine
+        engines = engines_of(machine)
+        stages: list[Stage] = []
+        home: dict[str, int] = {}
+        for node in graph.nodes:
+            if (place := self._joins(node, graph, home, stages)) is not None:
+                joined = stages[place]
+                stages[place] = replace(joined, name=node.name, nodes=(*joined.nodes, node.name))
+                home[node.name] = place
+                continue
+            reasons = {engine.name: engine.refuses(node, graph, machine) for engine in engines}
+            taker = next((name for name, reason in reasons.items() if reason is None), None)
+            if taker is None:
+                why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+                raise ModelError(f"{node.name} ({type(node.op).__name__}) runs on no engine of {machine.name} ({why}); choose another machine")
+            home[node.name] = len(stages)
+            stages.append(Stage(name=node.name, nodes=(node.name,), engine=taker))
+        return replace(program, stages=tuple(stages))
+
+    @staticmethod
+    def _joins(node: Node, graph: Graph, home: dict[str, int], stages: list[Stage]) -> int | None:
+        if not isinstance(node.op, Unary) or node.inputs[0] not in home or len(graph.users[node.inputs[0]]) > 1 or node.inputs[0] in graph.outputs:
+            return None
+        place = home[node.inputs[0]]
+        return place if stages[place].engine != "digital" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Ask each stage's engine where one copy lies."""
+
+    def __call__(self, program: Program) -> Program:
+        placed = []
+        for stage in program.stages:
+            layout = engine_named(stage.engine).place(program.graph.node(stage.nodes[0]), program.graph, program.machine)
+            placed.append(replace(stage, placement=layout, arrays=getattr(layout, "arrays", 0)))
+        return replace(program, stages=tuple(placed))
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Work out how many positions each stage has, and which positions of which earlier stages each of them needs."""
+
+    def __call__(self, program: Program) -> Program:
+        flows, rules = streams(program.graph)
+        home = {node: stage.name for stage in program.stages for node in stage.nodes}
+        stages = []
+        for stage in program.stages:
+            waits: dict[str, Rule] = {}
+            for name in stage.nodes:
+                for source, rule in zip(program.graph.node(name).inputs, rules[name], strict=True):
+                    if rule is not None and source in home and home[source] != stage.name:
+                        waits.setdefault(home[source], rule)
+            positions = max(1, flows[stage.name].positions)
+            vectors = engine_named(stage.engine).vectors(stage, program.graph)
+            if vectors is not None and vectors != positions:
+                positions, waits = vectors, dict.fromkeys(waits, Everything())
+            stages.append(replace(stage, positions=positions, waits=tuple(Wait(s, r) for s, r in waits.items())))
+        return replace(program, stages=tuple(stages))
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicateBalanced:
+    """Give early layers more copies, so that all stages take about as many steps, until the arrays of the chips are used up.
+
+    Shafiee et al. 2016, Section V: a layer that feeds one with stride s needs s² times its copies. Here the number of steps T
+    is the smallest for which Σ arrays · ⌈positions / T⌉ fits; each layer then has ⌈positions / T⌉ copies.
+    """
+
+    def __call__(self, program: Program) -> Program:
+        need = [(stage.arrays, stage.positions) for stage in program.stages if stage.arrays]
+        if not need:
+            return program
+        budget = arrays_per_chip(program) * program.chips
+        low, high = 1, max(positions for _, positions in need)
+        while low < high:
+            steps = (low + high) // 2
+            fits = sum(arrays * -(-positions // steps) for arrays, positions in need) <= budget
+            low, high = (low, steps) if fits else (steps + 1, high)
+        stages = [replace(s, copies=-(-s.positions // low), arrays=s.arrays * -(-s.positions // low)) if s.arrays else s for s in program.stages]
+        return replace(program, stages=tuple(stages))
+
+
+@dataclass(frozen=True, slots=True)
+class UseChips:
+    """Take a board of `exactly` so many chips, or as many as one copy of everything needs; refuse what does not fit.
+
+    Raises CapacityError with what is needed and what there is.
+    """
+
+    exactly: int = 0
+    most: int = 1 << 16
+
+    def __call__(self, program: Program) -> Program:
+        need, have = sum(stage.arrays for stage in program.stages), arrays_per_chip(program)
+        if need == 0:
+            return program
+        if have < 1:
+            raise MachineError(f"machine {program.machine.name} has no arrays; give its units a count of at least 1")
+        chips = self.exactly or -(-need // have)
+        allowed = self.exactly or self.most
+        if need > allowed * have:
+            raise CapacityError("arrays", need, have * allowed, f"set compile.chips={-(-need // have)} and compile.overflow=chips, or use fewer bits for the weights")
+        notes = (f"one copy of each layer takes {need} arrays and a chip has {have}: {chips} chips are used",) if chips > 1 else ()
+        return replace(program, chips=chips, notes=(*program.notes, *notes))
+
+
+@dataclass(frozen=True, slots=True)
+class Allocate:
+    """Number the tiles: each stage gets arrays one after the other, digital stages work in the tiles of what they read from."""
+
+    def __call__(self, program: Program) -> Program:
+        per_tile = arrays_per_tile(program)
+        used = 0
+        where: dict[str, tuple[int, int]] = {}
+        stages = []
+        for stage in program.stages:
+            if stage.arrays:
+                first, last = int(used // per_tile), int((used + stage.arrays - 1) // per_tile)
+                used += stage.arrays
+                tiles = (first, last - first + 1)
+            else:
+                tiles = next((where[wait.stage] for wait in stage.waits if wait.stage in where), (0, 1))
+            where[stage.name] = tiles
+            stages.append(replace(stage, tiles=tiles))
+        return replace(program, stages=tuple(_with_hops(stages, program)))
+
+
+def _with_hops(stages: list[Stage], program: Program) -> list[Stage]:
+    """Count the routers between the middle tiles of a stage and of its farthest reader, on a square mesh with four tiles a router."""
+    readers: dict[str, list[Stage]] = {}
+    for stage in stages:
+        for wait in stage.waits:
+            readers.setdefault(wait.stage, []).append(stage)
+    tiles = next((count for path, count in program.machine.units.items() if path.endswith(".tile")), 1.0)
+    side = max(1, math.ceil(math.sqrt(tiles / 4)))
+
+    def router(stage: Stage) -> tuple[int, int]:
+        middle = (stage.tiles[0] + stage.tiles[1] // 2) % max(1, int(tiles))
+        return divmod(middle // 4, side)
+
+    def hops(stage: Stage) -> int:
+        here = router(stage)
+        return 1 + max((abs(here[0] - there[0]) + abs(here[1] - there[1]) for there in map(router, readers.get(stage.name, []))), default=0)
+
+    return [replace(stage, hops=hops(stage)) for stage in stages]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Ask each stage's engine how fast it steps, and what one inference makes it do."""
+
+    def __call__(self, program: Program) -> Program:
+        stages = []
+        for stage in program.stages:
+            engine = engine_named(stage.engine)
+            interval, latency = engine.pace(stage, program.graph, program.machine)
+            stage = replace(stage, interval_s=interval, latency_s=latency)
+            counts = dict(engine.price(stage, program.graph, program.machine))
+            if stage.engine != "digital":
+                for name in stage.nodes[1:]:
+                    for action, count in engine_named("digital").price(replace(stage, nodes=(name,)), program.graph, program.machine).items():
+                        counts[action] = counts.get(action, 0) + count
+            stages.append(replace(stage, actions=performed(program, counts)))
+        return replace(program, stages=tuple(stages))
+
+
+def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:
+    """Return the counts of actions that the machine has a part for; a design without a buffer reads none."""
+    kept = {}
+    for name, count in counts.items():
+        part = program.machine.optional(name.partition(".")[0])
+        if count and part is not None and name.partition(".")[2] in part.actions:
+            kept[name] = count
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class CheckBuffers:
+    """Compare what each layer must hold, ((width · (kernel − 1)) + kernel) · channels, with its tiles' buffers (shafiee2016, Section VI)."""
+
+    def __call__(self, program: Program) -> Program:
+        buffer = program.machine.optional("buffer")
+        if buffer is None or "capacity" not in buffer.parameters:
+            return program
+        notes = []
+        for stage in program.stages:
+            need = _held(stage, program.graph)
+            have = buffer.parameters["capacity"] * max(1, stage.tiles[1])
+            if stage.arrays and need > have:
+                notes.append(f"{stage.nodes[0]} must hold {need:.0f} bytes of its input and its {stage.tiles[1]} tiles have {have:.0f}: give it more tiles or a larger buffer")
+        return replace(program, notes=(*program.notes, *notes))
+
+
+def _held(stage: Stage, graph: Graph) -> float:
+    from crossloom.waits import Window
+
+    node = graph.node(stage.nodes[0])
+    window = next((wait.rule for wait in stage.waits if isinstance(wait.rule, Window)), None)
+    if window is None or node.inputs[0] not in graph.quantization:
+        return 0.0
+    rest = math.prod(window.shape[1:])
+    entries = rest * (window.kernel[0] - 1) + window.kernel[-1]
+    return entries * graph.types[node.inputs[0]].at(1).shape[1] * graph.quantization[node.inputs[0]].bits / 8
+
+
+def arrays_per_chip(program: Program) -> int:
+    """Return the number of arrays of a chip; 0 for a machine without."""
+    part = program.machine.optional("array")
+    return int(part.total) if part is not None else 0
+
+
+def arrays_per_tile(program: Program) -> float:
+    """Return the number of arrays of a tile, or all if there are no tiles."""
+    part = program.machine.optional("array")
+    if part is None:
+        return 1.0
+    tiles = next((count for path, count in program.machine.units.items() if path.endswith(".tile")), 1.0)
+    return max(1.0, part.total / tiles)

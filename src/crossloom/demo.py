@@ -1,0 +1,81 @@
+"""The demonstration: a small network learns real digits and runs on a machine.
+
+The data are the 1,797 images of handwritten digits (8×8, 16 grey levels) that scikit-learn bundles, from the test set of
+Alpaydin and Kaynak's optical recognition data. Every fifth image is kept for the test and never seen in training or calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from crossloom.errors import InputError
+from crossloom.machine import Machine
+from crossloom.network.graph import Graph
+from crossloom.network.zoo import build
+from crossloom.run.data import Data
+from crossloom.run.result import Result
+from crossloom.run.run import run
+from crossloom.run.source import load
+
+EPOCHS = 40
+CALIBRATION = 256
+
+
+def digits() -> tuple[Data, Data]:
+    """Return training and test images (N, 1, 8, 8) from 0 to 1 with labels; every fifth image is a test image."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as problem:
+        raise InputError("the digits come with scikit-learn: pip install 'crossloom[data]'") from problem
+    bunch = load_digits()
+    x = torch.as_tensor(bunch.images, dtype=torch.float32)[:, None] / 16
+    y = torch.as_tensor(bunch.target, dtype=torch.int64)
+    test = torch.as_tensor(np.arange(len(y)) % 5 == 0)
+    return Data((x[~test],), y[~test]), Data((x[test],), y[test])
+
+
+def train(data: Data, seed: int, progress: Callable[[Iterable[Any], str, int], Iterable[Any]]) -> nn.Module:
+    """Return the digits network of the zoo after 40 epochs of Adam with a cosine schedule; images move by up to one pixel."""
+    assert data.labels is not None
+    network, _ = build("digits", seed)
+    network.train()
+    generator = torch.Generator().manual_seed(seed)
+    steps = EPOCHS * -(-len(data) // 64)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in progress(range(EPOCHS), "training", EPOCHS):
+        order = torch.randperm(len(data), generator=generator)
+        for chosen in order.split(64):
+            moved = _shifted(data.inputs[0][chosen], generator)
+            loss = nn.functional.cross_entropy(network(moved), data.labels[chosen], label_smoothing=0.05)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return network.eval()
+
+
+def _shifted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return the images moved by up to one pixel each way."""
+    padded = nn.functional.pad(images, (1, 1, 1, 1))
+    down, right = torch.randint(0, 3, (2,), generator=generator).tolist()
+    return padded[:, :, down : down + images.shape[2], right : right + images.shape[3]]
+
+
+def trained_digits(seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> tuple[Graph, Data, Data]:
+    """Return the trained network as a graph, training and test data."""
+    training, test = digits()
+    module = train(training, seed, progress or (lambda items, what, total: items))
+    return load(module, (torch.zeros(1, 1, 8, 8),), name="digits"), training, test
+
+
+def demo(machine: Machine, seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> Result:
+    """Train, quantise on 256 training images, run the test images on a machine."""
+    show = progress or (lambda items, what, total: items)
+    graph, training, test = trained_digits(seed, show)
+    return run(graph, machine, test, calibration=training.first(CALIBRATION), seed=seed, progress=show)

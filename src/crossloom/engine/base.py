@@ -1,0 +1,59 @@
+"""What an engine must answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from crossloom.machine import Machine
+from crossloom.network.graph import Graph, Node
+from crossloom.program import Program, Stage
+
+Counts = Counter[str]
+"""How often each `part.action` was performed."""
+
+
+class Executor(Protocol):
+    """Computes one node's tensor, and counts what it does."""
+
+    plan: str
+    """One word for how it computes."""
+    why: str
+    """Why that is allowed, and why nothing cheaper was."""
+
+    def __call__(self, tensors: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
+        """Return the node's integers from those of its inputs, and add the actions performed to `counts`."""
+        ...
+
+
+class Engine(Protocol):
+    """One way of computing. An engine holds no state: it reads a machine's description and a network's nodes."""
+
+    name: str
+
+    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
+        """Return why the engine cannot run a node on a machine, or None if it can."""
+        ...
+
+    def place(self, node: Node, graph: Graph, machine: Machine) -> Any:
+        """Return where one copy of a node lies: a frozen description with `arrays`."""
+        ...
+
+    def vectors(self, stage: Stage, graph: Graph) -> int | None:
+        """Return how many input vectors one inference sends through a stage, or None if any number of positions will do."""
+        ...
+
+    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
+        """Return the number of each action that one inference performs in a stage."""
+        ...
+
+    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[float, float]:
+        """Return the seconds between two steps of a stage, and from a step's start to its result."""
+        ...
+
+    def executor(self, node: Node, program: Program) -> Executor:
+        """Return what computes a node's values."""
+        ...

@@ -1,0 +1,57 @@
+"""What one input vector makes a layer's arrays do: the counts that the ledger prices.
+
+`reference.py` counts the same where it happens; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from crossloom.engine.base import Counts
+from crossloom.engine.crossbar.encode import Digits, Slices
+from crossloom.engine.crossbar.settings import Crossbars
+from crossloom.engine.crossbar.tiling import Tiling
+
+
+def array_actions(vectors: int, digits: Digits, slices: Slices, xbar: Crossbars, tiling: Tiling) -> Counts:
+    """Return the actions in arrays and converters for a number of input vectors."""
+    cycles = len(digits)
+    data = tiling.data_columns * cycles
+    if xbar.convert == "tile":
+        signs = {(dw > 0) == (sw > 0) for dw in digits.weights for sw in slices.weights}
+        converted = len(signs) * tiling.groups * tiling.columns * tiling.row_tiles
+    else:
+        converted = data
+    unit = tiling.unit_columns * cycles
+    counts = {
+        "dac.drive": tiling.driven_rows * cycles,
+        "input_register.read": tiling.driven_rows * cycles,
+        "array.read": tiling.arrays * cycles,
+        "sample_hold.sample": data + unit,
+        "adc.convert": converted + unit,
+        "shift_add.add": converted,
+        "output_register.access": converted,
+    }
+    return Counts({name: vectors * count for name, count in counts.items()})
+
+
+def traffic(vectors: int, rows: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int) -> Counts:
+    """Return what moves for a number of input vectors: fetched inputs, merged partial sums, stored and sent results.
+
+    Args:
+        vectors: input vectors.
+        rows: elements of an input vector, all groups together.
+        input_bits, result_bits: bits of an element.
+        results: elements of a result, all groups together.
+        hops: routers that a result passes on its way to the next layer.
+        partial_sums: additions that join the row tiles of one vector.
+    """
+    fetched, stored = vectors * -(-rows * input_bits // 8), vectors * -(-results * result_bits // 8)
+    return Counts(
+        {
+            "buffer.read": fetched,
+            "bus.transfer": fetched + stored,
+            "tile_shift_add.add": vectors * partial_sums,
+            "tile_output_register.access": stored,
+            "buffer.write": stored,
+            "router.hop": stored * hops,
+        }
+    )

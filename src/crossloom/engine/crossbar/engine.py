@@ -1,0 +1,154 @@
+"""The crossbar engine: convolutions and linear layers with constant weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossloom.engine.base import Counts, Executor
+from crossloom.engine.crossbar.actions import array_actions, traffic
+from crossloom.engine.crossbar.plan import Layer, Plan, plan
+from crossloom.engine.crossbar.reference import reference_sums
+from crossloom.engine.crossbar.settings import crossbars
+from crossloom.engine.crossbar.tiling import Tiling, tile
+from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
+from crossloom.machine import Machine
+from crossloom.network.graph import Graph, Node
+from crossloom.network.integer import multiplier, requantize
+from crossloom.network.operators import Conv, ConvTranspose, Linear
+from crossloom.program import Program, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Crossbar:
+    """Takes layers whose weights are constant; see the package's docstring for the arithmetic."""
+
+    name: str = "crossbar"
+
+    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
+        """Return why the engine cannot run a node, or None."""
+        if not isinstance(node.op, Conv | ConvTranspose | Linear):
+            return "no product with constant weights"
+        if node.inputs[1] not in graph.constants:
+            return "its weights depend on the input"
+        return None
+
+    def place(self, node: Node, graph: Graph, machine: Machine) -> Tiling:
+        """Return the tiling of one copy."""
+        return tile(node, graph, crossbars(machine))
+
+    def vectors(self, stage: Stage, graph: Graph) -> int:
+        """Return the number of input vectors: results of one sample over results of one vector."""
+        node = graph.node(stage.nodes[0])
+        return node.type.count(1) // (stage.placement.groups * stage.placement.columns)
+
+    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
+        """Return the actions of one inference: arrays, converters, data moved."""
+        node = graph.node(stage.nodes[0])
+        layer = _layer(node, graph, machine, stage.placement)
+        counts = array_actions(stage.positions, layer.digits, layer.slices, layer.xbar, stage.placement)
+        counts.update(_traffic(stage.positions, stage, layer, graph))
+        return dict(counts)
+
+    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[float, float]:
+        """Return the occupancy of an array (one cycle for each digit) and the latency of an operation (shafiee2016, Figure 4b)."""
+        xbar = crossbars(machine)
+        cycles = len(_layer(graph.node(stage.nodes[0]), graph, machine, stage.placement).digits)
+        before, after = xbar.overhead_cycles
+        return cycles * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s
+
+    def executor(self, node: Node, program: Program) -> Executor:
+        """Return what computes a layer's integers by the cheapest plan."""
+        stage = program.stage_of[node.name]
+        layer = _layer(node, program.graph, program.machine, stage.placement)
+        return CrossbarExecutor(layer, plan(layer), stage, program)
+
+
+def _layer(node: Node, graph: Graph, machine: Machine, tiling: Tiling) -> Layer:
+    weight = node.inputs[1]
+    bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None
+    return Layer(node, graph.quantization[node.inputs[0]], graph.constants[weight], graph.quantization[weight], bias, crossbars(machine), tiling)
+
+
+def _traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
+    tiling = layer.tiling
+    results = tiling.groups * tiling.columns
+    return traffic(
+        vectors,
+        tiling.groups * tiling.rows,
+        layer.x.bits,
+        results,
+        graph.quantization[stage.name].bits,
+        stage.hops,
+        results * (tiling.row_tiles - 1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CrossbarExecutor:
+    """Computes one layer and counts what its arrays do."""
+
+    layer: Layer
+    chosen: Plan
+    stage: Stage
+    program: Program
+
+    @property
+    def plan(self) -> str:
+        """Name of the plan."""
+        return self.chosen.name
+
+    @property
+    def why(self) -> str:
+        """Why the plan is allowed."""
+        return self.chosen.why
+
+    def __call__(self, tensors: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
+        """Return the layer's integers; the counts follow from the number of results that there are."""
+        layer, graph = self.layer, self.program.graph
+        sums = self.chosen.sums(tensors[0])
+        vectors = sums.numel() // (layer.tiling.groups * layer.tiling.columns)
+        counts.update(array_actions(vectors, layer.digits, layer.slices, layer.xbar, layer.tiling))
+        counts.update(_traffic(vectors, self.stage, layer, graph))
+        q = graph.quantization[layer.node.name]
+        return requantize(sums, multiplier(layer.x, layer.weight_q, q, layer.node), q)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceExecutor:
+    """Computes one layer digit by digit and slice by slice: the definition that the plans are tested against."""
+
+    layer: Layer
+    stage: Stage
+    program: Program
+    plan: str = "reference"
+    why: str = "asked for"
+
+    def __call__(self, tensors: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
+        """Return the layer's integers, counting every action where it happens."""
+        layer, graph, op = self.layer, self.program.graph, self.layer.node.op
+        kernel = tuple(int(k) for k in layer.weight.shape[2:])
+        vectors = input_vectors(op, tensors[0].to(torch.int64), kernel, layer.x.zero)
+        weights = weight_matrices(op, layer.weight.to(torch.int64))
+        bits = layer.x.bits, layer.x.signed, layer.weight_q.bits
+        sums = reference_sums(vectors, weights, bits, layer.xbar, layer.tiling, counts)
+        counts.update(_traffic(vectors.shape[0], self.stage, layer, graph))
+        flat = (sums - layer.x.zero * weights.sum(1)).flatten(1)
+        if layer.bias is not None:
+            flat = flat + layer.bias
+        meta: Any = op(torch.empty(tensors[0].shape, device="meta"), torch.empty(layer.weight.shape, device="meta"))
+        q = graph.quantization[layer.node.name]
+        return requantize(output_of(op, flat, tuple(meta.shape)), multiplier(layer.x, layer.weight_q, q, layer.node), q)
+
+
+def reference_executor(node: Node, program: Program) -> ReferenceExecutor:
+    """Return the plain executor of a crossbar node."""
+    stage = program.stage_of[node.name]
+    return ReferenceExecutor(_layer(node, program.graph, program.machine, stage.placement), stage, program)
+
+
+CROSSBAR = Crossbar()

@@ -1,0 +1,126 @@
+"""What a machine file says about its crossbars, under `engines: crossbar:`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crossloom.engine.crossbar.convert import Converter
+from crossloom.errors import MachineError
+from crossloom.machine import Machine
+
+Encodes = Literal["offset", "differential", "twos_complement"]
+
+
+class _File(BaseModel):
+    """The fields of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoding: Encodes = "offset"
+    flip: bool = False
+    unit_column: bool = True
+    range: Literal["unit", "full"] = "unit"
+    convert: Literal["slice", "tile"] = "slice"
+    fetch_cycles: int = Field(1, ge=0)
+    convert_cycles: int = Field(1, ge=0)
+    combine_cycles: int = Field(2, ge=0)
+    function_cycles: int = Field(1, ge=0)
+    store_cycles: int = Field(1, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossbars:
+    """The crossbars of a machine in the terms that the engine computes with."""
+
+    rows: int
+    columns: int
+    cell_bits: int
+    input_bits: int
+    adc_bits: int
+    encoding: Encodes
+    flip: bool
+    unit_column: bool
+    range: Literal["unit", "full"]
+    convert: Literal["slice", "tile"]
+    cycle_s: float
+    overhead_cycles: tuple[int, int]
+    arrays_per_tile: float
+
+    @property
+    def largest_sum(self) -> int:
+        """The largest partial sum that a full column can have; with flip encoding, half of it."""
+        return largest_sum(self.rows, self.input_bits, self.cell_bits, self.flip)
+
+    def converter(self, largest: int | None = None) -> Converter:
+        """Return the converter; with range "full" its steps cover partial sums up to `largest`."""
+        if self.range == "unit":
+            return Converter(self.adc_bits, 0)
+        return Converter.covering(self.adc_bits, self.largest_sum if largest is None else largest)
+
+
+def largest_sum(rows: int, input_bits: int, cell_bits: int, flip: bool) -> int:
+    """Return the largest partial sum of a column: rows · (2^v − 1) · (2^w − 1), and with flip encoding half of it."""
+    full = rows * ((1 << input_bits) - 1) * ((1 << cell_bits) - 1)
+    return full // 2 if flip else full
+
+
+def lossless_bits(rows: int, input_bits: int, cell_bits: int, flip: bool = False) -> int:
+    """Return the converter resolution that loses nothing: enough codes for 0 to the largest partial sum.
+
+    For powers of two this is the law of shafiee2016, Equations 1 and 2: log2(R) + v + w, one less if v or w is 1;
+    flip encoding (its Section V) saves one more bit.
+    """
+    return math.ceil(math.log2(largest_sum(rows, input_bits, cell_bits, flip) + 1))
+
+
+@lru_cache(maxsize=64)
+def _checked(machine_name: str, items: tuple[tuple[str, object], ...]) -> _File:
+    try:
+        return _File.model_validate(dict(items))
+    except ValidationError as problem:
+        error = problem.errors()[0]
+        field = ".".join(str(step) for step in error["loc"])
+        raise MachineError(f"machine {machine_name}: engines.crossbar.{field}: {error['msg']}") from problem
+
+
+def crossbars(machine: Machine) -> Crossbars:
+    """Return a machine's crossbars. Raises MachineError for settings that make no sense together."""
+    given = _checked(machine.name, tuple(sorted(machine.engines.get("crossbar", {}).items())))
+    array, adc = machine.part("array"), machine.part("adc")
+    dac = machine.optional("dac")
+    cell_bits = array.whole("cell_bits")
+    if cell_bits > 7:
+        raise MachineError(f"machine {machine.name}: {array.path}.cell_bits is {cell_bits}; at most 7 bits fit a cell")
+    if given.flip and given.encoding != "offset":
+        raise MachineError(f"machine {machine.name}: flip encoding needs the offset encoding, not {given.encoding}; set crossbar.flip=false")
+    if given.flip and not given.unit_column:
+        raise MachineError(f"machine {machine.name}: flip encoding needs the unit column; set crossbar.unit_column=true or crossbar.flip=false")
+    if given.flip and given.convert == "tile":
+        raise MachineError(f"machine {machine.name}: flip encoding undoes what analog accumulation adds up; set crossbar.flip=false")
+    input_bits = dac.whole("bits") if dac else 1
+    if input_bits > 7:
+        raise MachineError(f"machine {machine.name}: a DAC of {input_bits} bits is more than the 7 that the engine computes with")
+    read_s = machine.cycle_s.value if machine.cycle_s else array.actions["read"].latency_s.value
+    convert_s = array.parameters["columns"] * (array.total / adc.total) * adc.actions["convert"].latency_s.value
+    after = given.convert_cycles + given.combine_cycles + given.function_cycles + given.store_cycles
+    tiles = next((count for path, count in machine.units.items() if path.endswith(".tile")), 1.0)
+    return Crossbars(
+        rows=array.whole("rows"),
+        columns=array.whole("columns"),
+        cell_bits=cell_bits,
+        input_bits=input_bits,
+        adc_bits=adc.whole("bits"),
+        encoding=given.encoding,
+        flip=given.flip,
+        unit_column=given.unit_column,
+        range=given.range,
+        convert=given.convert,
+        cycle_s=read_s * max(1, math.ceil(round(convert_s / read_s, 6))),
+        overhead_cycles=(given.fetch_cycles, after),
+        arrays_per_tile=array.total / tiles,
+    )

@@ -1,0 +1,126 @@
+"""Where the weights of one copy of a layer lie in arrays.
+
+A layer is one matrix, or one for each group of a grouped convolution. A matrix larger than an array is cut into row tiles and
+column tiles. Matrices much smaller than an array lie on a diagonal of it, each on rows and columns of its own, so that one read
+serves all of them: a depthwise 3×3 layer puts 14 channels into 128 rows instead of a dense matrix of zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crossloom.engine.crossbar.encode import Slices
+from crossloom.engine.crossbar.settings import Crossbars
+from crossloom.errors import ModelError
+from crossloom.network.graph import Graph, Node
+from crossloom.network.operators import Conv, ConvTranspose, Linear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiling:
+    """Sizes of one copy of a layer.
+
+    Attributes:
+        groups, rows, columns: number of matrices and the size of each, in weights.
+        slices: columns of cells for each weight.
+        array_rows, array_columns: size of an array.
+        packed: matrices in one array, if more than one fits.
+        unit: columns beside the data that hold ones, for each matrix.
+    """
+
+    groups: int
+    rows: int
+    columns: int
+    slices: int
+    array_rows: int
+    array_columns: int
+    packed: int
+    unit: int
+
+    @property
+    def weights_per_array(self) -> int:
+        """Weights in one row of an array."""
+        return self.array_columns // self.slices
+
+    @property
+    def row_tiles(self) -> int:
+        """Arrays that one matrix takes along its rows."""
+        return -(-self.rows // self.array_rows)
+
+    @property
+    def column_tiles(self) -> int:
+        """Arrays that one matrix takes along its columns."""
+        return -(-self.columns // self.weights_per_array)
+
+    @property
+    def arrays(self) -> int:
+        """Arrays of one copy."""
+        if self.packed > 1:
+            return -(-self.groups // self.packed)
+        return self.groups * self.row_tiles * self.column_tiles
+
+    @property
+    def cells(self) -> int:
+        """Cells that hold weights."""
+        return self.groups * self.rows * self.columns * self.slices
+
+    @property
+    def driven_rows(self) -> int:
+        """Word lines driven in all arrays during one cycle."""
+        return self.groups * self.rows * (1 if self.packed > 1 else self.column_tiles)
+
+    @property
+    def data_columns(self) -> int:
+        """Bit lines with data, in all arrays."""
+        return self.groups * self.columns * self.slices * self.row_tiles
+
+    @property
+    def unit_columns(self) -> int:
+        """Bit lines with ones, in all arrays."""
+        if self.packed > 1:
+            return self.unit * self.groups
+        return self.unit * self.arrays
+
+    @property
+    def spatial_utilization(self) -> float:
+        """Cells that hold weights, as a share of the cells of the arrays that they lie in."""
+        return self.cells / (self.arrays * self.array_rows * self.array_columns)
+
+
+def matrix_shape(node: Node, graph: Graph) -> tuple[int, int, int]:
+    """Return (groups, rows, columns) of the weight matrices of a convolution or linear layer. Raises ModelError otherwise."""
+    shape = tuple(int(d) for d in graph.constants[node.inputs[1]].shape)
+    if isinstance(node.op, Linear):
+        return 1, shape[1], shape[0]
+    if isinstance(node.op, Conv):
+        rows = 1
+        for size in shape[1:]:
+            rows *= size
+        return node.op.groups, rows, shape[0] // node.op.groups
+    if isinstance(node.op, ConvTranspose):
+        rows = shape[0] // node.op.groups
+        for size in shape[2:]:
+            rows *= size
+        return node.op.groups, rows, shape[1]
+    raise ModelError(f"{node.name}: {type(node.op).__name__} has no weight matrix")
+
+
+def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
+    """Return the tiling of a layer. Raises ModelError if one weight is wider than an array."""
+    groups, rows, columns = matrix_shape(node, graph)
+    bits = graph.quantization[node.inputs[1]].bits
+    slices = len(Slices.of(bits, xbar.encoding, xbar.cell_bits))
+    unit = 1 if xbar.unit_column and xbar.encoding == "offset" else 0
+    if slices > xbar.columns:
+        raise ModelError(f"{node.name}: a weight of {bits} bits takes {slices} columns and an array has {xbar.columns}; use fewer bits or larger arrays")
+    packed = min(xbar.rows // rows, (xbar.columns + unit) // (columns * slices + unit), groups) if groups > 1 else 1
+    return Tiling(
+        groups=groups,
+        rows=rows,
+        columns=columns,
+        slices=slices,
+        array_rows=xbar.rows,
+        array_columns=xbar.columns,
+        packed=max(1, packed),
+        unit=unit,
+    )

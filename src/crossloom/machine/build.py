@@ -1,0 +1,150 @@
+"""Resolve a checked document: counts multiply down the tree, laws scale the library's figures, units are parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crossloom import units
+from crossloom.errors import MachineError
+from crossloom.machine.laws import LAWS, Factors
+from crossloom.machine.machine import Action, Machine, Part
+from crossloom.machine.quantity import Quantity
+from crossloom.machine.schema import ActionEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
+
+_DIMENSIONS: dict[str, units.Dimension] = {"rate": "rate", "capacity": "capacity"}
+_NOTHING = Quantity(0.0, "none given; taken as zero", "assumed")
+
+
+def build(
+    entry: MachineEntry, library: Mapping[str, ComponentEntry], document: Mapping[str, Any], overrides: tuple[tuple[str, Any], ...], origin: str
+) -> Machine:
+    """Return the machine. Raises MachineError naming the part and the field that make no sense."""
+    parts: dict[str, Part] = {}
+    counts: dict[str, float] = {}
+    _walk("chip", entry.chip, entry.chip.count, library, parts, counts, origin)
+    return Machine(
+        name=entry.machine,
+        title=entry.title,
+        paper=entry.paper,
+        parts=parts,
+        units=counts,
+        engines=entry.engines,
+        compile=entry.compile,
+        cycle_s=_cited(entry.cycle, "time", f"{origin}: cycle") if entry.cycle else None,
+        document=document,
+        overrides=overrides,
+        note=entry.note,
+        costs_only=entry.kind == "costs",
+    )
+
+
+def _walk(
+    path: str, unit: UnitEntry, total: float, library: Mapping[str, ComponentEntry], parts: dict[str, Part], counts: dict[str, float], origin: str
+) -> None:
+    counts[path] = total
+    leaves = {name: part for name, part in unit.parts.items() if isinstance(part, PartEntry)}
+    resolved: dict[str, Part] = {}
+    waiting = dict(leaves)
+    while waiting:
+        ready = {n: p for n, p in waiting.items() if p.per is None or p.per.partition(".")[0] in resolved}
+        if not ready:
+            name, part = next(iter(waiting.items()))
+            raise MachineError(f"{origin}: {path}.{name}.per: {part.per} names no part beside it; name one of {', '.join(leaves)}")
+        for name, part in ready.items():
+            count = part.count * _per(f"{origin}: {path}.{name}", part.per, resolved)
+            resolved[name] = _part(f"{path}.{name}", part, count, count * total, library, origin)
+            del waiting[name]
+    for name, child in unit.parts.items():
+        if name in resolved:
+            parts[f"{path}.{name}"] = resolved[name]
+        elif isinstance(child, UnitEntry):
+            _walk(f"{path}.{name}", child, total * child.count, library, parts, counts, origin)
+
+
+def _per(where: str, per: str | None, resolved: Mapping[str, Part]) -> float:
+    """Return what a count is multiplied with: the number of a neighbour, or the total of one of its parameters."""
+    if per is None:
+        return 1.0
+    name, _, parameter = per.partition(".")
+    other = resolved[name]
+    if parameter and parameter not in other.parameters:
+        raise MachineError(f"{where}.per: {name} has no parameter {parameter}; it has {', '.join(other.parameters)}")
+    return other.count * (other.parameters[parameter] if parameter else 1.0)
+
+
+def _part(path: str, part: PartEntry, count: float, total: float, library: Mapping[str, ComponentEntry], origin: str) -> Part:
+    where = f"{origin}: {path}"
+    if part.use not in library:
+        near = [name for name in library if name.partition(".")[2] == part.use.partition(".")[2]] or sorted(library)[:6]
+        raise MachineError(f"{where}.use: no component named {part.use}; the library has {', '.join(near)}, ...")
+    base = library[part.use]
+    start = _parameters(where, base.parameters)
+    if unknown := [name for name in part.with_ if name not in start]:
+        raise MachineError(f"{where}.with: {part.use} has no parameter {unknown[0]}; it has {', '.join(start) or 'none'}")
+    wanted = start | _parameters(where, part.with_)
+    if bad := [name for name, value in wanted.items() if not 0 < value < float("inf")]:
+        raise MachineError(f"{where}.{bad[0]} must be positive, got {wanted[bad[0]]:g}")
+    factors = LAWS[base.law](start, wanted)
+    energy = factors.energy / factors.time
+    power = _cited(part.power, "power", where) if part.power else _cited(base.power, "power", where).scaled(energy, factors.why)
+    return Part(
+        path=path,
+        component=part.use,
+        about=base.about,
+        count=count,
+        total=total,
+        parameters=wanted,
+        area_mm2=_cited(part.area, "area", where) if part.area else _cited(base.area, "area", where).scaled(factors.area, factors.why),
+        power_w=power,
+        static_w=_static(part, base, where),
+        actions={name: _action(f"{where}.{name}", base, base.actions.get(name), part.actions.get(name), part, factors) for name in {**base.actions, **part.actions}},
+        extension=part.extension,
+    )
+
+
+def _static(part: PartEntry, base: ComponentEntry, where: str) -> Quantity:
+    given = part.static or base.static
+    return _cited(given, "power", where) if given else _NOTHING
+
+
+def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own: ActionEntry | None, part: PartEntry, factors: Factors) -> Action:
+    """Return an action's price: the part's own, or the library's scaled by the law."""
+    power = _cited(part.power or component.power, "power", where)
+    energy = latency = None
+    if base is not None:
+        energy = _energy(where, base, power).scaled(factors.energy, factors.why)
+        given = base.latency or base.busy
+        latency = _cited(given, "time", where).scaled(factors.time, factors.why) if given else None
+    if own is not None and (own.energy or own.busy):
+        energy = _energy(where, own, power)
+    if own is not None and own.latency:
+        latency = _cited(own.latency, "time", where)
+    assert energy is not None
+    return Action(energy, latency or _NOTHING)
+
+
+def _energy(where: str, entry: ActionEntry, power: Quantity) -> Quantity:
+    if entry.energy is not None:
+        return _cited(entry.energy, "energy", where)
+    assert entry.busy is not None
+    busy = _cited(entry.busy, "time", where)
+    mark = "derived" if busy.mark == "published" and power.mark == "published" else busy.mark if busy.mark != "published" else power.mark
+    return Quantity(power.value * busy.value, f"{power.source} x {busy.source}", mark)
+
+
+def _parameters(where: str, given: Mapping[str, str | float]) -> dict[str, float]:
+    try:
+        return {name: units.parse(value, _DIMENSIONS.get(name, "number")) for name, value in given.items()}
+    except ValueError as problem:
+        raise MachineError(f"{where}: {problem}") from problem
+
+
+def _cited(cited: Cited, dimension: units.Dimension, where: str) -> Quantity:
+    try:
+        value = units.parse(cited.value, dimension) / cited.for_
+    except ValueError as problem:
+        raise MachineError(f"{where}: {problem}") from problem
+    if not 0 <= value < float("inf"):
+        raise MachineError(f"{where}: {cited.value} must not be negative; give a value of zero or more")
+    return Quantity(value, cited.source, cited.mark)

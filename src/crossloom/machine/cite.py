@@ -1,0 +1,26 @@
+"""The papers behind a machine: its own, and those that its numbers name as their source."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+from crossloom.machine.explain import explain
+from crossloom.machine.machine import Machine
+
+
+@cache
+def references() -> dict[str, str]:
+    """Return every BibTeX entry of `references.bib` by its key."""
+    text = (files("crossloom.machine") / "references.bib").read_text(encoding="utf-8")
+    entries = [entry.strip() for entry in re.split(r"\n(?=@)", text)]
+    return {match[1]: entry for entry in entries if (match := re.match(r"@\w+\{([^,\s]+),", entry))}
+
+
+def citations(machine: Machine) -> dict[str, str]:
+    """Return the BibTeX entries behind a machine, its own paper first."""
+    sources = " ".join(str(row["source"]) for row in explain(machine))
+    known = references()
+    keys = [machine.paper, *(key for key in known if key != machine.paper and re.search(rf"\b{re.escape(key)}\b", sources))]
+    return {key: known[key] for key in keys if key in known}

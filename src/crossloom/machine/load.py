@@ -1,0 +1,129 @@
+"""From files to machines: YAML, inheritance, overrides, the library, scaling laws."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from crossloom.errors import MachineError
+from crossloom.machine.build import build
+from crossloom.machine.machine import Machine
+from crossloom.machine.override import apply
+from crossloom.machine.schema import ComponentEntry, MachineEntry
+from crossloom.machine.yaml import line_of, read_yaml
+
+_HERE = files("crossloom.machine")
+
+
+@cache
+def published() -> dict[str, str]:
+    """Return the machines that come with Crossloom: name and title, in alphabetical order."""
+    documents = [read_yaml(Path(str(path))) for path in (_HERE / "published").iterdir() if path.name.endswith(".yaml")]
+    return {doc["machine"]: str(doc["title"]) for doc in sorted(documents, key=lambda d: str(d["machine"]))}
+
+
+@cache
+def library() -> dict[str, ComponentEntry]:
+    """Return the components that come with Crossloom, by name."""
+    entries: dict[str, ComponentEntry] = {}
+    for path in sorted((_HERE / "library").iterdir(), key=lambda p: p.name):
+        if path.name.endswith(".yaml"):
+            entries |= _components(read_yaml(Path(str(path))), path.name)
+    return entries
+
+
+def load_machine(name: str | Path) -> Machine:
+    """Return a published machine by name, or the machine that a YAML file describes.
+
+    Raises MachineError naming the file, the field and the remedy.
+    """
+    document, origin = _document(str(name), ())
+    return machine_of(document, origin)
+
+
+def machine_of(document: Mapping[str, Any], origin: str, overrides: tuple[tuple[str, Any], ...] = ()) -> Machine:
+    """Return the machine that a document describes; `origin` names it in errors."""
+    document = dict(document)
+    own = _components(document.pop("components", {}), origin)
+    try:
+        entry = MachineEntry.model_validate(document)
+    except ValidationError as problem:
+        raise MachineError(_first(problem, document, origin)) from problem
+    return build(entry, {**library(), **own}, document | {"components": {}}, overrides, origin)
+
+
+def variant(machine: Machine, changes: Mapping[str, Any]) -> Machine:
+    """Return the machine with fields changed; see `Machine.with_`."""
+    document = copy.deepcopy(dict(machine.document))
+    overrides = list(machine.overrides)
+    for key, value in changes.items():
+        path = apply(document, machine, key, value)
+        overrides.append((path, value))
+    return machine_of(document, f"machine {machine.name}", tuple(overrides))
+
+
+def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
+    """Return the content of a machine file with everything that it inherits."""
+    path = Path(name)
+    if name in seen:
+        raise MachineError(f"{name}: it extends itself ({' > '.join(seen)}); break the circle")
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        if not path.is_file():
+            raise MachineError(f"{name}: no such machine file; see 'crossloom machine list' for those that come with Crossloom")
+    elif name in published():
+        path = Path(str(_HERE / "published" / f"{name}.yaml"))
+    else:
+        raise MachineError(f"no machine named {name}; choose one of {', '.join(published())}, or give a .yaml file")
+    document = read_yaml(path)
+    if "machine" not in document:
+        raise MachineError(f"{path.name}: it lacks the field 'machine' (a name); see docs/machines.md for the form")
+    if "extends" not in document:
+        return document, path.name
+    base, _ = _document(str(document.pop("extends")), (*seen, name))
+    changes = document.pop("set", None) or {}
+    merged = {**base, **{key: value for key, value in document.items() if key not in ("engines", "compile", "components")}}
+    for section in ("engines", "compile", "components"):
+        merged[section] = _merged(base.get(section, {}), document.get(section, {}))
+    plain = machine_of(merged, path.name)
+    for key, value in changes.items():
+        apply(merged, plain, str(key), value)
+        plain = machine_of(merged, path.name)
+    return merged, path.name
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _components(document: Mapping[str, Any], origin: str) -> dict[str, ComponentEntry]:
+    entries: dict[str, ComponentEntry] = {}
+    for name, entry in document.items():
+        if isinstance(entry, BaseModel):
+            entries[name] = entry  # type: ignore[assignment]
+            continue
+        try:
+            entries[name] = ComponentEntry.model_validate(entry)
+        except ValidationError as problem:
+            raise MachineError(_first(problem, entry, f"{origin}: component {name}")) from problem
+    return entries
+
+
+def _first(problem: ValidationError, document: Any, origin: str) -> str:
+    """Return one line for the first of pydantic's complaints, with the line of the file where known."""
+    error = problem.errors()[0]
+    place = [str(step) for step in error["loc"] if step not in ("UnitEntry", "PartEntry")]
+    line = line_of(document, error["loc"])
+    more = f" ({len(problem.errors()) - 1} more)" if len(problem.errors()) > 1 else ""
+    message = error["msg"].removeprefix("Value error, ")
+    where = f", line {line}" if line else ""
+    return f"{origin}{where}: {'.'.join(place) or 'document'}: {message}{more}".replace("\n", " ")

@@ -1,0 +1,125 @@
+"""A machine, resolved: every part with its count and its figures, ready to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from crossloom.errors import MachineError
+from crossloom.machine.quantity import Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that a component does: energy (J), time for which it is occupied (s)."""
+
+    energy_j: Quantity
+    latency_s: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A component in its place. Figures are those of one instance; `count` is how many its parent holds, `total` how many the chip holds."""
+
+    path: str
+    component: str
+    about: str
+    count: float
+    total: float
+    parameters: Mapping[str, float]
+    area_mm2: Quantity
+    power_w: Quantity
+    static_w: Quantity
+    actions: Mapping[str, Action]
+    extension: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last word of the path: the role that engines ask for."""
+        return self.path.rpartition(".")[2]
+
+    @property
+    def unit(self) -> str:
+        """The path of the unit that holds it."""
+        return self.path.rpartition(".")[0]
+
+    def whole(self, parameter: str) -> int:
+        """Return a parameter that must be a whole number. Raises MachineError."""
+        value = self.parameters.get(parameter)
+        if value is None or value != int(value) or value < 1:
+            raise MachineError(f"{self.path}.{parameter} must be a whole number of at least 1, got {value}")
+        return int(value)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine as a tree of units, flattened: parts by path, number of each unit by path.
+
+    `engines` and `compile` hold settings as the file has them; the engines and the compiler check them.
+    `document` is the file's content after inheritance and overrides, from which a variant is made.
+    """
+
+    name: str
+    title: str
+    paper: str
+    parts: Mapping[str, Part]
+    units: Mapping[str, float]
+    engines: Mapping[str, Mapping[str, Any]]
+    compile: Mapping[str, Any]
+    cycle_s: Quantity | None
+    document: Mapping[str, Any] = field(repr=False)
+    overrides: tuple[tuple[str, Any], ...] = ()
+    note: str = ""
+    costs_only: bool = False
+
+    @cached_property
+    def by_role(self) -> dict[str, Part]:
+        """Parts by their last name; a name that occurs twice is left out."""
+        roles: dict[str, Part | None] = {}
+        for part in self.parts.values():
+            roles[part.name] = None if part.name in roles else part
+        return {name: part for name, part in roles.items() if part is not None}
+
+    def part(self, role: str) -> Part:
+        """Return the part that plays a role. Raises MachineError if there is none or more than one."""
+        if role not in self.by_role:
+            paths = [path for path in self.parts if path.endswith("." + role)]
+            problem = f"has several parts named {role} ({', '.join(paths)})" if paths else f"has no part named {role}"
+            raise MachineError(f"machine {self.name} {problem}; the engine needs exactly one")
+        return self.by_role[role]
+
+    def optional(self, role: str) -> Part | None:
+        """Return the part that plays a role, or None."""
+        return self.by_role.get(role)
+
+    def count_of(self, unit: str) -> float:
+        """Return how many of a unit one chip holds, by the last word of its path. Raises MachineError."""
+        for path, count in self.units.items():
+            if path == unit or path.endswith("." + unit):
+                return count
+        raise MachineError(f"machine {self.name} has no unit named {unit}; it has {', '.join(self.units)}")
+
+    def built_in(self) -> Iterator[Part]:
+        """Yield the parts that the published machine has: all but extensions."""
+        return (part for part in self.parts.values() if not part.extension)
+
+    @property
+    def area_mm2(self) -> float:
+        """Area of one chip without extensions."""
+        return sum(part.total * part.area_mm2.value for part in self.built_in())
+
+    @property
+    def power_w(self) -> float:
+        """Power of one chip with everything at work, without extensions."""
+        return sum(part.total * part.power_w.value for part in self.built_in())
+
+    def with_(self, **changes: Any) -> Machine:
+        """Return a variant with other values: `with_(adc_bits=7)`; any unambiguous end of a path, dots as underscores.
+
+        Raises MachineError for a name that fits no field or several, or a value that makes no sense there.
+        """
+        from crossloom.machine.load import variant
+
+        return variant(self, changes)

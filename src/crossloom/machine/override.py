@@ -1,0 +1,75 @@
+"""Change one field of a machine by the end of its path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossloom.errors import MachineError
+from crossloom.machine.machine import Machine
+
+
+def fields(machine: Machine) -> dict[str, tuple[str, ...]]:
+    """Return every field that can be changed: its dotted name and where it stands in the document."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path in machine.units:
+        found[f"{path}.count"] = (*_parts_path(path), "count")
+    for part in machine.parts.values():
+        place = _parts_path(part.path)
+        found[f"{part.path}.use"] = (*place, "use")
+        found[f"{part.path}.count"] = (*place, "count")
+        for parameter in part.parameters:
+            found[f"{part.path}.{parameter}"] = (*place, "with", parameter)
+        for figure in ("area", "power", "static"):
+            found[f"{part.path}.{figure}"] = (*place, figure)
+        for action in part.actions:
+            for price in ("energy", "latency"):
+                found[f"{part.path}.{action}.{price}"] = (*place, "actions", action, price)
+    for section, settings in machine.engines.items():
+        found |= {f"{section}.{key}": ("engines", section, key) for key in settings}
+    found |= {f"compile.{key}": ("compile", key) for key in machine.compile}
+    if machine.cycle_s is not None:
+        found["cycle"] = ("cycle",)
+    return found
+
+
+def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> str:
+    """Set the field whose path ends with `key` in the document and return its path. Raises MachineError."""
+    path = resolve(machine, key)
+    place = fields(machine)[path]
+    holder: Any = document
+    for step in place[:-1]:
+        if step not in holder:
+            holder[step] = {}
+        holder = holder[step]
+    cited = place[-1] in ("area", "power", "static", "energy", "latency", "cycle")
+    holder[place[-1]] = {"value": value, "source": "set by the user", "mark": "assumed"} if cited else value
+    if place[-1] == "count" and "per" in holder:
+        holder.pop("per")
+    if cited and place[-1] == "energy":
+        holder.pop("busy", None)
+    return path
+
+
+def resolve(machine: Machine, key: str) -> str:
+    """Return the one path that ends with `key`, in which dots may be written as underscores. Raises MachineError."""
+    names = fields(machine)
+    if key in names:
+        return key
+    wanted = key.replace(".", "_")
+    flat = {path: path.replace(".", "_") for path in names}
+    hits = [path for path, name in flat.items() if name == wanted or name.endswith("_" + wanted)]
+    exact = [path for path in hits if path.endswith("." + key)]
+    hits = exact or hits
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        raise MachineError(f"machine {machine.name}: {key} could be {', '.join(hits[:4])}; write more of the path")
+    close = [path for path in names if path.rpartition(".")[2] == wanted.rpartition("_")[2]][:4]
+    hint = f"did you mean {', '.join(close)}?" if close else "see 'crossloom machine explain'"
+    raise MachineError(f"machine {machine.name} has no field {key}; {hint}")
+
+
+def _parts_path(path: str) -> tuple[str, ...]:
+    """Return where a unit or part stands in the document: chip, parts, tile, parts, ima, ..."""
+    first, *rest = path.split(".")
+    return (first, *(step for name in rest for step in ("parts", name)))

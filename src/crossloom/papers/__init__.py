@@ -1,0 +1,22 @@
+"""Papers: what each one claims, and how the claim is computed here.
+
+One module for each paper. A published result is only ever compared with; it never feeds a computation.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from crossloom.errors import InputError
+from crossloom.papers.claim import Claim as Claim
+
+PAPERS = {"isaac": "crossloom.papers.isaac"}
+
+
+def reproduce(paper: str | None = None) -> list[Claim]:
+    """Return the claims of a paper (of all if None), misses first. Raises InputError for a paper that is not known."""
+    if paper is not None and paper not in PAPERS:
+        raise InputError(f"no paper named {paper}; choose one of {', '.join(PAPERS)}")
+    claims = [claim for name in ([paper] if paper else PAPERS) for claim in import_module(PAPERS[name]).claims()]
+    order = ("miss", "near", "match", "unverifiable")
+    return sorted(claims, key=lambda claim: order.index(claim.verdict))

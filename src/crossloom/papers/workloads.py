@@ -1,0 +1,64 @@
+"""What claims are computed on: networks of the zoo, quantised on random inputs where only shapes matter."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from crossloom.compile import compile_network
+from crossloom.engine.crossbar.tiling import Tiling, matrix_shape
+from crossloom.machine import Machine
+from crossloom.network.graph import Graph, Node
+from crossloom.network.operators import Conv
+from crossloom.network.quantization import Quantization
+from crossloom.network.quantize import carrier
+from crossloom.network.types import Batch, TensorType
+from crossloom.read.timeline import read_timeline
+from crossloom.run.check import macs
+from crossloom.run.source import load
+
+
+@cache
+def network(name: str) -> Graph:
+    """Return a network of the zoo."""
+    return load(f"zoo:{name}")
+
+
+def with_bits(graph: Graph, bits: int) -> Graph:
+    """Return a graph whose tensors are all declared to be integers of some bits, for readings that need no values."""
+    q = Quantization((1.0,), 0, bits, signed=True)
+    names = [name for name, type in graph.inputs if type.dtype == "f32"] + [node.name for node in graph.nodes if node.type.dtype == "f32"]
+    weights = [node.inputs[1] for node in graph.nodes if len(node.inputs) > 1 and node.inputs[1] in graph.constants]
+    constants = {name: value.to(carrier(q)) if name in weights else value for name, value in graph.constants.items()}
+    return Graph(graph.name, graph.inputs, graph.nodes, graph.outputs, constants, dict.fromkeys([*names, *weights], q), graph.batch)
+
+
+def operation_cycles(machine: Machine) -> tuple[float, float]:
+    """Return the cycles for which a 16-bit operation occupies an array, and after which its result is stored."""
+    type = TensorType("f32", (Batch(), 16, 8, 8))
+    node = Node("y", Conv((1, 1), (1, 1, 1, 1), (1, 1)), ("x", "w"), type)
+    graph = Graph("one layer", (("x", type),), (node,), ("y",), {"w": torch.ones(16, 16, 3, 3)})
+    stage = compile_network(with_bits(graph, 16), machine).stages[0]
+    assert machine.cycle_s is not None
+    return round(stage.interval_s / machine.cycle_s.value, 9), round(stage.latency_s / machine.cycle_s.value, 9)
+
+
+def throughput_16_bit(name: str, machine: Machine, chips: int) -> float:
+    """Return operations per second (1 MAC = 2) of a network at 16 bits on a board of chips."""
+    graph = with_bits(network(name), 16)
+    operations = 2 * sum(macs(node, graph) for node in graph.nodes)
+    return operations * read_timeline(compile_network(graph, machine.with_(**{"compile.chips": chips}))).throughput_per_s
+
+
+def utilization(name: str, size: int) -> float:
+    """Return the share of cells that hold weights when each convolution is tiled by itself, one cell for each weight."""
+    graph = network(name)
+    used = taken = 0
+    for node in graph.nodes:
+        if isinstance(node.op, Conv):
+            groups, rows, columns = matrix_shape(node, graph)
+            tiling = Tiling(groups=groups, rows=rows, columns=columns, slices=1, array_rows=size, array_columns=size, packed=1, unit=0)
+            used += tiling.cells
+            taken += tiling.arrays * size * size
+    return used / taken

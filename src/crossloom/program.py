@@ -1,0 +1,95 @@
+"""What a network becomes on a machine: stages that say what runs where, how often, and after what.
+
+The values, the timeline and the ledger all read this and nothing else. A stage works through its output *positions* (pixels,
+tokens) in order; `copies` of it work side by side, so a *step* computes that many positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from crossloom.machine import Machine
+from crossloom.network.graph import Graph
+from crossloom.waits import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A stage needs results of an earlier one; `rule` says which positions each of its own positions needs."""
+
+    stage: str
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Nodes that run together on one engine.
+
+    Attributes:
+        name: that of the last node, whose tensor the stage produces.
+        nodes: the graph's nodes in order.
+        engine: name of the engine.
+        placement: the engine's own description of what lies where.
+        positions: output positions of one inference.
+        copies: positions computed side by side.
+        interval_s: time between the starts of two steps.
+        latency_s: time from the start of a step to its result.
+        actions: number of each `part.action` for one inference.
+        arrays: arrays occupied, all copies together.
+        tiles: first tile and number of tiles.
+        hops: routers that a result passes on its way to the next stage.
+        waits: what must be ready before a position can be computed.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    engine: str
+    placement: Any = None
+    positions: int = 1
+    copies: int = 1
+    interval_s: float = 0.0
+    latency_s: float = 0.0
+    actions: Mapping[str, int] = field(default_factory=dict)
+    arrays: int = 0
+    tiles: tuple[int, int] = (0, 0)
+    hops: int = 1
+    waits: tuple[Wait, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Steps of one inference."""
+        return -(-self.positions // self.copies)
+
+    @property
+    def busy_s(self) -> float:
+        """Time for which one inference occupies the stage."""
+        return self.steps * self.interval_s
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network compiled for a machine. `chips` is how many the placement uses; `notes` say what a reader should know."""
+
+    graph: Graph
+    machine: Machine
+    stages: tuple[Stage, ...]
+    chips: int = 1
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def by_name(self) -> dict[str, Stage]:
+        """Stages by name."""
+        return {stage.name: stage for stage in self.stages}
+
+    @cached_property
+    def stage_of(self) -> dict[str, Stage]:
+        """The stage that computes each node."""
+        return {node: stage for stage in self.stages for node in stage.nodes}
+
+    def __str__(self) -> str:
+        from crossloom.program_text import print_program
+
+        return print_program(self)

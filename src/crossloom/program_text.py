@@ -1,0 +1,99 @@
+"""The program as text that prints and parses: one block for each stage.
+
+    program small on isaac-ce, 1 chip
+    note ...
+    stage conv1 (conv1, relu1) crossbar
+      placement Tiling(groups=1, rows=27, ...)
+      runs positions=64 copies=4 interval_s=8e-07 latency_s=1.4e-06 arrays=8 tiles=(0, 1) hops=1
+      does adc.convert=8192 array.read=512
+      waits pool1 Window(shape=(8, 8), ...)
+
+The graph and the machine stay behind, as in the graph's own text; `parse_program` takes them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from typing import Any
+
+from crossloom import waits
+from crossloom.errors import ModelError
+from crossloom.machine import Machine
+from crossloom.network.graph import Graph
+from crossloom.program import Program, Stage, Wait
+
+_RUNS = ("positions", "copies", "interval_s", "latency_s", "arrays", "tiles", "hops")
+
+
+def print_program(program: Program) -> str:
+    """Return the text form."""
+    lines = [f"program {program.graph.name} on {program.machine.name}, {program.chips} chips"]
+    lines += [f"note {note}" for note in program.notes]
+    for stage in program.stages:
+        lines.append(f"stage {stage.name} ({', '.join(stage.nodes)}) {stage.engine}")
+        if stage.placement is not None:
+            lines.append(f"  placement {stage.placement!r}")
+        lines.append("  runs " + " ".join(f"{name}={getattr(stage, name)!r}".replace(", ", ",") for name in _RUNS))
+        if stage.actions:
+            lines.append("  does " + " ".join(f"{name}={count}" for name, count in stage.actions.items()))
+        lines += [f"  waits {wait.stage} {wait.rule!r}" for wait in stage.waits]
+    return "\n".join(lines) + "\n"
+
+
+_STAGE = re.compile(r"stage (?P<name>\S+) \((?P<nodes>[^)]*)\) (?P<engine>\S+)")
+_PROGRAM = re.compile(r"program (?P<graph>.*) on (?P<machine>\S+), (?P<chips>\d+) chips")
+
+
+def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
+    """Return the program that a text describes for a network and a machine. Raises ModelError with the line that cannot be read."""
+    program = Program(graph, machine, ())
+    stages: list[Stage] = []
+    notes: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        keyword, _, rest = line.strip().partition(" ")
+        try:
+            if keyword == "program":
+                header = _PROGRAM.fullmatch(line)
+                program = replace(program, chips=int(header["chips"]) if header else 1)
+            elif keyword == "note":
+                notes.append(rest)
+            elif keyword == "stage":
+                stages.append(_stage(line))
+            elif keyword:
+                stages[-1] = replace(stages[-1], **_field(keyword, rest, stages[-1]))
+        except (ValueError, SyntaxError, KeyError, TypeError, IndexError) as problem:
+            raise ModelError(f"program text, line {number}: {problem}; compare it with the form in crossloom.program_text") from problem
+    return replace(program, stages=tuple(stages), notes=tuple(notes))
+
+
+def _stage(line: str) -> Stage:
+    match = _STAGE.fullmatch(line.strip())
+    if not match:
+        raise ValueError(f"{line!r} is not 'stage name (nodes) engine'")
+    return Stage(name=match["name"], nodes=tuple(n.strip() for n in match["nodes"].split(",")), engine=match["engine"])
+
+
+def _field(keyword: str, rest: str, stage: Stage) -> dict[str, Any]:
+    if keyword == "placement":
+        return {"placement": _described(rest)}
+    if keyword == "runs":
+        return {name: ast.literal_eval(value) for name, _, value in (item.partition("=") for item in rest.split())}
+    if keyword == "does":
+        return {"actions": {name: int(count) for name, _, count in (item.partition("=") for item in rest.split())}}
+    if keyword == "waits":
+        source, _, rule = rest.partition(" ")
+        return {"waits": (*stage.waits, Wait(source, _described(rule)))}
+    raise ValueError(f"unknown line {keyword!r}")
+
+
+def _described(text: str) -> Any:
+    """Return the frozen description that a text such as `Window(shape=(8, 8), ...)` stands for."""
+    from crossloom.engine.registry import placements
+
+    call = ast.parse(text, mode="eval").body
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+        raise ValueError(f"{text!r} is not a description with named fields")
+    kinds = {**{name: kind for name, kind in vars(waits).items() if isinstance(kind, type)}, **placements()}
+    return kinds[call.func.id](**{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg})

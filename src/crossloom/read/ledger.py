@@ -1,0 +1,97 @@
+"""What an inference costs: actions times prices, power that is drawn while it lasts, area that it sits on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from crossloom.machine import Part
+from crossloom.program import Program
+from crossloom.read.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One action of one stage: how often, and what it costs altogether."""
+
+    stage: str
+    component: str
+    action: str
+    count: int
+    energy_j: float
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The reading of costs, for one inference in a full pipeline."""
+
+    entries: tuple[Entry, ...]
+    static_j: dict[str, float]
+    area_mm2: dict[str, float]
+    chips: int
+
+    @cached_property
+    def by_component(self) -> dict[str, float]:
+        """Energy (J) of each component, with `(static)` entries for what is drawn all the time."""
+        totals: Counter[str] = Counter()
+        for entry in self.entries:
+            totals[entry.component] += entry.energy_j  # type: ignore[assignment]
+        for name, energy in self.static_j.items():
+            if energy:
+                totals[f"{name} (static)"] += energy  # type: ignore[assignment]
+        return dict(sorted(totals.items(), key=lambda item: -item[1]))
+
+    @cached_property
+    def by_stage(self) -> dict[str, float]:
+        """Dynamic energy (J) of each stage."""
+        totals: Counter[str] = Counter()
+        for entry in self.entries:
+            totals[entry.stage] += entry.energy_j  # type: ignore[assignment]
+        return dict(totals)
+
+    @cached_property
+    def actions(self) -> dict[str, int]:
+        """Number of each `component.action`."""
+        totals: Counter[str] = Counter()
+        for entry in self.entries:
+            totals[f"{entry.component}.{entry.action}"] += entry.count
+        return dict(totals)
+
+    @property
+    def energy_j(self) -> float:
+        """Energy of one inference."""
+        return sum(entry.energy_j for entry in self.entries) + sum(self.static_j.values())
+
+    @property
+    def total_area_mm2(self) -> float:
+        """Area of all chips."""
+        return sum(self.area_mm2.values())
+
+
+def read_ledger(program: Program, timeline: Timeline) -> Ledger:
+    """Return the costs of one inference.
+
+    Static power is charged for the time from one inference to the next, on all chips. Extensions (parts that the
+    published machine does not have) count only if the program uses them.
+    """
+    entries = []
+    for stage in program.stages:
+        for name, count in stage.actions.items():
+            component, _, action = name.partition(".")
+            price = program.machine.part(component).actions[action].energy_j.value
+            entries.append(Entry(stage.name, component, action, count, count * price))
+    used = {entry.component for entry in entries}
+    parts = [part for part in program.machine.parts.values() if not part.extension or part.name in used]
+    static: dict[str, float] = {}
+    area: dict[str, float] = {}
+    for part in parts:
+        label = _label(part, parts)
+        static[label] = static.get(label, 0.0) + part.total * part.static_w.value * program.chips * timeline.interval_s
+        area[label] = area.get(label, 0.0) + part.total * part.area_mm2.value * program.chips
+    return Ledger(tuple(entries), static, area, program.chips)
+
+
+def _label(part: Part, parts: list[Part]) -> str:
+    """Return the name that entries use; the path where two parts share a name."""
+    return part.name if sum(other.name == part.name for other in parts) == 1 else part.path

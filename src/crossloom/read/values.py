@@ -1,0 +1,69 @@
+"""What the machine computes, and what it does while computing it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from crossloom.compile.passes import performed
+from crossloom.engine import Counts, Executor
+from crossloom.engine.registry import engine_named
+from crossloom.network.graph import Node
+from crossloom.network.integer import quantized_inputs, real_outputs
+from crossloom.network.replay import batch_of, last_uses
+from crossloom.program import Program
+
+
+@dataclass(frozen=True)
+class Values:
+    """A program made ready to compute: weights programmed, a plan for each layer."""
+
+    program: Program
+    executors: dict[str, Executor]
+
+    @classmethod
+    def of(cls, program: Program, executor: Callable[[Node, Program], Executor] | None = None) -> Values:
+        """Return the program ready to compute. `executor` replaces the crossbars' own choice, as tests do."""
+        chosen: dict[str, Executor] = {}
+        for stage in program.stages:
+            for place, name in enumerate(stage.nodes):
+                node = program.graph.node(name)
+                engine = engine_named(stage.engine if place == 0 else "digital")
+                chosen[name] = executor(node, program) if executor and engine.name == "crossbar" else engine.executor(node, program)
+        return cls(program, chosen)
+
+    @cached_property
+    def _last(self) -> list[list[str]]:
+        return last_uses(self.program.graph)
+
+    def __call__(self, inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Counts]:
+        """Return the real outputs for a batch of real inputs, and how often each action was performed."""
+        graph = self.program.graph
+        batch = batch_of(graph, inputs)
+        counts: Counts = Counter()
+        with torch.no_grad():
+            tensors = quantized_inputs(graph, inputs) | dict(graph.constants)
+            for node, unused in zip(graph.nodes, self._last, strict=True):
+                tensors[node.name] = self.executors[node.name]([tensors[name] for name in node.inputs], batch, counts)
+                for name in unused:
+                    del tensors[name]
+            return real_outputs(graph, tensors), Counter(performed(self.program, counts))
+
+    def batches(self, data: Iterable[Sequence[Tensor]]) -> Iterator[tuple[tuple[Tensor, ...], Counts]]:
+        """Yield outputs and counts for each batch."""
+        return (self(batch) for batch in data)
+
+    @property
+    def plans(self) -> list[dict[str, str]]:
+        """For each layer with weights: its name, how it is computed, and why."""
+        rows = []
+        for stage in self.program.stages:
+            if stage.arrays:
+                executor = self.executors[stage.nodes[0]]
+                rows.append({"layer": stage.nodes[0], "engine": stage.engine, "plan": executor.plan, "why": executor.why})
+        return rows

@@ -1,0 +1,71 @@
+"""Look at a network before anything costly: what it is made of, and what a machine would do with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import prod
+from typing import Any
+
+from crossloom.engine import engines_of
+from crossloom.machine import Machine
+from crossloom.network.graph import Graph, Node
+from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported
+from crossloom.run.source import load
+
+
+def check(model: Any, machine: Machine) -> dict[str, Any]:
+    """Return operators, parameters, multiply-accumulates for one sample, engine of each node, and what is not supported.
+
+    `unsupported` lists nodes without a counterpart here, and nodes that no engine of the machine takes, with the reason.
+    """
+    graph = load(model, allow_unsupported=True)
+    engines = engines_of(machine)
+    rows, unsupported = [], []
+    for node in graph.nodes:
+        engine, reason = _taker(node, graph, machine, engines)
+        rows.append({"name": node.name, "op": _kind(node), "origin": node.origin, "engine": engine, "macs": macs(node, graph)})
+        if engine is None:
+            unsupported.append({"name": node.name, "op": _kind(node), "reason": reason, "origin": node.origin})
+    return {
+        "model": graph.name,
+        "machine": machine.name,
+        "nodes": len(graph.nodes),
+        "supported": not unsupported,
+        "unsupported": unsupported,
+        "parameters": graph.parameters,
+        "macs": sum(row["macs"] for row in rows),
+        "batch": graph.batch,
+        "inputs": [{"name": name, "type": str(type)} for name, type in graph.inputs],
+        "operators": dict(Counter(row["op"] for row in rows).most_common()),
+        "engines": dict(Counter(str(row["engine"]) for row in rows if row["engine"]).most_common()),
+        "layers": rows,
+    }
+
+
+def _kind(node: Node) -> str:
+    return node.op.kind if isinstance(node.op, Unsupported) else type(node.op).__name__
+
+
+def _taker(node: Node, graph: Graph, machine: Machine, engines: list[Any]) -> tuple[str | None, str]:
+    if isinstance(node.op, Unsupported):
+        return None, node.op.reason
+    reasons = []
+    for engine in engines:
+        reason = engine.refuses(node, graph, machine)
+        if reason is None:
+            return engine.name, ""
+        reasons.append(f"{engine.name}: {reason}")
+    return None, "; ".join(reasons)
+
+
+def macs(node: Node, graph: Graph) -> int:
+    """Return the multiply-accumulate operations of a node for one sample; 0 for anything but a product."""
+    if isinstance(node.op, Unsupported) or not isinstance(node.op, Conv | ConvTranspose | Linear | MatMul):
+        return 0
+    elements = node.type.count(1)
+    shapes = [graph.types[name].at(1).shape for name in node.inputs]
+    if isinstance(node.op, MatMul):
+        return elements * shapes[0][-1]
+    if isinstance(node.op, ConvTranspose):
+        return prod(shapes[0]) * prod(shapes[1][1:])
+    return elements * prod(shapes[1][1:])

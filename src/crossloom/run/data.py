@@ -1,0 +1,177 @@
+"""Find the samples that a user means, and check them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossloom.errors import DataError, InputError
+from crossloom.network.graph import Graph
+from crossloom.network.types import Batch
+from crossloom.run.source import named_object
+
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples for each input of a network, and labels if there are any."""
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return int(self.inputs[0].shape[0])
+
+    def batches(self, size: int, device: str | torch.device = "cpu") -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
+        """Yield inputs and labels of `size` samples at a time."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield tuple(x[part].to(device) for x in self.inputs), None if self.labels is None else self.labels[part]
+
+    def first(self, count: int) -> Data:
+        """Return the first samples."""
+        return Data(tuple(x[:count] for x in self.inputs), None if self.labels is None else self.labels[:count])
+
+
+def load_data(source: Any, graph: Graph) -> Data:
+    """Return samples for a network.
+
+    Args:
+        source: an `.npz` file with `x` (and `y`), a folder with one folder of images for each class, `package.module:factory`
+            that returns (x, y), a pair of arrays or tensors, or a tensor alone.
+        graph: the network that will get them.
+
+    Raises:
+        DataError: missing, empty, not finite, of the wrong shape or number; the message says what was expected.
+    """
+    if isinstance(source, Data):
+        return checked(source, graph, "data")
+    if isinstance(source, str | Path):
+        text = str(source)
+        if text.endswith(".npz"):
+            return checked(_npz(Path(text)), graph, text)
+        if Path(text).is_dir():
+            return checked(_folder(Path(text), graph), graph, text)
+        if ":" in text:
+            return load_data(named_object(text, "data")(), graph)
+        raise DataError(f"{text}: no such data; give an .npz file with x and y, a folder of images by class, or package.module:factory")
+    x, y = source if isinstance(source, tuple | list) and len(source) == 2 else (source, None)
+    return checked(Data(_tensors(x), None if y is None else torch.as_tensor(np.asarray(y)).to(torch.int64)), graph, "data")
+
+
+def _tensors(x: Any) -> tuple[Tensor, ...]:
+    parts = x if isinstance(x, tuple | list) else (x,)
+    return tuple(_tensor(part) for part in parts)
+
+
+def _tensor(x: Any) -> Tensor:
+    tensor = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+    return tensor.to(torch.float32) if tensor.is_floating_point() or tensor.dtype == torch.uint8 else tensor
+
+
+def _npz(path: Path) -> Data:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give an .npz file with x and y")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = list(arrays)
+            if "x" not in names:
+                raise DataError(f"{path}: it has {', '.join(names) or 'no arrays'} and no 'x'; save it with numpy.savez(path, x=..., y=...)")
+            x, y = arrays["x"], arrays["y"] if "y" in names else None
+    except (ValueError, OSError, EOFError) as problem:
+        raise DataError(f"{path}: not a readable .npz file without objects ({str(problem).splitlines()[0][:100]}); save it again") from problem
+    if x.dtype.kind not in "fiub":
+        raise DataError(f"{path}: x holds {x.dtype}, not numbers")
+    return Data(_tensors(x), None if y is None else _labels(y, path))
+
+
+def _labels(y: np.ndarray[Any, Any], path: Path) -> Tensor:
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise DataError(f"{path}: y must hold one whole number for each sample, got {y.dtype} of shape {y.shape}")
+    return torch.as_tensor(y.astype(np.int64))
+
+
+def _folder(path: Path, graph: Graph) -> Data:
+    """Read images sized and coloured as the network wants them, values from 0 to 1; classes are folders in alphabetical order."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as problem:
+        raise InputError("reading images needs the package pillow: pip install 'crossloom[data]'") from problem
+    shape = graph.inputs[0][1].shape
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        raise DataError(f"{path}: images need a network with input (N, 1 or 3, H, W), this one has {list(shape)}")
+    classes = sorted(p for p in path.iterdir() if p.is_dir())
+    files = [(file, label) for label, folder in enumerate(classes) for file in sorted(folder.iterdir()) if file.suffix.lower() in IMAGES]
+    if not files:
+        raise DataError(f"{path}: no images in class folders; make one folder for each class with images in it")
+    rows = []
+    for file, _ in files:
+        try:
+            with Image.open(file) as image:
+                sized = image.convert("L" if shape[1] == 1 else "RGB").resize((int(shape[3]), int(shape[2])))  # type: ignore[arg-type]
+        except (UnidentifiedImageError, OSError) as problem:
+            raise DataError(f"{file}: not a readable image; remove or replace it") from problem
+        rows.append(torch.as_tensor(np.asarray(sized, dtype=np.float32) / 255))
+    x = torch.stack(rows)
+    return Data((x[:, None] if shape[1] == 1 else x.permute(0, 3, 1, 2).contiguous(),), torch.tensor([label for _, label in files]))
+
+
+def checked(data: Data, graph: Graph, where: str) -> Data:
+    """Return the data if they fit the network. Raises DataError."""
+    if len(data.inputs) != len(graph.inputs):
+        raise DataError(f"{where}: {len(data.inputs)} inputs given and {graph.name} has {len(graph.inputs)}; give one array for each")
+    if len(data) == 0:
+        raise DataError(f"{where}: no samples; give at least one")
+    for (name, type), x in zip(graph.inputs, data.inputs, strict=True):
+        want = list(type.shape[1:])
+        if list(x.shape[1:]) != want:
+            raise DataError(f"{where}: input {name} wants samples of shape {want} and got {list(x.shape[1:])}; reshape or resize them")
+        if x.is_floating_point() and not bool(torch.isfinite(x).all()):
+            first = int(torch.nonzero(~torch.isfinite(x.flatten(1)).all(1))[0, 0])
+            raise DataError(f"{where}: sample {first} of {name} contains NaN or infinity; clean the data")
+    if data.labels is not None:
+        _check_labels(data, graph, where)
+    return data
+
+
+def _check_labels(data: Data, graph: Graph, where: str) -> None:
+    assert data.labels is not None
+    if len(data.labels) != len(data):
+        raise DataError(f"{where}: {len(data)} samples and {len(data.labels)} labels; give one for each")
+    classes = graph.types[graph.outputs[0]].shape[-1]
+    highest = int(data.labels.max())
+    if int(data.labels.min()) < 0 or (isinstance(classes, int) and highest >= classes):
+        raise DataError(f"{where}: labels go from {int(data.labels.min())} to {highest} and the network has {classes} classes; number them from 0")
+
+
+def random_inputs(graph: Graph, samples: int, seed: int) -> Data:
+    """Return standard normal samples (whole numbers below the vocabulary, or 1000, for integer inputs) drawn from a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    made: list[Tensor] = []
+    for name, type in graph.inputs:
+        size = [samples * d.times if isinstance(d, Batch) else d for d in type.shape]
+        if type.dtype == "f32":
+            made.append(torch.randn(size, generator=generator))
+        elif type.dtype == "bool":
+            made.append(torch.ones(size, dtype=torch.bool))
+        else:
+            made.append(torch.randint(0, _vocabulary(graph, name), size, generator=generator))
+    return Data(tuple(made))
+
+
+def _vocabulary(graph: Graph, name: str) -> int:
+    """Return the number of rows of the table that an input chooses from, or 2 if it chooses from none (a mask)."""
+    tables = [graph.constants[n.inputs[0]].shape[0] for n in graph.users[name] if n.inputs[0] in graph.constants and n.inputs[0] != name]
+    return int(min(tables)) if tables else 2
+
+
+def as_batches(data: Data, size: int) -> Sequence[tuple[Tensor, ...]]:
+    """Return the inputs in batches, for calibration."""
+    return [inputs for inputs, _ in data.batches(size)]

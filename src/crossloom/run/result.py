@@ -1,0 +1,197 @@
+"""What came out of a run: the three readings together, with where they come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from crossloom.errors import InputError
+from crossloom.program import Program
+from crossloom.read.ledger import Ledger
+from crossloom.read.timeline import Timeline
+from crossloom.units import show
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Share of samples classified rightly: in floating point, in exact integers, on the machine."""
+
+    float: float | None
+    quantized: float
+    machine: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Layers:
+    """One row for each stage of the program."""
+
+    rows: tuple[Mapping[str, Any], ...]
+
+    def __iter__(self) -> Any:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame. Raises InputError if pandas is not installed."""
+        try:
+            import pandas
+        except ImportError as problem:
+            raise InputError("to_dataframe needs the package pandas: pip install pandas") from problem
+        return pandas.DataFrame([dict(row) for row in self.rows])
+
+
+@dataclass(frozen=True)
+class Result:
+    """A network on a machine: what it computes, when, at what price.
+
+    `accuracy` is None when no labelled samples were given. `counts` are the actions of one inference as the values reading
+    performed them, None when nothing was computed. Times in s, energy in J, area in mm².
+    """
+
+    program: Program
+    timeline: Timeline
+    ledger: Ledger
+    accuracy: Accuracy | None
+    plans: tuple[Mapping[str, str], ...]
+    seed: int
+    warnings: tuple[str, ...] = ()
+    counts: Mapping[str, int] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def latency(self) -> float:
+        """Seconds from an input to its result."""
+        return self.timeline.latency_s
+
+    @property
+    def throughput(self) -> float:
+        """Inferences per second in a full pipeline."""
+        return self.timeline.throughput_per_s
+
+    @property
+    def energy(self) -> float:
+        """Joules of one inference in a full pipeline, static power included."""
+        return self.ledger.energy_j
+
+    @property
+    def power(self) -> float:
+        """Watts in a full pipeline."""
+        return self.ledger.energy_j / self.timeline.interval_s if self.timeline.interval_s else 0.0
+
+    @property
+    def area(self) -> float:
+        """Area of all chips in mm²."""
+        return self.ledger.total_area_mm2
+
+    @cached_property
+    def utilization(self) -> dict[str, float]:
+        """`spatial`: cells with weights over cells of the arrays used. `temporal`: share of the time that these arrays work."""
+        held = [stage for stage in self.program.stages if stage.arrays]
+        arrays = sum(stage.arrays for stage in held)
+        if not arrays:
+            return {"spatial": 0.0, "temporal": 0.0}
+        spatial = sum(stage.arrays * stage.placement.spatial_utilization for stage in held) / arrays
+        temporal = sum(stage.arrays * stage.busy_s for stage in held) / (arrays * self.timeline.interval_s)
+        return {"spatial": spatial, "temporal": temporal}
+
+    @cached_property
+    def layers(self) -> Layers:
+        """A row for each stage: name, operators, engine, times, energy, arrays."""
+        rows = []
+        for stage in self.program.stages:
+            row = self.timeline.by_name[stage.name]
+            ops = "+".join(type(self.program.graph.node(name).op).__name__ for name in stage.nodes)
+            rows.append(
+                {
+                    "name": stage.nodes[0],
+                    "op": ops,
+                    "engine": stage.engine,
+                    "latency_s": row.finish_s - row.start_s,
+                    "energy_j": self.ledger.by_stage.get(stage.name, 0.0),
+                    "arrays": stage.arrays,
+                    "start_s": row.start_s,
+                    "finish_s": row.finish_s,
+                    "busy_s": row.busy_s,
+                    "positions": stage.positions,
+                    "copies": stage.copies,
+                    "steps": row.steps,
+                    "utilization": stage.placement.spatial_utilization if stage.arrays else 0.0,
+                    "waits_for": row.waited_for,
+                }
+            )
+        return Layers(tuple(rows))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data: the JSON document of `crossloom run`."""
+        return {
+            "model": self.program.graph.name,
+            "machine": self.program.machine.name,
+            "overrides": {name: value for name, value in self.program.machine.overrides},
+            "seed": self.seed,
+            "accuracy": asdict(self.accuracy) if self.accuracy else None,
+            "latency_s": self.latency,
+            "interval_s": self.timeline.interval_s,
+            "throughput_per_s": self.throughput,
+            "energy_j": self.energy,
+            "power_w": self.power,
+            "area_mm2": self.area,
+            "chips": self.program.chips,
+            "utilization": self.utilization,
+            "bottleneck": self.timeline.bottleneck,
+            "layers": [dict(row) for row in self.layers],
+            "breakdown": {"energy_j": self.ledger.by_component, "area_mm2": self.ledger.area_mm2},
+            "actions": self.ledger.actions,
+            "plan": [dict(row) for row in self.plans],
+            "warnings": list(self.warnings),
+            "versions": dict(self.versions),
+        }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON text; every number in it is finite."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run folder and return its path. Raises InputError if it exists."""
+        from crossloom.run.folder import save
+
+        return save(self, folder)
+
+    def report(self, path: str | Path) -> Path:
+        """Write a self-contained HTML report and return its path."""
+        from crossloom.report.html import write_report
+
+        return write_report(self, path)
+
+    @property
+    def plot(self) -> Any:
+        """Pictures: `run.plot.energy()`, `.area()`, `.latency()`, `.gantt()`, `.utilization()`; each returns a matplotlib figure."""
+        from crossloom.report.pictures import Pictures
+
+        return Pictures(self)
+
+    def _repr_html_(self) -> str:
+        from crossloom.report.notebook import summary_html
+
+        return summary_html(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.program.graph.name} on {self.program.machine.name}"]
+        if self.accuracy:
+            real = "" if self.accuracy.float is None else f"float {self.accuracy.float:.2%}, "
+            lines.append(f"accuracy    {real}quantised {self.accuracy.quantized:.2%}, machine {self.accuracy.machine:.2%} ({self.accuracy.samples} samples)")
+        lines += [
+            f"latency     {show(self.latency, 's')}",
+            f"throughput  {self.throughput:.4g} per s (slowest: {self.timeline.bottleneck})",
+            f"energy      {show(self.energy, 'J')} per inference, {show(self.power, 'W')}",
+            f"area        {show(self.area, 'mm²')} ({self.program.chips} chip{'s' if self.program.chips > 1 else ''})",
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,153 @@
+"""Compile, compute, read."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+import numpy
+import torch
+from torch import Tensor
+
+from crossloom.compile import compile_network
+from crossloom.errors import DataError, InputError
+from crossloom.machine import Machine
+from crossloom.network.graph import Graph
+from crossloom.network.quantize import Recipe, quantize
+from crossloom.read.ledger import read_ledger
+from crossloom.read.timeline import read_timeline
+from crossloom.read.values import Values
+from crossloom.run.data import Data, as_batches, load_data, random_inputs
+from crossloom.run.result import Accuracy, Result
+
+CALIBRATION = 256
+"""Samples of the user's data that calibrate a network which comes in floating point, if nothing else is given."""
+
+T = TypeVar("T")
+Progress = Callable[[Iterable[T], str, int], Iterable[T]]
+
+
+def _silent(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    return items
+
+
+def run(
+    network: Graph,
+    machine: Machine,
+    data: Any = None,
+    *,
+    calibration: Any = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    batch: int = 64,
+    device: str = "cpu",
+    progress: Progress[Any] = _silent,
+) -> Result:
+    """Return what a network does on a machine.
+
+    Args:
+        network: in floating point (it is quantised by `recipe`, 8 bits by default) or quantised already.
+        machine: from `crossloom.machine`.
+        data: samples with labels for the accuracy; see `crossloom.run.data.load_data`. Without, only time and costs are read.
+        calibration: samples for the quantisation; by default the first 256 of `data`, or 8 random ones if there are none.
+        recipe: how to quantise.
+        seed: of everything random in the run.
+        batch: samples computed at once; the result does not depend on it.
+        device: where torch computes the values, "cpu" or "cuda".
+        progress: shown the batches as they are worked through.
+    """
+    samples = None if data is None else load_data(data, network)
+    warnings: list[str] = []
+    quantized = network if network.quantized else _quantized(network, samples, calibration, recipe, seed, warnings)
+    program = compile_network(quantized, machine)
+    timeline = read_timeline(program)
+    ledger = read_ledger(program, timeline)
+    values = Values.of(program)
+    accuracy, counts = (None, None) if samples is None else _accuracy(network, quantized, values, samples, batch, device, progress)
+    return Result(
+        program=program,
+        timeline=timeline,
+        ledger=ledger,
+        accuracy=accuracy,
+        plans=tuple(values.plans),
+        seed=seed,
+        warnings=(*warnings, *program.notes),
+        counts=counts,
+        versions=versions(),
+    )
+
+
+def _quantized(network: Graph, samples: Data | None, calibration: Any, recipe: Recipe | None, seed: int, warnings: list[str]) -> Graph:
+    if calibration is not None:
+        chosen = load_data(calibration, network)
+    elif samples is not None:
+        chosen = samples.first(CALIBRATION)
+        warnings.append(f"calibrated on the first {len(chosen)} of the given samples; give calibration data of their own for a clean accuracy")
+    else:
+        chosen = random_inputs(network, network.batch or 8, seed)
+        warnings.append("calibrated on random inputs: times and costs hold, ranges of activations mean nothing")
+    return quantize(network, as_batches(chosen, network.batch or 32), recipe)
+
+
+def _accuracy(
+    network: Graph, quantized: Graph, values: Values, samples: Data, batch: int, device: str, progress: Progress[Any]
+) -> tuple[Accuracy | None, dict[str, int]]:
+    """Return accuracies (None without labels) and the actions of one inference as performed."""
+    size = network.batch or batch
+    if len(samples) % size and network.batch:
+        raise DataError(f"{network.name} runs at batch {network.batch} alone and {len(samples)} samples are no multiple of it; give a multiple")
+    right: Counter[str] = Counter()
+    performed: Counter[str] = Counter()
+    for inputs, labels in progress(samples.batches(size, device), "computing", -(-len(samples) // size)):
+        outputs, counts = values(inputs)
+        performed.update(counts)
+        if labels is not None:
+            labels = labels.to(device)
+            right["machine"] += _hits(outputs[0], labels)
+            right["quantized"] += _hits(_first(quantized(*inputs)), labels)
+            if not network.quantized:
+                right["float"] += _hits(_first(network(*inputs)), labels)
+    each = {name: count // len(samples) for name, count in performed.items()}
+    if samples.labels is None:
+        return None, each
+    share = {name: count / len(samples) for name, count in right.items()}
+    real = None if network.quantized else share.get("float", 0.0)
+    return Accuracy(real, share.get("quantized", 0.0), share.get("machine", 0.0), len(samples)), each
+
+
+def _first(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def _hits(output: Tensor, labels: Tensor) -> int:
+    if output.dim() != 2:
+        raise DataError(f"accuracy needs an output of one score for each class, got shape {list(output.shape)}; give data without labels")
+    return int((output.argmax(1) == labels).sum())
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that a result could depend on."""
+    try:
+        own = version("crossloom")
+    except PackageNotFoundError:
+        own = "not installed"
+    return {"crossloom": own, "python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__, "machine": platform.machine()}
+
+
+def compare(network: Graph, machines: Iterable[Machine], data: Any = None, **options: Any) -> list[Result]:
+    """Return one result for each machine; the network is quantised once, so that all compute the same integers."""
+    chips = list(machines)
+    if not chips:
+        raise InputError("compare needs at least one machine; name them separated by commas")
+    first = run(network, chips[0], data, **options)
+    rest = {key: value for key, value in options.items() if key not in ("recipe", "calibration")}
+    others = [run(first.program.graph, chip, data, **rest) for chip in chips[1:]]
+    return [first, *(replace(other, accuracy=_with_float(other.accuracy, first.accuracy)) for other in others)]
+
+
+def _with_float(accuracy: Accuracy | None, first: Accuracy | None) -> Accuracy | None:
+    return None if accuracy is None or first is None else replace(accuracy, float=first.float)

@@ -1,0 +1,81 @@
+"""Find the network that a user means: a file, a module, a factory by name, or one of the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from crossloom.errors import InputError, ModelError
+from crossloom.network.fold import drop_unused, fold_batch_norm
+from crossloom.network.graph import Graph
+
+
+def load(model: str | Path | nn.Module | Graph, inputs: Sequence[Tensor] | None = None, *, name: str | None = None, allow_unsupported: bool = False) -> Graph:
+    """Return a network as a graph with batch norms folded.
+
+    Args:
+        model: a torch module (with example `inputs`, batch first), a path to an `.onnx` or `.pt2` file,
+            `package.module:factory` (a callable that returns a module and its example inputs), or `zoo:NAME`.
+        inputs: example inputs for a module.
+        name: what to call the network.
+        allow_unsupported: keep operators without a counterpart instead of raising.
+
+    Raises:
+        ModelError: the network cannot be found or imported; the message names the place and the remedy.
+    """
+    graph = model if isinstance(model, Graph) else _imported(model, inputs, name, allow_unsupported)
+    return fold_batch_norm(drop_unused(graph))
+
+
+def _imported(model: str | Path | nn.Module, inputs: Sequence[Tensor] | None, name: str | None, allow: bool) -> Graph:
+    if isinstance(model, nn.Module):
+        return _module(model, inputs, name, allow)
+    text = str(model)
+    if text.startswith("zoo:"):
+        from crossloom.network.zoo import build
+
+        module, example = build(text.removeprefix("zoo:"))
+        return _module(module, example, name or text.removeprefix("zoo:"), allow)
+    if text.endswith(".onnx"):
+        from crossloom.network.from_onnx import from_onnx
+
+        return from_onnx(text, name=name, allow_unsupported=allow)
+    if text.endswith(".pt2"):
+        from crossloom.network.from_torch import from_pt2
+
+        return from_pt2(text, allow_unsupported=allow)
+    if ":" in text:
+        made = named_object(text, "model")()
+        module, example = made if isinstance(made, tuple) else (made, inputs)
+        return _module(module, example, name or text.rpartition(":")[2], allow)
+    raise ModelError(f"{text}: neither .onnx, .pt2, package.module:factory nor zoo:NAME; state_dict files hold no network, export it with torch.export")
+
+
+def _module(module: Any, inputs: Sequence[Tensor] | None, name: str | None, allow: bool) -> Graph:
+    from crossloom.network.from_torch import from_torch
+
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"{name or 'model'}: expected a torch module, got {type(module).__name__}; the factory returns (module, inputs)")
+    if inputs is None:
+        raise ModelError(f"{name or type(module).__name__}: example inputs are needed, such as (torch.zeros(1, 3, 224, 224),)")
+    return from_torch(module, (inputs,) if isinstance(inputs, Tensor) else tuple(inputs), name=name, allow_unsupported=allow)
+
+
+def named_object(text: str, what: str) -> Any:
+    """Return the object that `package.module:name` names; the current directory counts. Raises InputError."""
+    import sys
+
+    module, _, attribute = text.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = import_module(module)
+    except ImportError as problem:
+        raise InputError(f"{what} {text}: cannot import {module} ({problem}); run from its directory or install it") from problem
+    if not hasattr(found, attribute):
+        raise InputError(f"{what} {text}: {module} has no {attribute}; name a callable of that module")
+    return getattr(found, attribute)

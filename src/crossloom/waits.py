@@ -1,0 +1,60 @@
+"""Which position of an earlier stage a position needs: the dependencies of a pipeline as index arithmetic.
+
+A stage's positions are numbered in the order in which it computes them, row after row. Each rule answers for all
+positions at once: the last source position that must be ready.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(ABC):
+    """Says what a position waits for."""
+
+    @abstractmethod
+    def last(self, positions: Positions, source: int) -> Positions:
+        """Return, for each position, the last of `source` positions that it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Same(Rule):
+    """Position i needs position i; with fewer or more positions on one side, the share of the way is the same."""
+
+    def last(self, positions: Positions, source: int) -> Positions:
+        return np.minimum(positions, source - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Everything(Rule):
+    """Every position needs the whole of the source."""
+
+    def last(self, positions: Positions, source: int) -> Positions:
+        return np.full_like(positions, source - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Rule):
+    """A position needs a window of the source, as in convolution and pooling; the source is `shape` positions large."""
+
+    shape: tuple[int, ...]
+    size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    def last(self, positions: Positions, source: int) -> Positions:
+        place = np.unravel_index(positions, self.size)
+        flat = np.zeros_like(positions)
+        for axis, extent in enumerate(self.shape):
+            reach = (self.kernel[axis] - 1) * self.dilation[axis] - self.padding[axis]
+            flat = flat * extent + np.clip(place[axis] * self.stride[axis] + reach, 0, extent - 1)
+        return flat
