@@ -6,7 +6,8 @@ Alpaydin and Kaynak's optical recognition data. Every fifth image is kept for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -48,16 +49,28 @@ def train(data: Data, seed: int, progress: Callable[[Iterable[Any], str, int], I
     steps = EPOCHS * -(-len(data) // 64)
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in progress(range(EPOCHS), "training", EPOCHS):
-        order = torch.randperm(len(data), generator=generator)
-        for chosen in order.split(64):
-            moved = _shifted(data.inputs[0][chosen], generator)
-            loss = nn.functional.cross_entropy(network(moved), data.labels[chosen], label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+    with _one_thread():
+        for _ in progress(range(EPOCHS), "training", EPOCHS):
+            order = torch.randperm(len(data), generator=generator)
+            for chosen in order.split(64):
+                moved = _shifted(data.inputs[0][chosen], generator)
+                loss = nn.functional.cross_entropy(network(moved), data.labels[chosen], label_smoothing=0.05)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
     return network.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: for layers this small, threads that wait for each other cost more than they do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _shifted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

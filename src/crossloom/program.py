@@ -37,6 +37,7 @@ class Stage:
         copies: positions computed side by side.
         interval_s: time between the starts of two steps.
         latency_s: time from the start of a step to its result.
+        limited_by: the `part.action` that sets the interval.
         actions: number of each `part.action` for one inference.
         arrays: arrays occupied, all copies together.
         tiles: first tile and number of tiles.
@@ -52,6 +53,7 @@ class Stage:
     copies: int = 1
     interval_s: float = 0.0
     latency_s: float = 0.0
+    limited_by: str = ""
     actions: Mapping[str, int] = field(default_factory=dict)
     arrays: int = 0
     tiles: tuple[int, int] = (0, 0)

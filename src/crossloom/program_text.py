@@ -4,7 +4,7 @@
     note ...
     stage conv1 (conv1, relu1) crossbar
       placement Tiling(groups=1, rows=27, ...)
-      runs positions=64 copies=4 interval_s=8e-07 latency_s=1.4e-06 arrays=8 tiles=(0, 1) hops=1
+      runs positions=64 copies=4 interval_s=8e-07 latency_s=1.4e-06 limited_by='array.read' arrays=8 tiles=(0, 1) hops=1
       does adc.convert=8192 array.read=512
       waits pool1 Window(shape=(8, 8), ...)
 
@@ -24,7 +24,7 @@ from crossloom.machine import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import Program, Stage, Wait
 
-_RUNS = ("positions", "copies", "interval_s", "latency_s", "arrays", "tiles", "hops")
+_RUNS = ("positions", "copies", "interval_s", "latency_s", "limited_by", "arrays", "tiles", "hops")
 
 
 def print_program(program: Program) -> str:

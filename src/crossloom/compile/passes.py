@@ -8,6 +8,7 @@ from typing import Protocol
 
 from crossloom.compile.streams import streams
 from crossloom.engine import engines_of
+from crossloom.engine.base import Pace
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError, MachineError, ModelError
 from crossloom.network.graph import Graph, Node
@@ -183,15 +184,35 @@ class Schedule:
         stages = []
         for stage in program.stages:
             engine = engine_named(stage.engine)
-            interval, latency = engine.pace(stage, program.graph, program.machine)
-            stage = replace(stage, interval_s=interval, latency_s=latency)
+            pace = engine.pace(stage, program.graph, program.machine)
             counts = dict(engine.price(stage, program.graph, program.machine))
             if stage.engine != "digital":
                 for name in stage.nodes[1:]:
                     for action, count in engine_named("digital").price(replace(stage, nodes=(name,)), program.graph, program.machine).items():
                         counts[action] = counts.get(action, 0) + count
-            stages.append(replace(stage, actions=performed(program, counts)))
+            stage = replace(stage, actions=performed(program, counts))
+            if stage.arrays:
+                pace = slowed(pace, stage, program, engine.paced_parts(program.machine))
+            stage = replace(stage, interval_s=pace.interval_s, latency_s=pace.latency_s, limited_by=pace.limited_by)
+            stages.append(stage)
         return replace(program, stages=tuple(stages))
+
+
+def slowed(pace: Pace, stage: Stage, program: Program, paced: frozenset[str]) -> Pace:
+    """Return the pace that the parts which a stage shares with others allow: buffers, buses, routers, functions.
+
+    A stage's share of a part is its share of the arrays. Parts in `paced` are left out: the engine's own pace accounts for them.
+    """
+    array = program.machine.part("array")
+    for name, count in stage.actions.items():
+        role, _, action = name.partition(".")
+        part = program.machine.part(role)
+        if role not in paced and part.total:
+            share = part.total * part.parameters.get("lanes", 1) * stage.arrays / array.total
+            seconds = count / stage.steps * part.actions[action].latency_s.value / share
+            if seconds > pace.interval_s:
+                pace = Pace(seconds, pace.latency_s + seconds - pace.interval_s, name)
+    return pace
 
 
 def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:

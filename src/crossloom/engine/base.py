@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -14,6 +15,15 @@ from crossloom.program import Program, Stage
 
 Counts = Counter[str]
 """How often each `part.action` was performed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two steps of a stage, from a step's start to its result, and the `part.action` that sets the interval."""
+
+    interval_s: float
+    latency_s: float
+    limited_by: str = ""
 
 
 class Executor(Protocol):
@@ -50,8 +60,12 @@ class Engine(Protocol):
         """Return the number of each action that one inference performs in a stage."""
         ...
 
-    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[float, float]:
-        """Return the seconds between two steps of a stage, and from a step's start to its result."""
+    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
+        """Return how fast a stage steps."""
+        ...
+
+    def paced_parts(self, machine: Machine) -> frozenset[str]:
+        """Return the parts whose speed `pace` accounts for; the compiler checks that the others keep up."""
         ...
 
     def executor(self, node: Node, program: Program) -> Executor:

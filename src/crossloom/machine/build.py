@@ -10,7 +10,7 @@ from crossloom.errors import MachineError
 from crossloom.machine.laws import LAWS, Factors
 from crossloom.machine.machine import Action, Machine, Part
 from crossloom.machine.quantity import Quantity
-from crossloom.machine.schema import ActionEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
+from crossloom.machine.schema import ActionChange, ActionEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
 
 _DIMENSIONS: dict[str, units.Dimension] = {"rate": "rate", "capacity": "capacity"}
 _NOTHING = Quantity(0.0, "none given; taken as zero", "assumed")
@@ -108,7 +108,7 @@ def _static(part: PartEntry, base: ComponentEntry, where: str) -> Quantity:
     return _cited(given, "power", where) if given else _NOTHING
 
 
-def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own: ActionEntry | None, part: PartEntry, factors: Factors) -> Action:
+def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own: ActionChange | None, part: PartEntry, factors: Factors) -> Action:
     """Return an action's price: the part's own, or the library's scaled by the law."""
     power = _cited(part.power or component.power, "power", where)
     energy = latency = None
@@ -120,11 +120,12 @@ def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own
         energy = _energy(where, own, power)
     if own is not None and own.latency:
         latency = _cited(own.latency, "time", where)
-    assert energy is not None
+    if energy is None:
+        raise MachineError(f"{where}: give 'energy', or 'busy' (the time for which the component draws its power)")
     return Action(energy, latency or _NOTHING)
 
 
-def _energy(where: str, entry: ActionEntry, power: Quantity) -> Quantity:
+def _energy(where: str, entry: ActionChange, power: Quantity) -> Quantity:
     if entry.energy is not None:
         return _cited(entry.energy, "energy", where)
     assert entry.busy is not None

@@ -43,18 +43,18 @@ def load_machine(name: str | Path) -> Machine:
 
     Raises MachineError naming the file, the field and the remedy.
     """
-    document, origin = _document(str(name), ())
-    return machine_of(document, origin)
+    document, origin, own = _document(str(name), ())
+    return machine_of(document, origin, lines=own)
 
 
-def machine_of(document: Mapping[str, Any], origin: str, overrides: tuple[tuple[str, Any], ...] = ()) -> Machine:
-    """Return the machine that a document describes; `origin` names it in errors."""
+def machine_of(document: Mapping[str, Any], origin: str, overrides: tuple[tuple[str, Any], ...] = (), lines: Any = None) -> Machine:
+    """Return the machine that a document describes; `origin` names it in errors, `lines` is the file as it was read."""
     document = dict(document)
     own = _components(document.pop("components", {}), origin)
     try:
         entry = MachineEntry.model_validate(document)
     except ValidationError as problem:
-        raise MachineError(_first(problem, document, origin)) from problem
+        raise MachineError(_first(problem, lines, origin)) from problem
     return build(entry, {**library(), **own}, document | {"components": {}}, overrides, origin)
 
 
@@ -68,8 +68,8 @@ def variant(machine: Machine, changes: Mapping[str, Any]) -> Machine:
     return machine_of(document, f"machine {machine.name}", tuple(overrides))
 
 
-def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
-    """Return the content of a machine file with everything that it inherits."""
+def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str, Any]:
+    """Return the content of a machine file with everything that it inherits, its name, and the file alone."""
     path = Path(name)
     if name in seen:
         raise MachineError(f"{name}: it extends itself ({' > '.join(seen)}); break the circle")
@@ -84,17 +84,18 @@ def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     if "machine" not in document:
         raise MachineError(f"{path.name}: it lacks the field 'machine' (a name); see docs/machines.md for the form")
     if "extends" not in document:
-        return document, path.name
-    base, _ = _document(str(document.pop("extends")), (*seen, name))
+        return document, path.name, document
+    own = copy.deepcopy(document)
+    base, _, _ = _document(str(document.pop("extends")), (*seen, name))
     changes = document.pop("set", None) or {}
     merged = {**base, **{key: value for key, value in document.items() if key not in ("engines", "compile", "components")}}
     for section in ("engines", "compile", "components"):
         merged[section] = _merged(base.get(section, {}), document.get(section, {}))
-    plain = machine_of(merged, path.name)
+    plain = machine_of(merged, path.name, lines=own)
     for key, value in changes.items():
         apply(merged, plain, str(key), value)
-        plain = machine_of(merged, path.name)
-    return merged, path.name
+        plain = machine_of(merged, path.name, lines=own)
+    return merged, path.name, own
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

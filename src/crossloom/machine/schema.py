@@ -26,12 +26,16 @@ class Cited(_Strict):
     mark: Mark
 
 
-class ActionEntry(_Strict):
-    """What a component does: its energy, or the time for which it draws its power; and how long it takes."""
+class ActionChange(_Strict):
+    """What a part changes of an action of its component."""
 
     energy: Cited | None = None
     busy: Cited | None = None
     latency: Cited | None = None
+
+
+class ActionEntry(ActionChange):
+    """What a component does: its energy, or the time for which it draws its power; and how long it takes."""
 
     @model_validator(mode="after")
     def _one_price(self) -> ActionEntry:
@@ -70,7 +74,7 @@ class PartEntry(_Strict):
     area: Cited | None = None
     power: Cited | None = None
     static: Cited | None = None
-    actions: dict[str, ActionEntry] = Field(default_factory=dict)
+    actions: dict[str, ActionChange] = Field(default_factory=dict)
 
 
 class UnitEntry(_Strict):

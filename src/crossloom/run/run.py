@@ -18,8 +18,9 @@ from crossloom.errors import DataError, InputError
 from crossloom.machine import Machine
 from crossloom.network.graph import Graph
 from crossloom.network.quantize import Recipe, quantize
+from crossloom.program import Program
 from crossloom.read.ledger import read_ledger
-from crossloom.read.timeline import read_timeline
+from crossloom.read.timeline import Timeline, read_timeline
 from crossloom.read.values import Values
 from crossloom.run.data import Data, as_batches, load_data, random_inputs
 from crossloom.run.result import Accuracy, Result
@@ -75,10 +76,23 @@ def run(
         accuracy=accuracy,
         plans=tuple(values.plans),
         seed=seed,
-        warnings=(*warnings, *program.notes),
+        warnings=(*warnings, *program.notes, *_limits(program, timeline)),
         counts=counts,
         versions=versions(),
     )
+
+
+def _limits(program: Program, timeline: Timeline) -> list[str]:
+    """Return a warning if the throughput hangs on a number that is not published."""
+    if not timeline.bottleneck:
+        return []
+    limit = program.by_name[timeline.bottleneck].limited_by
+    role, _, action = limit.partition(".")
+    part = program.machine.optional(role)
+    if part is None or action not in part.actions or part.actions[action].latency_s.mark in ("published", "derived"):
+        return []
+    latency = part.actions[action].latency_s
+    return [f"the throughput hangs on the speed of {limit}, which is {latency.mark}: {latency.source}"]
 
 
 def _quantized(network: Graph, samples: Data | None, calibration: Any, recipe: Recipe | None, seed: int, warnings: list[str]) -> Graph:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Executor
+from crossloom.engine.base import Counts, Executor, Pace
 from crossloom.engine.crossbar.actions import array_actions, traffic
 from crossloom.engine.crossbar.plan import Layer, Plan, plan
 from crossloom.engine.crossbar.reference import reference_sums
@@ -54,12 +54,17 @@ class Crossbar:
         counts.update(_traffic(stage.positions, stage, layer, graph))
         return dict(counts)
 
-    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[float, float]:
+    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
         """Return the occupancy of an array (one cycle for each digit) and the latency of an operation (shafiee2016, Figure 4b)."""
         xbar = crossbars(machine)
         cycles = len(_layer(graph.node(stage.nodes[0]), graph, machine, stage.placement).digits)
         before, after = xbar.overhead_cycles
-        return cycles * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s
+        return Pace(cycles * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s, "array.read")
+
+    def paced_parts(self, machine: Machine) -> frozenset[str]:
+        """Return the parts that a read occupies; converters are among them unless they work once for each operation."""
+        late = {"adc", "shift_add", "output_register"} if crossbars(machine).convert == "tile" else set()
+        return frozenset({"array", "dac", "sample_hold", "input_register", "adc", "shift_add", "output_register"} - late)
 
     def executor(self, node: Node, program: Program) -> Executor:
         """Return what computes a layer's integers by the cheapest plan."""
@@ -75,8 +80,10 @@ def _layer(node: Node, graph: Graph, machine: Machine, tiling: Tiling) -> Layer:
 
 
 def _traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
+    """Count what moves. Row tiles in one IMA are joined by its own shift-and-add, as they are converted; the tile joins IMAs."""
     tiling = layer.tiling
     results = tiling.groups * tiling.columns
+    units = -(-tiling.row_tiles // layer.xbar.arrays_per_unit)
     return traffic(
         vectors,
         tiling.groups * tiling.rows,
@@ -84,7 +91,7 @@ def _traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
         results,
         graph.quantization[stage.name].bits,
         stage.hops,
-        results * (tiling.row_tiles - 1),
+        results * (units - 1),
     )
 
 

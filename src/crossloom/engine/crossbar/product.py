@@ -81,14 +81,20 @@ def _int8_linear(x: Quantization, weight: Tensor, bias: Tensor | None) -> Callab
     w = weight.to(torch.int8).t().contiguous()
     moved = 0 if x.signed else 128
     constant = moved * weight.to(torch.int64).sum(1) + (bias if bias is not None else 0)
+    constant = constant.to(_integers_for(largest_magnitude(weight, x, 0), constant))
 
     def compute(integers: Tensor) -> Tensor:
         flat = integers.reshape(-1, integers.shape[-1])
         flat = flat.to(torch.int8) if not moved else (flat.to(torch.int16) - moved).to(torch.int8)
         sums = torch._int_mm(flat, w)
-        return (sums + constant.to(torch.int32)).reshape(*integers.shape[:-1], -1)
+        return (sums + constant).reshape(*integers.shape[:-1], -1)
 
     return compute
+
+
+def _integers_for(bound: int, constant: Tensor) -> torch.dtype:
+    """Return 32 bits if sums up to `bound` and a constant fit them: a bias is huge where the input's scale is tiny."""
+    return torch.int32 if bound + int(constant.abs().max()) < 1 << 31 else torch.int64
 
 
 def _int8_convolution(op: Conv, x: Quantization, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor] | None:
@@ -107,6 +113,7 @@ def _int8_convolution(op: Conv, x: Quantization, weight: Tensor, bias: Tensor | 
     constant = torch.zeros(weight.shape[0], dtype=torch.int64) if bias is None else bias
     constant = constant - zero * weight.to(torch.int64).flatten(1).sum(1)
     in_float32 = bound + int(constant.abs().max()) < EXACT_FLOAT32
+    added = _integers_for(bound, constant)
     half = len(op.padding) // 2
     explicit = zero != 0 or op.padding[:half] != op.padding[half:]
     inner = replace(op, padding=(0,) * len(op.padding)) if explicit else op
@@ -122,10 +129,10 @@ def _int8_convolution(op: Conv, x: Quantization, weight: Tensor, bias: Tensor | 
         if len(packed) == 1:
             dtype = torch.float32 if in_float32 else torch.float64
             return packed[0](integers).to(dtype).add_(constant.to(dtype).reshape(1, -1, 1, 1))
-        total = constant.to(torch.int32).reshape(1, -1, 1, 1)
+        total = constant.to(added).reshape(1, -1, 1, 1)
         for run, part in zip(packed, channels, strict=True):
             piece = integers[:, int(part[0]) : int(part[-1]) + 1].contiguous(memory_format=torch.channels_last)
-            total = run(piece).to(torch.int32).add_(total)
+            total = run(piece).to(added).add_(total)
         return total
 
     return compute

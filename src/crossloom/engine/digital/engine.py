@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Executor
+from crossloom.engine.base import Counts, Executor, Pace
 from crossloom.engine.digital.work import Work, work_of
 from crossloom.errors import MachineError
 from crossloom.machine import Machine
@@ -68,15 +68,14 @@ class Digital:
             counts.update(actions(graph.node(name), graph, machine))
         return dict(counts)
 
-    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[float, float]:
+    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
         """Return the time between positions when the stage's units share the work evenly, and the latency of one."""
-        seconds, latency = 0.0, 0.0
+        seconds, latency, performing = 0.0, 0.0, ""
         for name in stage.nodes:
             work = _work(graph.node(name), graph)
             if work.kind == "move" or not work.count:
                 continue
-            performing = performer(work.kind, machine)
-            assert performing is not None
+            performing = performer(work.kind, machine) or ""
             part_name, _, action = performing.partition(".")
             part = machine.part(part_name)
             each = part.actions[action].latency_s.value or 1 / part.parameters.get("rate", 1e9)
@@ -85,7 +84,11 @@ class Digital:
             seconds += work.count * each / (max(units, 1) * part.parameters.get("lanes", 1))
             latency += each
         interval = seconds / stage.positions
-        return interval, interval + latency
+        return Pace(interval, interval + latency, performing)
+
+    def paced_parts(self, machine: Machine) -> frozenset[str]:
+        """Return every part that does digital work."""
+        return frozenset(machine.by_role)
 
     def executor(self, node: Node, program: Program) -> Executor:
         """Return what computes a node by its integer definition."""

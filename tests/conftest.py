@@ -1,0 +1,19 @@
+"""What tests share: one thread for each worker, small networks, the trained digits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from crossloom.machine import Machine, load_machine
+
+torch.set_num_threads(1)
+settings.register_profile("crossloom", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.load_profile("crossloom")
+
+
+@pytest.fixture(scope="session")
+def isaac() -> Machine:
+    """ISAAC-CE as published."""
+    return load_machine("isaac-ce")

@@ -1,0 +1,147 @@
+"""The timeline against a plain simulation, and properties that hold for any pipeline."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossloom.compile import compile_network
+from crossloom.compile.streams import streams
+from crossloom.machine import Machine
+from crossloom.network.operators import Conv, Linear, MaxPool, Relu, Reshape, Softmax, Transpose
+from crossloom.network.quantize import quantize
+from crossloom.network.types import Batch
+from crossloom.program import Program, Stage, Wait
+from crossloom.read.timeline import read_timeline
+from crossloom.run.data import random_inputs
+from crossloom.run.source import load
+from crossloom.waits import Everything, Same, Window
+from tests.layers import chain, seeded
+
+
+def simulate(program: Program) -> dict[str, list[float]]:
+    """Return when each position of each stage is finished, one step after the other, as the definition says."""
+    finish: dict[str, list[float]] = {}
+    for stage in program.stages:
+        free, done = 0.0, []
+        for step in range(stage.steps):
+            positions = range(step * stage.copies, min((step + 1) * stage.copies, stage.positions))
+            start = free
+            for position in positions:
+                for wait in stage.waits:
+                    source = finish[wait.stage]
+                    needed = int(wait.rule.last(np.array([position]), len(source))[0])
+                    start = max(start, max(source[: needed + 1]))
+            free = start + stage.interval_s
+            done += [start + stage.latency_s] * len(positions)
+        finish[stage.name] = done
+    return finish
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    stages: list[Stage] = []
+    for i in range(draw(st.integers(1, 5))):
+        waits = []
+        for source in draw(st.lists(st.sampled_from(stages), max_size=2, unique_by=lambda s: s.name)) if stages else []:
+            waits.append(Wait(source.name, draw(st.sampled_from([Same(), Everything()]))))
+        stages.append(
+            Stage(
+                name=f"s{i}",
+                nodes=(f"s{i}",),
+                engine="digital",
+                positions=draw(st.integers(1, 12)),
+                copies=draw(st.integers(1, 4)),
+                interval_s=draw(st.integers(0, 5)),
+                latency_s=draw(st.integers(0, 9)),
+                waits=tuple(waits),
+            )
+        )
+    return Program(None, None, tuple(stages))  # type: ignore[arg-type]
+
+
+@given(programs())
+def test_the_recurrence_equals_the_simulation(program: Program) -> None:
+    timeline, finish = read_timeline(program), simulate(program)
+    for stage in program.stages:
+        assert timeline.by_name[stage.name].finish_s == finish[stage.name][-1]
+    assert timeline.interval_s == max(stage.busy_s for stage in program.stages)
+    assert timeline.latency_s == max(max(times) for times in finish.values())
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2))
+def test_a_window_waits_for_exactly_what_it_reads(height: int, width: int, kernel: int, stride: int, padding: int, dilation: int) -> None:
+    reach = (kernel - 1) * dilation + 1
+    size = tuple((n + 2 * padding - reach) // stride + 1 for n in (height, width))
+    if min(size) < 1:
+        return
+    rule = Window((height, width), size, (kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
+    found = rule.last(np.arange(prod(size)), height * width)
+    for i, (row, column) in enumerate(product(range(size[0]), range(size[1]))):
+        rows = [row * stride - padding + k * dilation for k in range(kernel)]
+        columns = [column * stride - padding + k * dilation for k in range(kernel)]
+        read = [r * width + c for r in rows for c in columns if 0 <= r < height and 0 <= c < width]
+        assert found[i] >= max(read, default=0)
+        if read and all(0 <= r < height for r in rows) and all(0 <= c < width for c in columns):
+            assert found[i] == max(read)
+
+
+def test_streams_of_a_small_transformer() -> None:
+    graph = chain(
+        (Conv((2, 2), (0, 0, 0, 0), (1, 1)), (seeded(1, 8, 3, 2, 2),)),
+        (Reshape((Batch(), 8, 9)), ()),
+        (Transpose((0, 2, 1)), ()),
+        (Linear(), (seeded(2, 16, 8),)),
+        (Softmax(2), ()),
+        (Softmax(1), ()),
+        shape=(3, 6, 6),
+    )
+    known, rules = streams(graph)
+    assert [known[node.name].labels for node in graph] == ["ncpp", "ncp", "npc", "npc", "npc", "npc"]
+    assert [type(rules[node.name][0]) for node in graph.nodes[1:]] == [Same, Same, Same, Same, Everything]
+    assert known["n3"].positions == 9
+
+
+def test_flattening_space_and_channels_together_waits_for_everything() -> None:
+    graph = chain((MaxPool((2, 2), (2, 2), (0, 0, 0, 0), (1, 1)), ()), (Reshape((Batch(), 27)), ()), (Linear(), (seeded(1, 4, 27),)), shape=(3, 6, 6))
+    known, rules = streams(graph)
+    assert isinstance(rules["n1"][0], Everything)
+    assert known["n2"].positions == 1
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    network = load("zoo:resnet18")
+    return quantize(network, [random_inputs(network, 1, 0).inputs])
+
+
+def test_a_slower_cycle_is_never_faster(resnet, isaac: Machine) -> None:
+    times = [read_timeline(compile_network(resnet, isaac.with_(cycle=f"{ns} ns"))) for ns in (50, 100, 200)]
+    assert times[0].latency_s <= times[1].latency_s <= times[2].latency_s
+    assert times[0].interval_s <= times[1].interval_s <= times[2].interval_s
+
+
+def test_copies_fill_the_chip_and_raise_the_throughput(resnet, isaac: Machine) -> None:
+    balanced, plain = (compile_network(resnet, isaac.with_(replicate=how)) for how in ("balanced", "none"))
+    assert sum(s.arrays for s in plain.stages) < sum(s.arrays for s in balanced.stages) <= 16128
+    assert read_timeline(balanced).throughput_per_s > 10 * read_timeline(plain).throughput_per_s
+
+
+def test_a_layer_starts_when_its_first_window_is_there(resnet, isaac: Machine) -> None:
+    program = compile_network(resnet, isaac)
+    timeline = read_timeline(program)
+    second = next(stage for stage in program.stages if stage.nodes[0] == "stages.0.body.1" or stage.nodes[0].startswith("stages.0.body.0"))
+    first = timeline.rows[0]
+    assert first.start_s < timeline.by_name[second.name].start_s < first.finish_s
+
+
+def test_a_relu_joins_its_convolution(isaac: Machine) -> None:
+    graph = chain((Conv((1, 1), (1, 1, 1, 1), (1, 1)), (seeded(1, 8, 3, 3, 3),)), (Relu(), ()), shape=(3, 8, 8))
+    stages = compile_network(quantize(graph, [seeded(2, 2, 3, 8, 8)]), isaac).stages
+    assert [stage.nodes for stage in stages] == [("n0", "n1")]
+    assert stages[0].actions["sigmoid.apply"] == 8 * 64

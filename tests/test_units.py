@@ -1,0 +1,36 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossloom import units
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension", "value"),
+    [
+        ("2 mW", "power", 2e-3),
+        ("1200 um^2", "area", 1.2e-3),
+        ("0.37 mm2", "area", 0.37),
+        ("1.28 GHz", "rate", 1.28e9),
+        ("64 KiB", "capacity", 65536.0),
+        ("100ns", "time", 1e-7),
+        ("1e-12 J", "energy", 1e-12),
+        ("3.9 µW", "power", 3.9e-6),
+        (0, "power", 0.0),
+        ("2.5 Ohm", "resistance", 2.5),
+        (7, "number", 7.0),
+    ],
+)
+def test_parse(text: str, dimension: units.Dimension, value: float) -> None:
+    assert units.parse(text, dimension) == pytest.approx(value, rel=1e-15)
+
+
+@pytest.mark.parametrize(("text", "dimension"), [("2 mJ", "power"), ("5", "power"), ("2 mX", "energy"), ("two mW", "power"), ("1 um", "area"), ("", "time")])
+def test_wrong_unit_says_what_was_expected(text: str, dimension: units.Dimension) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        units.parse(text, dimension)
+
+
+@given(st.floats(1e-14, 1e13))
+def test_show_can_be_read_back(value: float) -> None:
+    assert units.parse(units.show(value, "J", 9), "energy") == pytest.approx(value, rel=1e-6)
