@@ -69,7 +69,7 @@ def demo(
 @app.command()
 def check(model: Model, on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce", as_json: Json = False) -> None:
     """Say whether a network can be imported, what it consists of, which engine runs what, and what is not supported."""
-    from crossloom.report.terminal import print_check
+    from crossloom.report.checks import print_check
     from crossloom.run.check import check as checked
 
     found = checked(model, _machine(on, None))
@@ -187,7 +187,7 @@ def machine_explain(
 def reproduce(paper: Annotated[str | None, typer.Argument(help="A paper by name; all if left out.")] = None, as_json: Json = False) -> None:
     """Compare what a paper prints with what is computed here, misses first."""
     from crossloom.papers import reproduce as reproduced
-    from crossloom.report.terminal import print_claims
+    from crossloom.report.claims import print_claims
 
     claims = reproduced(paper)
     if as_json:
@@ -288,7 +288,8 @@ def _progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
 
 
 def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = False) -> None:
-    from crossloom.report.terminal import print_plans, print_result
+    from crossloom.report.checks import print_plans
+    from crossloom.report.terminal import print_result
 
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -14,6 +14,7 @@ from crossloom.network.operators import Conv
 from crossloom.network.quantization import Quantization
 from crossloom.network.quantize import carrier
 from crossloom.network.types import Batch, TensorType
+from crossloom.network.zoo import build
 from crossloom.read.timeline import read_timeline
 from crossloom.run.check import macs
 from crossloom.run.source import load
@@ -21,8 +22,8 @@ from crossloom.run.source import load
 
 @cache
 def network(name: str) -> Graph:
-    """Return a network of the zoo."""
-    return load(f"zoo:{name}")
+    """Return a network of the zoo, shapes alone."""
+    return load(*build(name, weights=False), name=name)
 
 
 def with_bits(graph: Graph, bits: int) -> Graph:

@@ -27,7 +27,9 @@ def check_free(folder: str | Path) -> Path:
 
 
 def save(result: Result, folder: str | Path) -> Path:
-    """Write result, layers, machine and program, and the report; return the folder's path. Raises InputError if it exists."""
+    """Write result, layers, machine and program, the report and the trace; return the folder's path. Raises InputError if it exists."""
+    from crossloom.report.trace import write_trace
+
     path = check_free(folder)
     working = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent))
     try:
@@ -36,6 +38,7 @@ def save(result: Result, folder: str | Path) -> Path:
         (working / "machine.yaml").write_text(_yaml(_plain(result.program.machine.document)), encoding="utf-8")
         (working / "program.txt").write_text(program_summary(result.program), encoding="utf-8")
         result.report(working / "report.html")
+        write_trace(result, working / "trace.json")
         working.chmod(0o755)
         working.rename(path)
     except BaseException:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 
 import torch
@@ -30,16 +31,17 @@ _WHERE = {
 NAMES = tuple(_WHERE)
 
 
-def build(name: str, seed: int = 0) -> tuple[nn.Module, tuple[Tensor, ...]]:
+def build(name: str, seed: int = 0, *, weights: bool = True) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return a network of the zoo in evaluation mode, its weights drawn from `seed`, and example inputs for one sample.
 
+    Without `weights` all tensors have shapes alone, which is enough for times and costs and takes no time.
     Raises ModelError for a name that is not in `NAMES`.
     """
     if name not in _WHERE:
         raise ModelError(f"zoo:{name}: no such network; choose one of {', '.join(NAMES)}")
     module, _, function = _WHERE[name].partition(":")
     factory: Callable[[], tuple[nn.Module, tuple[Tensor, ...]]] = getattr(import_module(module), function)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), nullcontext() if weights else torch.device("meta"):
         torch.manual_seed(seed)
         network, example = factory()
     return network.eval(), example

@@ -1,0 +1,322 @@
+"""The command line, as a user would type it; and a table of wrong input, each with its one line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crossloom.cli import main
+
+RUN_KEYS = {
+    "model", "machine", "seed", "accuracy", "latency_s", "throughput_per_s", "energy_j", "power_w", "area_mm2", "utilization", "layers", "breakdown",
+    "actions", "plan", "warnings",
+}  # fmt: skip
+
+
+class Small(nn.Module):
+    """Two layers for images of 1×8×8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(144, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(self.conv(x)).flatten(1))
+
+
+def small():
+    """A factory, as MODEL names one."""
+    torch.manual_seed(0)
+    return Small(), (torch.zeros(1, 1, 8, 8),)
+
+
+def not_a_module():
+    """A factory that returns the wrong thing."""
+    return "network"
+
+
+class Sorting(nn.Module):
+    """Uses an operator without a counterpart."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sort(x, dim=1)[0]
+
+
+def sorting():
+    """A factory of a network that cannot be imported."""
+    return Sorting(), (torch.zeros(1, 10),)
+
+
+class Branching(nn.Module):
+    """Decides by its input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def branching():
+    """A factory of a network with control flow."""
+    return Branching(), (torch.zeros(1, 10),)
+
+
+def samples():
+    """Data, as --data names them."""
+    return np.zeros((8, 1, 8, 8), np.float32), np.arange(8)
+
+
+def crossloom(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Return exit code, standard output and standard error of a command."""
+    before = sys.argv
+    sys.argv = ["crossloom", *words]
+    try:
+        main()
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    finally:
+        sys.argv = before
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def document(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    """Return the JSON document of a command; standard output holds nothing else."""
+    code, out, err = crossloom(capsys, *words, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+MODEL = "tests.test_cli:small"
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> str:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "test.npz"
+    np.savez(path, x=rng.normal(size=(20, 1, 8, 8)).astype(np.float32), y=rng.integers(0, 10, 20))
+    return str(path)
+
+
+def test_run_prints_the_documented_document(capsys, npz: str) -> None:
+    found = document(capsys, "run", MODEL, "--on", "isaac-ce", "--data", npz)
+    assert set(found) >= RUN_KEYS
+    assert set(found["accuracy"]) == {"float", "quantized", "machine", "samples"}
+    assert found["accuracy"]["machine"] == found["accuracy"]["quantized"]
+    assert found["accuracy"]["samples"] == 20
+    assert all(set(row) >= {"name", "op", "engine", "latency_s", "energy_j", "arrays"} for row in found["layers"])
+    assert set(found["utilization"]) == {"spatial", "temporal"}
+    assert sum(found["breakdown"]["energy_j"].values()) == pytest.approx(found["energy_j"])
+    assert sum(found["breakdown"]["area_mm2"].values()) == pytest.approx(found["area_mm2"])
+
+
+def test_run_without_data_has_no_accuracy_and_says_why(capsys) -> None:
+    found = document(capsys, "run", "zoo:digits", "--on", "isaac-ce", "--set", "adc.bits=7", "--set", "crossbar.flip=false")
+    assert found["accuracy"] is None
+    assert found["overrides"] == {"chip.tile.ima.adc.bits": 7, "crossbar.flip": False}
+    assert any("random inputs" in warning for warning in found["warnings"])
+
+
+def test_the_same_seed_gives_the_same_document_whatever_the_batch(capsys, npz: str) -> None:
+    one, two = (document(capsys, "run", MODEL, "--on", "isaac-ce", "--data", npz, "--batch", size) for size in ("3", "20"))
+    assert one == two
+
+
+def test_a_run_folder_is_complete(capsys, npz: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    code, out, _ = crossloom(capsys, "run", MODEL, "--on", "isaac-ce", "--data", npz, "--out", str(folder))
+    assert code == 0
+    assert "report.html" in out
+    assert {"result.json", "machine.yaml", "program.txt", "report.html", "layers.parquet", "trace.json"} <= {p.name for p in folder.iterdir()}
+    again = document(capsys, "run", MODEL, "--on", str(folder / "machine.yaml"), "--data", npz)
+    assert again["energy_j"] == json.loads((folder / "result.json").read_text())["energy_j"]
+
+
+def test_compare_uses_one_quantised_network(capsys, npz: str) -> None:
+    results = document(capsys, "compare", MODEL, "--on", "isaac-ce,isaac-256,isaac-512", "--data", npz)["results"]
+    assert [r["machine"] for r in results] == ["isaac-ce", "isaac-256", "isaac-512"]
+    assert len({r["accuracy"]["machine"] for r in results}) == 1
+    assert len({r["accuracy"]["float"] for r in results}) == 1
+
+
+def test_check(capsys) -> None:
+    found = document(capsys, "check", MODEL)
+    assert found["supported"]
+    assert found["unsupported"] == []
+    assert found["macs"] == 36 * 4 * 9 + 144 * 10
+    assert found["parameters"] == 40 + 1450
+    assert found["engines"]["crossbar"] == 2
+
+
+def test_check_names_what_is_not_supported(capsys) -> None:
+    found = document(capsys, "check", "tests.test_cli:sorting")
+    assert not found["supported"]
+    assert "sort" in found["unsupported"][0]["op"]
+    assert "test_cli.py" in found["unsupported"][0]["origin"]
+    assert found["unsupported"][0]["reason"]
+
+
+def test_machine_commands(capsys) -> None:
+    listed = document(capsys, "machine", "list")["machines"]
+    assert "isaac-ce" in [m["name"] for m in listed]
+    shown = document(capsys, "machine", "show", "isaac-ce")
+    assert shown["totals"]["area_mm2"] == pytest.approx(sum(r["area_mm2"] for r in shown["rows"] if not r["extension"]))
+    assert all(set(r) >= {"unit", "component", "count", "area_mm2", "power_w", "source", "mark"} for r in shown["rows"])
+    explained = document(capsys, "machine", "explain", "isaac-ce", "adc")["fields"]
+    assert all(".adc." in row["field"] for row in explained)
+
+
+def test_reproduce_lists_misses_first(capsys) -> None:
+    claims = document(capsys, "reproduce", "isaac")["claims"]
+    verdicts = [claim["verdict"] for claim in claims]
+    assert verdicts == sorted(verdicts, key=["miss", "near", "match", "unverifiable"].index)
+    keys = {"id", "paper", "statement", "published", "computed", "ratio", "tolerance", "verdict", "basis", "free_parameters", "note"}
+    assert all(set(claim) >= keys for claim in claims)
+    assert all(claim["note"] for claim in claims if claim["verdict"] == "miss")
+
+
+def test_cite(capsys) -> None:
+    code, out, _ = crossloom(capsys, "cite", "isaac-ce")
+    assert code == 0
+    assert out.startswith("@inproceedings{shafiee2016")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("machine", "list"),
+        ("machine", "show", "isaac-ce"),
+        ("machine", "explain", "isaac-ce", "adc"),
+        ("check", MODEL),
+        ("run", "zoo:digits", "--on", "isaac-ce", "--explain"),
+        ("compare", "zoo:digits", "--on", "isaac-ce,isaac-256"),
+        ("cite", "isaac-ce"),
+        ("--version",),
+        ("--help",),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_commands_print_something_a_person_can_read(capsys, words: tuple[str, ...]) -> None:
+    code, out, _ = crossloom(capsys, *words)
+    assert code == 0
+    assert len(out) > 10
+    assert "Traceback" not in out
+
+
+def bad_files(folder: Path) -> dict[str, str]:
+    """Write one of each kind of broken file and return their paths."""
+    made = {}
+
+    def path(name: str) -> Path:
+        made[name] = str(folder / name)
+        return folder / name
+
+    path("text.onnx").write_text("this is no model")
+    path("empty.onnx").write_bytes(b"")
+    path("text.pt2").write_text("this is no program")
+    path("weights.pth").write_bytes(b"x")
+    path("bad.yaml").write_text("machine: [")
+    path("unit.yaml").write_text("machine: a\nextends: isaac-ce\nset:\n  adc.area: 3 mW\n")
+    path("field.yaml").write_text("machine: a\nextends: isaac-ce\ncolour: red\n")
+    path("list.npz").write_text("no archive")
+    np.savez(path("nox.npz"), y=np.arange(3))
+    np.savez(path("nan.npz"), x=np.full((2, 1, 8, 8), np.nan, np.float32), y=np.arange(2))
+    np.savez(path("shape.npz"), x=np.zeros((2, 1, 7, 8), np.float32))
+    np.savez(path("count.npz"), x=np.zeros((2, 1, 8, 8), np.float32), y=np.arange(3))
+    np.savez(path("labels.npz"), x=np.zeros((2, 1, 8, 8), np.float32), y=np.array([3, 11]))
+    np.savez(path("floats.npz"), x=np.zeros((2, 1, 8, 8), np.float32), y=np.array([0.5, 1.5]))
+    np.savez(path("none.npz"), x=np.zeros((0, 1, 8, 8), np.float32))
+    np.savez(path("words.npz"), x=np.array(["a", "b"]))
+    np.savez(path("objects.npz"), x=np.array([{}, {}], dtype=object))
+    path("nothing").mkdir()
+    (path("photos") / "cat").mkdir(parents=True)
+    (folder / "photos" / "cat" / "a.png").write_text("no image")
+    return made
+
+
+RUN = ("run", MODEL, "--on", "isaac-ce")
+BAD: dict[str, tuple[tuple[str, ...], str]] = {
+    "no such model": (("run", "nowhere.onnx", "--on", "isaac-ce"), "nowhere.onnx"),
+    "no such pt2": (("run", "nowhere.pt2", "--on", "isaac-ce"), "no such file"),
+    "text as onnx": (("run", "{text.onnx}", "--on", "isaac-ce"), "text.onnx"),
+    "empty onnx": (("check", "{empty.onnx}"), "empty.onnx"),
+    "text as pt2": (("run", "{text.pt2}", "--on", "isaac-ce"), "torch.export"),
+    "a state dict": (("run", "{weights.pth}", "--on", "isaac-ce"), "state_dict files hold no network"),
+    "no such zoo network": (("run", "zoo:resnet", "--on", "isaac-ce"), "choose one of"),
+    "no such module": (("run", "nowhere.models:net", "--on", "isaac-ce"), "cannot import"),
+    "no such factory": (("run", "tests.test_cli:nothing", "--on", "isaac-ce"), "has no nothing"),
+    "a factory of something else": (("run", "tests.test_cli:not_a_module", "--on", "isaac-ce"), "expected a torch module"),
+    "an unsupported operator": (("run", "tests.test_cli:sorting", "--on", "isaac-ce"), "no counterpart"),
+    "control flow": (("run", "tests.test_cli:branching", "--on", "isaac-ce"), "branching"),
+    "no such machine": (("run", MODEL, "--on", "isaak"), "choose one of"),
+    "no such machine file": (("run", MODEL, "--on", "./mine.yaml"), "no such machine file"),
+    "machine file not YAML": (("machine", "show", "{bad.yaml}"), "not valid YAML"),
+    "machine file with a wrong unit": (("machine", "show", "{unit.yaml}"), "expected an area"),
+    "machine file with an unknown field": (("machine", "show", "{field.yaml}"), "line 3"),
+    "a machine of costs alone": (("run", MODEL, "--on", "dadiannao"), "no engines"),
+    "an override without value": ((*RUN, "--set", "adc.bits"), "field=value"),
+    "an override of nothing": ((*RUN, "--set", "adc.bitz=3"), "no field"),
+    "an ambiguous override": ((*RUN, "--set", "bits=3"), "could be"),
+    "an override with a wrong unit": ((*RUN, "--set", "cycle=100 nm"), "expected s"),
+    "settings that contradict": ((*RUN, "--set", "encoding=differential"), "flip"),
+    "a network that does not fit": (("run", "zoo:digits", "--on", "isaac-ce", "--set", "tile.count=1", "--set", "ima.count=1", "--set", "overflow=refuse"), "needs"),
+    "no such data": ((*RUN, "--data", "nowhere.npz"), "no such file"),
+    "data of no known kind": ((*RUN, "--data", "nowhere.csv"), "no such data"),
+    "data not an archive": ((*RUN, "--data", "{list.npz}"), "not a readable .npz"),
+    "data without x": ((*RUN, "--data", "{nox.npz}"), "no 'x'"),
+    "data with NaN": ((*RUN, "--data", "{nan.npz}"), "NaN"),
+    "data of another shape": ((*RUN, "--data", "{shape.npz}"), "wants samples of shape"),
+    "more labels than samples": ((*RUN, "--data", "{count.npz}"), "3 labels"),
+    "labels out of range": ((*RUN, "--data", "{labels.npz}"), "10 classes"),
+    "labels that are fractions": ((*RUN, "--data", "{floats.npz}"), "whole number"),
+    "no samples": ((*RUN, "--data", "{none.npz}"), "no samples"),
+    "words as samples": ((*RUN, "--data", "{words.npz}"), "not numbers"),
+    "objects in data": ((*RUN, "--data", "{objects.npz}"), "without objects"),
+    "an empty folder": ((*RUN, "--data", "{nothing}"), "no images"),
+    "a broken image": ((*RUN, "--data", "{photos}"), "not a readable image"),
+    "a folder that exists": ((*RUN, "--out", "{nothing}"), "exists"),
+    "a folder in nowhere": ((*RUN, "--out", "nowhere/at/all"), "make it first"),
+    "too many bits": ((*RUN, "--weights", "17"), "2 to 16"),
+    "no such device": ((*RUN, "--device", "abacus"), "no such device"),
+    "no such option": ((*RUN, "--colour", "red"), "--colour"),
+    "no such command": (("simulate",), "simulate"),
+    "a missing argument": (("run",), "MODEL"),
+    "a batch of nothing": ((*RUN, "--batch", "0"), "batch"),
+    "no such paper": (("reproduce", "isaak"), "choose one of"),
+    "no such field": (("machine", "explain", "isaac-ce", "laser"), "no field laser"),
+    "no machines to compare": (("compare", MODEL, "--on", ","), "at least one machine"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_wrong_input_gets_one_line_and_exit_code_2(name: str, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = bad_files(tmp_path)
+    root = Path(__file__).parents[1]
+    monkeypatch.syspath_prepend(str(root))
+    monkeypatch.chdir(tmp_path)
+    words, expected = BAD[name]
+    filled = [files[word[1:-1]] if word.startswith("{") else word for word in words]
+    before = sorted(p.name for p in tmp_path.iterdir())
+    code, out, err = crossloom(capsys, *filled)
+    lines = [line for line in err.splitlines() if line and not line.startswith("warning:")]
+    assert code == 2, (code, out, err)
+    assert out == ""
+    assert len(lines) == 1, err
+    assert expected in lines[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_installed_command_works_as_typed(tmp_path: Path) -> None:
+    """In a process of its own, from another directory."""
+    found = subprocess.run([sys.executable, "-m", "crossloom", "machine", "list", "--json"], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert len(json.loads(found.stdout)["machines"]) >= 7
+    assert found.stderr == ""
+    wrong = subprocess.run([sys.executable, "-m", "crossloom", "run", "zoo:digits", "--on", "isaak"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert wrong.returncode == 2
+    assert len(wrong.stderr.strip().splitlines()) == 1
