@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from crossloom.machine import Machine, load_machine
+from crossloom.machines import Machine, load_machine
 
 torch.set_num_threads(1)
 settings.register_profile("crossloom", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

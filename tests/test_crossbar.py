@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossloom.compile import compile_network
+from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.convert import Converter
 from crossloom.engine.crossbar.encode import Digits, Slices, program_tiles
 from crossloom.engine.crossbar.engine import reference_executor
@@ -18,7 +18,7 @@ from crossloom.engine.crossbar.settings import crossbars, largest_sum, lossless_
 from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
 from crossloom.errors import MachineError, ModelError
-from crossloom.machine import Machine, load_machine
+from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.integer import Operand, exact_sums
 from crossloom.network.operators import Conv, ConvTranspose, Linear

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from crossloom.compile import compile_network
+from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.peak import peak
 from crossloom.errors import CapacityError, MachineError, ModelError
-from crossloom.machine import Machine, load_machine
+from crossloom.machines import Machine, load_machine
 from crossloom.network.operators import Conv, Linear, Softmax
 from crossloom.network.quantize import Recipe, quantize
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
-from crossloom.run.data import random_inputs
-from crossloom.run.source import load
+from crossloom.job.data import random_inputs
+from crossloom.job.source import load
 from tests.layers import chain, one_layer, seeded
 
 

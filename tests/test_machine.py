@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from crossloom.compile import compile_network
+from crossloom.compiler import compile_network
 from crossloom.errors import MachineError
-from crossloom.machine import Machine, load_machine, published
-from crossloom.machine.cite import citations, references
-from crossloom.machine.explain import explain
-from crossloom.machine.laws import LAWS
-from crossloom.machine.load import library
-from crossloom.machine.quantity import MARKS
+from crossloom.machines import Machine, load_machine, published
+from crossloom.machines.cite import citations, references
+from crossloom.machines.explain import explain
+from crossloom.machines.laws import LAWS
+from crossloom.machines.load import library
+from crossloom.machines.quantity import MARKS
 from crossloom.network.operators import AvgPool, Conv, MaxPool, Relu, Softmax
 from crossloom.network.quantize import quantize
 from crossloom.read.ledger import read_ledger

@@ -15,15 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crossloom.compile import compile_network as compile
-    from crossloom.machine import load_machine as machine
+    from crossloom.compiler import compile_network as compile
+    from crossloom.machines import load_machine as machine
     from crossloom.network.calibrate import MinMax, Mse, Percentile
     from crossloom.network.graph import Graph
     from crossloom.network.quantize import Recipe
     from crossloom.papers import reproduce
-    from crossloom.run.result import Result
-    from crossloom.run.run import run
-    from crossloom.run.source import load
+    from crossloom.job.result import Result
+    from crossloom.job.run import run
+    from crossloom.job.source import load
 
 __version__ = "0.1.0"
 
@@ -33,12 +33,12 @@ _WHERE = {
     "Mse": ("crossloom.network.calibrate", "Mse"),
     "Percentile": ("crossloom.network.calibrate", "Percentile"),
     "Recipe": ("crossloom.network.quantize", "Recipe"),
-    "Result": ("crossloom.run.result", "Result"),
-    "compile": ("crossloom.compile", "compile_network"),
-    "load": ("crossloom.run.source", "load"),
-    "machine": ("crossloom.machine", "load_machine"),
+    "Result": ("crossloom.job.result", "Result"),
+    "compile": ("crossloom.compiler", "compile_network"),
+    "load": ("crossloom.job.source", "load"),
+    "machine": ("crossloom.machines", "load_machine"),
     "reproduce": ("crossloom.papers", "reproduce"),
-    "run": ("crossloom.run.run", "run"),
+    "run": ("crossloom.job.run", "run"),
 }
 
 __all__ = [
@@ -72,13 +72,13 @@ def quantize(network: Graph, calibration: Any, *, weights: int = 8, activations:
 
     Args:
         network: in floating point.
-        calibration: samples as `crossloom.run.data.load_data` takes them; labels are ignored.
+        calibration: samples as `crossloom.job.data.load_data` takes them; labels are ignored.
         weights, activations: bits, 2 to 16.
         options: further fields of `Recipe`: per_channel, scheme ("symmetric" or "affine"), calibrator (`MinMax`, `Percentile`, `Mse`).
     """
     from crossloom.network.quantize import Recipe
     from crossloom.network.quantize import quantize as quantized
-    from crossloom.run.data import as_batches, load_data
+    from crossloom.job.data import as_batches, load_data
 
     data = load_data(calibration, network)
     return quantized(network, as_batches(data, network.batch or 32), Recipe(weights=weights, activations=activations, **options))
@@ -86,8 +86,8 @@ def quantize(network: Graph, calibration: Any, *, weights: int = 8, activations:
 
 def compare(network: Graph, machines: Any, data: Any = None, **options: Any) -> list[Result]:
     """Return one result for each machine (names or machines), the network quantised once for all of them."""
-    from crossloom.machine import Machine, load_machine
-    from crossloom.run.run import compare as compared
+    from crossloom.machines import Machine, load_machine
+    from crossloom.job.run import compare as compared
 
     chips = [m if isinstance(m, Machine) else load_machine(m) for m in machines]
     return compared(network, chips, data, **options)

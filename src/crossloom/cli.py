@@ -58,7 +58,7 @@ def demo(
 ) -> None:
     """Train a small network on real images of digits, run it on a machine, print the result, write the report."""
     from crossloom.demo import demo as demonstrate
-    from crossloom.run.folder import check_free
+    from crossloom.job.folder import check_free
 
     folder = check_free(out) if out is not None else _next_free(Path("runs"), "demo")
     result = demonstrate(_machine(on, sets), seed, _progress)
@@ -70,7 +70,7 @@ def demo(
 def check(model: Model, on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce", as_json: Json = False) -> None:
     """Say whether a network can be imported, what it consists of, which engine runs what, and what is not supported."""
     from crossloom.report.checks import print_check
-    from crossloom.run.check import check as checked
+    from crossloom.job.check import check as checked
 
     found = checked(model, _machine(on, None))
     if as_json:
@@ -97,9 +97,9 @@ def run(
 ) -> None:
     """Run a network on a machine: accuracy, latency, energy, area."""
     from crossloom.network.quantize import Recipe
-    from crossloom.run.folder import check_free
-    from crossloom.run.run import run as run_on
-    from crossloom.run.source import load
+    from crossloom.job.folder import check_free
+    from crossloom.job.run import run as run_on
+    from crossloom.job.source import load
 
     folder = check_free(out) if out is not None else None
     machine = _machine(on, sets)
@@ -127,8 +127,8 @@ def compare(
     """Run a network on several machines, side by side."""
     from crossloom.network.quantize import Recipe
     from crossloom.report.terminal import print_comparison
-    from crossloom.run.run import compare as compare_on
-    from crossloom.run.source import load
+    from crossloom.job.run import compare as compare_on
+    from crossloom.job.source import load
 
     chips = [_machine(name.strip(), None) for name in on.split(",") if name.strip()]
     _check_device(device)
@@ -144,7 +144,7 @@ def compare(
 @machines.command("list")
 def machine_list(as_json: Json = False) -> None:
     """List the machines that come with Crossloom."""
-    from crossloom.machine import published
+    from crossloom.machines import published
 
     if as_json:
         _print_json({"machines": [{"name": name, "title": title} for name, title in published().items()]})
@@ -173,7 +173,7 @@ def machine_explain(
     as_json: Json = False,
 ) -> None:
     """Print where each figure of a machine comes from, and what can be changed."""
-    from crossloom.machine.explain import explain
+    from crossloom.machines.explain import explain
     from crossloom.report.terminal import print_explain
 
     machine = _machine(name, sets)
@@ -199,7 +199,7 @@ def reproduce(paper: Annotated[str | None, typer.Argument(help="A paper by name;
 @app.command()
 def cite(machine: Annotated[str, typer.Argument(help="A machine by name, or a .yaml file.")], as_json: Json = False) -> None:
     """Print the papers behind a machine and its numbers, as BibTeX."""
-    from crossloom.machine.cite import citations
+    from crossloom.machines.cite import citations
 
     entries = citations(_machine(machine, None))
     if as_json:
@@ -237,7 +237,7 @@ def _one_line(problem: BaseException) -> str:
 
 
 def _machine(name: str, sets: list[str] | None) -> Any:
-    from crossloom.machine import load_machine
+    from crossloom.machines import load_machine
 
     machine = load_machine(name)
     for text in sets or []:

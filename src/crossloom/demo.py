@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from crossloom.errors import InputError
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.network.zoo import build
-from crossloom.run.data import Data
-from crossloom.run.result import Result
-from crossloom.run.run import run
-from crossloom.run.source import load
+from crossloom.job.data import Data
+from crossloom.job.result import Result
+from crossloom.job.run import run
+from crossloom.job.source import load
 
 EPOCHS = 40
 CALIBRATION = 256

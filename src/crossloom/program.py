@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.waits import Rule
 

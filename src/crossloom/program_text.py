@@ -20,7 +20,7 @@ from typing import Any
 
 from crossloom import waits
 from crossloom.errors import ModelError
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import Program, Stage, Wait
 

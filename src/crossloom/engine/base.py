@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.program import Program, Stage
 

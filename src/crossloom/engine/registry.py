@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 from crossloom.engine.base import Engine
 from crossloom.errors import MachineError
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 
 BUILT_IN = {
     "crossbar": "crossloom.engine.crossbar.engine:CROSSBAR",

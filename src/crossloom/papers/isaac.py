@@ -6,7 +6,7 @@ from functools import cache
 
 from crossloom.engine.crossbar.peak import Peak, peak
 from crossloom.engine.crossbar.settings import lossless_bits
-from crossloom.machine import Machine, load_machine
+from crossloom.machines import Machine, load_machine
 from crossloom.papers.claim import Claim
 from crossloom.papers.workloads import operation_cycles, throughput_16_bit, utilization
 

@@ -6,9 +6,9 @@ from functools import cache
 
 import torch
 
-from crossloom.compile import compile_network
+from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.tiling import Tiling, matrix_shape
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv
 from crossloom.network.quantization import Quantization
@@ -16,8 +16,8 @@ from crossloom.network.quantize import carrier
 from crossloom.network.types import Batch, TensorType
 from crossloom.network.zoo import build
 from crossloom.read.timeline import read_timeline
-from crossloom.run.check import macs
-from crossloom.run.source import load
+from crossloom.job.check import macs
+from crossloom.job.source import load
 
 
 @cache

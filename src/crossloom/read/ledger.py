@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from crossloom.machine import Part
+from crossloom.machines import Part
 from crossloom.program import Program
 from crossloom.read.timeline import Timeline
 

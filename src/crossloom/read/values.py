@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from crossloom.compile.passes import performed
+from crossloom.compiler.passes import performed
 from crossloom.engine import Counts, Executor
 from crossloom.engine.registry import engine_named
 from crossloom.network.graph import Node

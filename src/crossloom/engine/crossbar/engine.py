@@ -16,7 +16,7 @@ from crossloom.engine.crossbar.reference import reference_sums
 from crossloom.engine.crossbar.settings import crossbars
 from crossloom.engine.crossbar.tiling import Tiling, tile
 from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import multiplier, requantize
 from crossloom.network.operators import Conv, ConvTranspose, Linear

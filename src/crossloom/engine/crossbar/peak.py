@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from crossloom.engine.crossbar.encode import Digits, Slices
 from crossloom.engine.crossbar.settings import crossbars
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 
 _WITH_READS = {"array", "dac", "sample_hold", "input_register"}
 """Parts that work once for each read; the others keep pace with the converters."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossloom.engine.crossbar.convert import Converter
 from crossloom.errors import MachineError
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 
 Encodes = Literal["offset", "differential", "twos_complement"]
 

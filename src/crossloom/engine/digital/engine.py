@@ -11,7 +11,7 @@ from torch import Tensor
 from crossloom.engine.base import Counts, Executor, Pace
 from crossloom.engine.digital.work import Work, work_of
 from crossloom.errors import MachineError
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import evaluate
 from crossloom.program import Program, Stage

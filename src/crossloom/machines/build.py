@@ -7,10 +7,10 @@ from typing import Any
 
 from crossloom import units
 from crossloom.errors import MachineError
-from crossloom.machine.laws import LAWS, Factors
-from crossloom.machine.machine import Action, Machine, Part
-from crossloom.machine.quantity import Quantity
-from crossloom.machine.schema import ActionChange, ActionEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
+from crossloom.machines.laws import LAWS, Factors
+from crossloom.machines.machine import Action, Machine, Part
+from crossloom.machines.quantity import Quantity
+from crossloom.machines.schema import ActionChange, ActionEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
 
 _DIMENSIONS: dict[str, units.Dimension] = {"rate": "rate", "capacity": "capacity"}
 _NOTHING = Quantity(0.0, "none given; taken as zero", "assumed")

@@ -6,14 +6,14 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from crossloom.machine.explain import explain
-from crossloom.machine.machine import Machine
+from crossloom.machines.explain import explain
+from crossloom.machines.machine import Machine
 
 
 @cache
 def references() -> dict[str, str]:
     """Return every BibTeX entry of `references.bib` by its key."""
-    text = (files("crossloom.machine") / "references.bib").read_text(encoding="utf-8")
+    text = (files("crossloom.machines") / "references.bib").read_text(encoding="utf-8")
     entries = [entry.strip() for entry in re.split(r"\n(?=@)", text)]
     return {match[1]: entry for entry in entries if (match := re.match(r"@\w+\{([^,\s]+),", entry))}
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from crossloom.errors import InputError
 from crossloom.program import Program
-from crossloom.run.result import Result
+from crossloom.job.result import Result
 
 
 def check_free(folder: str | Path) -> Path:

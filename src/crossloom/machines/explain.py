@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from crossloom.errors import MachineError
-from crossloom.machine.machine import Machine, Part
-from crossloom.machine.quantity import Quantity
+from crossloom.machines.machine import Machine, Part
+from crossloom.machines.quantity import Quantity
 
 Row = dict[str, Any]
 

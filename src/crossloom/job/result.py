@@ -161,7 +161,7 @@ class Result:
 
     def save(self, folder: str | Path) -> Path:
         """Write a run folder and return its path. Raises InputError if it exists."""
-        from crossloom.run.folder import save
+        from crossloom.job.folder import save
 
         return save(self, folder)
 

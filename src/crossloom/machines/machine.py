@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from crossloom.errors import MachineError
-from crossloom.machine.quantity import Quantity
+from crossloom.machines.quantity import Quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,6 @@ class Machine:
 
         Raises MachineError for a name that fits no field or several, or a value that makes no sense there.
         """
-        from crossloom.machine.load import variant
+        from crossloom.machines.load import variant
 
         return variant(self, changes)

@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from crossloom.errors import MachineError
-from crossloom.machine.build import build
-from crossloom.machine.machine import Machine
-from crossloom.machine.override import apply
-from crossloom.machine.schema import ComponentEntry, MachineEntry
-from crossloom.machine.yaml import line_of, read_yaml
+from crossloom.machines.build import build
+from crossloom.machines.machine import Machine
+from crossloom.machines.override import apply
+from crossloom.machines.schema import ComponentEntry, MachineEntry
+from crossloom.machines.yaml import line_of, read_yaml
 
-_HERE = files("crossloom.machine")
+_HERE = files("crossloom.machines")
 
 
 @cache

@@ -14,7 +14,7 @@ from torch import Tensor
 from crossloom.errors import DataError, InputError
 from crossloom.network.graph import Graph
 from crossloom.network.types import Batch
-from crossloom.run.source import named_object
+from crossloom.job.source import named_object
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from crossloom.machine.laws import LAWS
-from crossloom.machine.quantity import Mark
+from crossloom.machines.laws import LAWS
+from crossloom.machines.quantity import Mark
 
 
 class _Strict(BaseModel):

@@ -13,17 +13,17 @@ import numpy
 import torch
 from torch import Tensor
 
-from crossloom.compile import compile_network
+from crossloom.compiler import compile_network
 from crossloom.errors import DataError, InputError
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.network.quantize import Recipe, quantize
 from crossloom.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import Timeline, read_timeline
 from crossloom.read.values import Values
-from crossloom.run.data import Data, as_batches, load_data, random_inputs
-from crossloom.run.result import Accuracy, Result
+from crossloom.job.data import Data, as_batches, load_data, random_inputs
+from crossloom.job.result import Accuracy, Result
 
 CALIBRATION = 256
 """Samples of the user's data that calibrate a network which comes in floating point, if nothing else is given."""
@@ -52,8 +52,8 @@ def run(
 
     Args:
         network: in floating point (it is quantised by `recipe`, 8 bits by default) or quantised already.
-        machine: from `crossloom.machine`.
-        data: samples with labels for the accuracy; see `crossloom.run.data.load_data`. Without, only time and costs are read.
+        machine: from `crossloom.machines`.
+        data: samples with labels for the accuracy; see `crossloom.job.data.load_data`. Without, only time and costs are read.
         calibration: samples for the quantisation; by default the first 256 of `data`, or 8 random ones if there are none.
         recipe: how to quantise.
         seed: of everything random in the run.

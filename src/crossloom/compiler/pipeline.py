@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from crossloom.compile.passes import Allocate, Assign, CheckBuffers, Connect, Pass, Place, ReplicateBalanced, Schedule, UseChips
-from crossloom.compile.verify import verify
+from crossloom.compiler.passes import Allocate, Assign, CheckBuffers, Connect, Pass, Place, ReplicateBalanced, Schedule, UseChips
+from crossloom.compiler.verify import verify
 from crossloom.errors import MachineError, ModelError
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import Program
 

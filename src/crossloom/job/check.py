@@ -7,10 +7,10 @@ from math import prod
 from typing import Any
 
 from crossloom.engine import engines_of
-from crossloom.machine import Machine
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported
-from crossloom.run.source import load
+from crossloom.job.source import load
 
 
 def check(model: Any, machine: Machine) -> dict[str, Any]:

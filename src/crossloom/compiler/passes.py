@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from crossloom.compile.streams import streams
+from crossloom.compiler.streams import streams
 from crossloom.engine import engines_of
 from crossloom.engine.base import Pace
 from crossloom.engine.registry import engine_named

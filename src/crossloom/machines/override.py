@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crossloom.errors import MachineError
-from crossloom.machine.machine import Machine
+from crossloom.machines.machine import Machine
 
 
 def fields(machine: Machine) -> dict[str, tuple[str, ...]]:
