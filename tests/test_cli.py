@@ -265,7 +265,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "an ambiguous override": ((*RUN, "--set", "bits=3"), "could be"),
     "an override with a wrong unit": ((*RUN, "--set", "cycle=100 nm"), "expected s"),
     "settings that contradict": ((*RUN, "--set", "encoding=differential"), "flip"),
-    "a network that does not fit": (("run", "zoo:digits", "--on", "isaac-ce", "--set", "tile.count=1", "--set", "ima.count=1", "--set", "overflow=refuse"), "needs"),
+    "a network that does not fit": (
+        ("run", "zoo:digits", "--on", "isaac-ce", "--set", "tile.count=1", "--set", "ima.count=1", "--set", "overflow=refuse"),
+        "needs",
+    ),
     "no such data": ((*RUN, "--data", "nowhere.npz"), "no such file"),
     "data of no known kind": ((*RUN, "--data", "nowhere.csv"), "no such data"),
     "data not an archive": ((*RUN, "--data", "{list.npz}"), "not a readable .npz"),
@@ -317,6 +320,8 @@ def test_installed_command_works_as_typed(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-m", "crossloom", "machine", "list", "--json"], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert len(json.loads(found.stdout)["machines"]) >= 7
     assert found.stderr == ""
-    wrong = subprocess.run([sys.executable, "-m", "crossloom", "run", "zoo:digits", "--on", "isaak"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    wrong = subprocess.run(
+        [sys.executable, "-m", "crossloom", "run", "zoo:digits", "--on", "isaak"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert wrong.returncode == 2
     assert len(wrong.stderr.strip().splitlines()) == 1

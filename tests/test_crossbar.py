@@ -215,7 +215,9 @@ def test_fast_products_are_exact(bits: int, signed: bool, zero: int, channels: i
     generator = torch.Generator().manual_seed(seed)
     x_q = Quantization((1.0,), zero % (1 << bits) if not signed else 0, bits, signed)
     w = torch.randint(-127, 128, (6, channels, 3, 3), generator=generator)
-    x = torch.randint(x_q.low, x_q.high + 1, (2, channels, 7, 7), generator=generator).to(torch.int16 if bits > 8 else torch.int8 if signed else torch.uint8)
+    x = torch.randint(x_q.low, x_q.high + 1, (2, channels, 7, 7), generator=generator).to(
+        torch.int16 if bits > 8 else torch.int8 if signed else torch.uint8
+    )
     bias = torch.randint(-1000, 1000, (6,), generator=generator)
     node = one_layer(Conv((stride, stride), (1, 0, 1, 2), (1, 1)), (channels, 7, 7), torch.zeros(6, channels, 3, 3)).nodes[0]
     expected = exact_sums(node, Operand(x, x_q), Operand(w, Quantization((1.0,), narrow=True)), bias)

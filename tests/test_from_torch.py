@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from crossloom.errors import ModelError
 from crossloom.network.from_torch import from_program, from_pt2, from_torch
-from crossloom.network.graph import Graph, bound, infer, verify
+from crossloom.network.graph import Graph, infer, verify
 from crossloom.network.operators import BatchNorm, Conv, Linear, MatMul, Unsupported
 from crossloom.network.text import parse_graph
 from crossloom.network.types import Batch, TensorType
@@ -173,9 +173,7 @@ for activation in (
         nn.Dropout(0.5, inplace=True),
     ),
 ):
-    layer(
-        f"{activation}", lambda activation=activation: activation, (5, 4, 8) if isinstance(activation, nn.Softmax2d) else SEQUENCE
-    )
+    layer(f"{activation}", lambda activation=activation: activation, (5, 4, 8) if isinstance(activation, nn.Softmax2d) else SEQUENCE)
 for name in (
     "abs",
     "neg",
@@ -320,6 +318,8 @@ function("index constant", lambda x: x[:, [4, -1, 0]], SEQUENCE)
 function("index pair", lambda x: x[:, [0, -1], [2, -3]], SEQUENCE)
 function("index apart", lambda x: x[:, [0, 1], :, [2, 3]], IMAGE)
 function("index table", lambda i, t: t[i], ids(6), t=torch.randn(7, 3))
+function("index known mask", lambda x: x[:, torch.tensor([True, False, True, True, False])], SEQUENCE)
+function("index known mask of two dims", lambda x: x[:, torch.ones(5, 8).tril().bool()], SEQUENCE)
 function("index by sample", lambda x, i: x[torch.arange(x.shape[0]), i], SEQUENCE, ids(high=5))
 function("index by sample, several", lambda x, i: x[torch.arange(x.shape[0])[:, None], i, i % 3], SEQUENCE, ids(2, high=5))
 function("last token", lambda x, i: x[torch.arange(x.shape[0]), i.argmax(-1)], SEQUENCE, ids(5))
@@ -335,9 +335,9 @@ def _assigned(x: Tensor, place: Any, value: Any) -> Tensor:
 
 
 # Reductions
-for name in ("sum", "mean", "amax", "amin", "var", "std"):
-    function(f"{name} last", lambda x, f=getattr(torch, name): f(x, -1), SEQUENCE)
-    function(f"{name} kept", lambda x, f=getattr(torch, name): f(x, (1, 2), keepdim=True), SEQUENCE)
+for reduce in (torch.sum, torch.mean, torch.amax, torch.amin, torch.var, torch.std):
+    function(f"{reduce.__name__} last", lambda x, f=reduce: f(x, -1), SEQUENCE)
+    function(f"{reduce.__name__} kept", lambda x, f=reduce: f(x, (1, 2), keepdim=True), SEQUENCE)
 function("var biased", lambda x: x.var(1, unbiased=False) + torch.var(x, dim=1, correction=0), SEQUENCE)
 function("var_mean", lambda x: torch.var_mean(x, dim=-1, keepdim=True), SEQUENCE)
 function("std_mean", lambda x: torch.std_mean(x, dim=-1, correction=0), SEQUENCE)
@@ -494,8 +494,8 @@ def whole(graph: Graph) -> None:
     assert str(parse_graph(text)) == text
     for batch in (2, 5):
         for node in graph.nodes:
-            operands = [graph.types[name].at(batch) for name in node.inputs]
-            assert infer(bound(node.op, batch), operands, batch) == node.type.at(batch), node
+            made = infer(node.op, [graph.types[name] for name in node.inputs], batch)
+            assert made == TensorType(node.type.dtype, node.type.sizes(batch)), node
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -510,7 +510,7 @@ def test_layer(name: str) -> None:
     whole(graph)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     space=st.integers(1, 3),
     groups=st.integers(1, 3),
@@ -578,7 +578,7 @@ def _program(steps: list[tuple[int, int, int]]) -> Callable[[Tensor], Tensor]:
     return run
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(STEPS) - 1), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=10))
 def test_any_order_of_views_and_changes(steps: list[tuple[int, int, int]]) -> None:
     module = Apply(_program(steps))
@@ -715,19 +715,19 @@ def test_program_with_other_dimensions_open() -> None:
 def test_pt2_that_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "wrong.pt2"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="wrong.pt2: not a program that torch.export.save wrote") as caught:
+    with pytest.raises(ModelError, match=r"wrong\.pt2: not a program that torch.export.save wrote") as caught:
         from_pt2(path)
     assert "\n" not in str(caught.value)
 
 
 def test_pt2_that_is_a_state_dict(tmp_path: Path) -> None:
     torch.save(nn.Linear(6, 5).state_dict(), tmp_path / "weights.pt2")
-    with pytest.raises(ModelError, match="weights.pt2: not a program"):
+    with pytest.raises(ModelError, match=r"weights\.pt2: not a program"):
         from_pt2(tmp_path / "weights.pt2")
 
 
 def test_pt2_that_is_absent(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="nowhere.pt2: no such file"):
+    with pytest.raises(ModelError, match=r"nowhere\.pt2: no such file"):
         from_pt2(tmp_path / "nowhere.pt2")
 
 
@@ -804,5 +804,5 @@ def test_unsupported_operators_as_nodes() -> None:
     assert node.op.kind == "aten.lstm" and "recurrent layer" in node.op.reason
     assert node.type == TensorType("f32", (Batch(), 5, 4)) and node.origin.startswith("1 (")
     assert str(parse_graph(str(graph))) == str(graph)
-    with pytest.raises(ModelError, match="aten.lstm has no counterpart"):
+    with pytest.raises(ModelError, match=r"aten\.lstm has no counterpart"):
         graph(torch.randn(1, 5, 8))

@@ -66,7 +66,9 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("recipe", [Recipe(12, 12), Recipe(12, 12, scheme="affine"), Recipe(12, 12, per_channel=False)], ids=["symmetric", "affine", "per tensor"])
+@pytest.mark.parametrize(
+    "recipe", [Recipe(12, 12), Recipe(12, 12, scheme="affine"), Recipe(12, 12, per_channel=False)], ids=["symmetric", "affine", "per tensor"]
+)
 def test_fine_integers_come_close_to_the_real_numbers(name: str, recipe: Recipe) -> None:
     op, shape, constants = LAYERS[name]
     graph = one_layer(op, shape, *constants)

@@ -7,13 +7,13 @@ import pytest
 from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.peak import peak
 from crossloom.errors import CapacityError, MachineError, ModelError
+from crossloom.job.data import random_inputs
+from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.operators import Conv, Linear, Softmax
 from crossloom.network.quantize import Recipe, quantize
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
-from crossloom.job.data import random_inputs
-from crossloom.job.source import load
 from tests.layers import chain, one_layer, seeded
 
 
@@ -110,7 +110,8 @@ def test_networks_in_floating_point_are_refused(isaac: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "problem"), [({"replicate": "twice"}, "balanced, none"), ({"overflow": "explode"}, "chips, refuse"), ({"compile.chips": -1}, "whole number")]
+    ("setting", "problem"),
+    [({"replicate": "twice"}, "balanced, none"), ({"overflow": "explode"}, "chips, refuse"), ({"compile.chips": -1}, "whole number")],
 )
 def test_compile_options(setting: dict[str, object], problem: str, digits, isaac: Machine) -> None:
     with pytest.raises(MachineError, match=problem):

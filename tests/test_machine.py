@@ -105,7 +105,9 @@ def test_overrides_that_make_no_sense(changes: dict[str, object], problem: str, 
 
 def test_a_file_of_a_few_lines_is_a_variant(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("machine: mine\nextends: isaac-ce\ntitle: Mine\nset:\n  adc.bits: 7\nengines:\n  crossbar: {encoding: differential, flip: false}\n")
+    path.write_text(
+        "machine: mine\nextends: isaac-ce\ntitle: Mine\nset:\n  adc.bits: 7\nengines:\n  crossbar: {encoding: differential, flip: false}\n"
+    )
     machine = load_machine(path)
     assert machine.name == "mine"
     assert machine.part("adc").parameters["bits"] == 7
@@ -140,7 +142,10 @@ BAD = {
         "machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {use: isaac.adc, area: {value: 3 mW, source: d, mark: assumed}}\n",
         "expected an area",
     ),
-    "unknown mark": ("machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {use: isaac.adc, area: {value: 3 mm2, source: d, mark: sure}}\n", "mark"),
+    "unknown mark": (
+        "machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {use: isaac.adc, area: {value: 3 mm2, source: d, mark: sure}}\n",
+        "mark",
+    ),
     "no source": ("machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {use: isaac.adc, area: {value: 3 mm2, mark: assumed}}\n", "source"),
     "unknown law": ("machine: a\nextends: isaac-ce\ncomponents:\n  x.y: {law: cubic}\n", "no scaling law"),
 }

@@ -9,14 +9,14 @@ import torch
 
 from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.engine import reference_executor
+from crossloom.job.data import random_inputs
+from crossloom.job.source import load
 from crossloom.machines import Machine
 from crossloom.network.quantize import Recipe, quantize
 from crossloom.program_text import parse_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
-from crossloom.job.data import random_inputs
-from crossloom.job.source import load
 
 
 @pytest.mark.parametrize(("name", "samples"), [("digits", 16), ("resnet18", 2), ("mobilenet-v2", 2), ("bert-base", 1)])

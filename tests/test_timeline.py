@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
 from crossloom.compiler.streams import streams
+from crossloom.job.data import random_inputs
+from crossloom.job.source import load
 from crossloom.machines import Machine
 from crossloom.network.operators import Conv, Linear, MaxPool, Relu, Reshape, Softmax, Transpose
 from crossloom.network.quantize import quantize
 from crossloom.network.types import Batch
 from crossloom.program import Program, Stage, Wait
 from crossloom.read.timeline import read_timeline
-from crossloom.job.data import random_inputs
-from crossloom.job.source import load
 from crossloom.waits import Everything, Same, Window
 from tests.layers import chain, seeded
 

@@ -25,7 +25,9 @@ def test_parse(text: str, dimension: units.Dimension, value: float) -> None:
     assert units.parse(text, dimension) == pytest.approx(value, rel=1e-15)
 
 
-@pytest.mark.parametrize(("text", "dimension"), [("2 mJ", "power"), ("5", "power"), ("2 mX", "energy"), ("two mW", "power"), ("1 um", "area"), ("", "time")])
+@pytest.mark.parametrize(
+    ("text", "dimension"), [("2 mJ", "power"), ("5", "power"), ("2 mX", "energy"), ("two mW", "power"), ("1 um", "area"), ("", "time")]
+)
 def test_wrong_unit_says_what_was_expected(text: str, dimension: units.Dimension) -> None:
     with pytest.raises(ValueError, match="expected"):
         units.parse(text, dimension)

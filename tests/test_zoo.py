@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
-from zoo_models import BEYOND, ZOO, unsettle
 
 from crossloom.errors import ModelError
 from crossloom.network.from_torch import from_torch
 from crossloom.network.graph import verify
+from tests.zoo_models import BEYOND, ZOO, unsettle
 
 pytestmark = pytest.mark.slow
 

@@ -81,13 +81,9 @@ def _torchvision() -> Iterator[Entry]:
         sizes = {"block_channels": [16, 32], "block_layers": [1, 1], "head_dim": 16, "partition_size": 2}
         return MaxVit(input_size=(64, 64), stem_channels=16, stochastic_depth_prob=0.1, num_classes=10, **sizes)
 
-    yield from map(
-        model, ("alexnet", "vgg11_bn", "vgg16", "resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121")
-    )
+    yield from map(model, ("alexnet", "vgg11_bn", "vgg16", "resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121"))
     yield from map(model, ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_s"))
-    yield from map(
-        model, ("shufflenet_v2_x1_0", "squeezenet1_0", "squeezenet1_1", "mnasnet1_0", "regnet_y_400mf", "regnet_x_400mf")
-    )
+    yield from map(model, ("shufflenet_v2_x1_0", "squeezenet1_0", "squeezenet1_1", "mnasnet1_0", "regnet_y_400mf", "regnet_x_400mf"))
     yield from map(model, ("convnext_tiny", "swin_t", "swin_v2_t"))
     yield model("googlenet", init_weights=False)
     yield model("inception_v3", side=96, init_weights=False)
@@ -107,21 +103,11 @@ def _timm() -> Iterator[Entry]:
         return f"timm_{name}", Specimen(build, images(side))
 
     yield from map(model, ("resnet18", "resnet26d", "seresnext26d_32x4d", "mobilenetv3_small_100", "mobilenetv4_conv_small"))
-    yield from map(
-        model, ("efficientnet_lite0", "tf_efficientnet_b0", "convmixer_768_32", "poolformer_s12", "ghostnet_100", "repvgg_a0")
-    )
-    yield from map(
-        model, ("res2net50_26w_4s", "resnest14d", "pvt_v2_b0", "edgenext_xx_small", "mobilevit_xxs", "mobilevitv2_050")
-    )
-    yield from map(
-        model, ("hrnet_w18_small", "convnextv2_atto", "fastvit_t8", "dpn68", "dla34", "cspresnet50", "xception41", "nfnet_l0")
-    )
-    yield from map(
-        model, ("skresnet18", "ecaresnet26t", "gcresnet33ts", "regnetz_b16", "repvit_m0_9", "starnet_s1", "mnasnet_small")
-    )
-    yield from map(
-        model, ("rexnet_100", "vovnet39a", "hardcorenas_a", "lcnet_050", "tinynet_e", "focalnet_tiny_srf", "davit_tiny")
-    )
+    yield from map(model, ("efficientnet_lite0", "tf_efficientnet_b0", "convmixer_768_32", "poolformer_s12", "ghostnet_100", "repvgg_a0"))
+    yield from map(model, ("res2net50_26w_4s", "resnest14d", "pvt_v2_b0", "edgenext_xx_small", "mobilevit_xxs", "mobilevitv2_050"))
+    yield from map(model, ("hrnet_w18_small", "convnextv2_atto", "fastvit_t8", "dpn68", "dla34", "cspresnet50", "xception41", "nfnet_l0"))
+    yield from map(model, ("skresnet18", "ecaresnet26t", "gcresnet33ts", "regnetz_b16", "repvit_m0_9", "starnet_s1", "mnasnet_small"))
+    yield from map(model, ("rexnet_100", "vovnet39a", "hardcorenas_a", "lcnet_050", "tinynet_e", "focalnet_tiny_srf", "davit_tiny"))
     for name in ("deit_tiny_patch16_224", "vit_tiny_patch16_224", "beit_base_patch16_224"):
         yield model(name, img_size=64, depth=2)
     yield model("eva02_tiny_patch14_224", side=56, img_size=56, depth=2)
@@ -145,9 +131,7 @@ def _timm() -> Iterator[Entry]:
         yield model(name, side)
 
 
-def _configured(
-    kind: str, sample: Sampler, options: Mapping[str, Any], head: str = "Model", part: str = "", **more: Any
-) -> Entry:
+def _configured(kind: str, sample: Sampler, options: Mapping[str, Any], head: str = "Model", part: str = "", **more: Any) -> Entry:
     """Return a specimen of the transformers package, made from its configuration alone; `part` picks, say, the encoder."""
 
     def build() -> nn.Module:
@@ -269,17 +253,13 @@ def _seeing() -> Iterator[Entry]:
     yield _configured("MobileViT", picture, {"image_size": 32, "num_attention_heads": 4, **necks})
     for kind in ("MobileNetV1", "MobileNetV2"):
         yield _configured(kind, picture, {"image_size": 32})
-    yield _configured(
-        "EfficientNet", picture, {"image_size": 32, "width_coefficient": 0.5, "depth_coefficient": 1.0, "hidden_dim": 640}
-    )
+    yield _configured("EfficientNet", picture, {"image_size": 32, "width_coefficient": 0.5, "depth_coefficient": 1.0, "hidden_dim": 640})
     yield _configured("Segformer", larger, {**_PYRAMID, "decoder_hidden_size": 16}, "ForSemanticSegmentation")
     yield _configured("PoolFormer", picture, _STAGES)
     yield _configured("Levit", larger, {"image_size": 64, **_LEVIT})
     yield _configured("Pvt", larger, {"image_size": 64, **_PYRAMID})
     yield _configured("DPT", larger, {**_VISION, "image_size": 64, "num_hidden_layers": 4, **_DPT}, "ForSemanticSegmentation")
-    yield _configured(
-        "FocalNet", larger, {"image_size": 64, "embed_dim": 8, "depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 32, 64]}
-    )
+    yield _configured("FocalNet", larger, {"image_size": 64, "embed_dim": 8, "depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 32, 64]})
     yield _configured("Cvt", larger, {"embed_dim": [8, 16, 24], "num_heads": [1, 2, 3], "depth": [1, 2, 3]})
 
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crossloom.compiler import compile_network as compile
+    from crossloom.job.result import Result
+    from crossloom.job.run import run
+    from crossloom.job.source import load
     from crossloom.machines import load_machine as machine
     from crossloom.network.calibrate import MinMax, Mse, Percentile
     from crossloom.network.graph import Graph
     from crossloom.network.quantize import Recipe
     from crossloom.papers import reproduce
-    from crossloom.job.result import Result
-    from crossloom.job.run import run
-    from crossloom.job.source import load
 
 __version__ = "0.1.0"
 
@@ -76,9 +76,9 @@ def quantize(network: Graph, calibration: Any, *, weights: int = 8, activations:
         weights, activations: bits, 2 to 16.
         options: further fields of `Recipe`: per_channel, scheme ("symmetric" or "affine"), calibrator (`MinMax`, `Percentile`, `Mse`).
     """
+    from crossloom.job.data import as_batches, load_data
     from crossloom.network.quantize import Recipe
     from crossloom.network.quantize import quantize as quantized
-    from crossloom.job.data import as_batches, load_data
 
     data = load_data(calibration, network)
     return quantized(network, as_batches(data, network.batch or 32), Recipe(weights=weights, activations=activations, **options))
@@ -86,8 +86,8 @@ def quantize(network: Graph, calibration: Any, *, weights: int = 8, activations:
 
 def compare(network: Graph, machines: Any, data: Any = None, **options: Any) -> list[Result]:
     """Return one result for each machine (names or machines), the network quantised once for all of them."""
-    from crossloom.machines import Machine, load_machine
     from crossloom.job.run import compare as compared
+    from crossloom.machines import Machine, load_machine
 
     chips = [m if isinstance(m, Machine) else load_machine(m) for m in machines]
     return compared(network, chips, data, **options)

@@ -58,7 +58,7 @@ def demo(
 ) -> None:
     """Train a small network on real images of digits, run it on a machine, print the result, write the report."""
     from crossloom.demo import demo as demonstrate
-    from crossloom.job.folder import check_free
+    from crossloom.report.folder import check_free
 
     folder = check_free(out) if out is not None else _next_free(Path("runs"), "demo")
     result = demonstrate(_machine(on, sets), seed, _progress)
@@ -67,10 +67,12 @@ def demo(
 
 
 @app.command()
-def check(model: Model, on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce", as_json: Json = False) -> None:
+def check(
+    model: Model, on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce", as_json: Json = False
+) -> None:
     """Say whether a network can be imported, what it consists of, which engine runs what, and what is not supported."""
-    from crossloom.report.checks import print_check
     from crossloom.job.check import check as checked
+    from crossloom.report.checks import print_check
 
     found = checked(model, _machine(on, None))
     if as_json:
@@ -96,16 +98,24 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a network on a machine: accuracy, latency, energy, area."""
-    from crossloom.network.quantize import Recipe
-    from crossloom.job.folder import check_free
     from crossloom.job.run import run as run_on
     from crossloom.job.source import load
+    from crossloom.network.quantize import Recipe
+    from crossloom.report.folder import check_free
 
     folder = check_free(out) if out is not None else None
     machine = _machine(on, sets)
     _check_device(device)
     result = run_on(
-        load(model), machine, data, calibration=calibration, recipe=Recipe(weights, activations), seed=seed, batch=batch, device=device, progress=_progress
+        load(model),
+        machine,
+        data,
+        calibration=calibration,
+        recipe=Recipe(weights, activations),
+        seed=seed,
+        batch=batch,
+        device=device,
+        progress=_progress,
     )
     saved = result.save(folder) if folder is not None else None
     _say_result(result, as_json, saved, explain)
@@ -125,15 +135,23 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Run a network on several machines, side by side."""
-    from crossloom.network.quantize import Recipe
-    from crossloom.report.terminal import print_comparison
     from crossloom.job.run import compare as compare_on
     from crossloom.job.source import load
+    from crossloom.network.quantize import Recipe
+    from crossloom.report.terminal import print_comparison
 
     chips = [_machine(name.strip(), None) for name in on.split(",") if name.strip()]
     _check_device(device)
     results = compare_on(
-        load(model), chips, data, calibration=calibration, recipe=Recipe(weights, activations), seed=seed, batch=batch, device=device, progress=_progress
+        load(model),
+        chips,
+        data,
+        calibration=calibration,
+        recipe=Recipe(weights, activations),
+        seed=seed,
+        batch=batch,
+        device=device,
+        progress=_progress,
     )
     if as_json:
         _print_json({"results": [result.to_dict() for result in results]})
@@ -315,7 +333,9 @@ def _machine_dict(machine: Any) -> dict[str, Any]:
             "count": part.total,
             "area_mm2": part.area_mm2.value * part.total,
             "power_w": part.power_w.value * part.total,
-            "source": part.area_mm2.source if part.area_mm2.source == part.power_w.source else f"area: {part.area_mm2.source}; power: {part.power_w.source}",
+            "source": part.area_mm2.source
+            if part.area_mm2.source == part.power_w.source
+            else f"area: {part.area_mm2.source}; power: {part.power_w.source}",
             "mark": part.power_w.mark,
             "extension": part.extension,
         }

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from crossloom.errors import InputError
-from crossloom.machines import Machine
-from crossloom.network.graph import Graph
-from crossloom.network.zoo import build
 from crossloom.job.data import Data
 from crossloom.job.result import Result
 from crossloom.job.run import run
 from crossloom.job.source import load
+from crossloom.machines import Machine
+from crossloom.network.graph import Graph
+from crossloom.network.zoo import build
 
 EPOCHS = 40
 CALIBRATION = 256
@@ -52,11 +52,11 @@ def train(data: Data, seed: int, progress: Callable[[Iterable[Any], str, int], I
     with _one_thread():
         for _ in progress(range(EPOCHS), "training", EPOCHS):
             order = torch.randperm(len(data), generator=generator)
-            for chosen in order.split(64):
+            for chosen in torch.split(order, 64):
                 moved = _shifted(data.inputs[0][chosen], generator)
                 loss = nn.functional.cross_entropy(network(moved), data.labels[chosen], label_smoothing=0.05)
                 optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimizer.step()
                 schedule.step()
     return network.eval()

@@ -130,7 +130,9 @@ class UseChips:
         chips = self.exactly or -(-need // have)
         allowed = self.exactly or self.most
         if need > allowed * have:
-            raise CapacityError("arrays", need, have * allowed, f"set compile.chips={-(-need // have)} and compile.overflow=chips, or use fewer bits for the weights")
+            raise CapacityError(
+                "arrays", need, have * allowed, f"set compile.chips={-(-need // have)} and compile.overflow=chips, or use fewer bits for the weights"
+            )
         notes = (f"one copy of each layer takes {need} arrays and a chip has {have}: {chips} chips are used",) if chips > 1 else ()
         return replace(program, chips=chips, notes=(*program.notes, *notes))
 
@@ -238,7 +240,9 @@ class CheckBuffers:
             need = _held(stage, program.graph)
             have = buffer.parameters["capacity"] * max(1, stage.tiles[1])
             if stage.arrays and need > have:
-                notes.append(f"{stage.nodes[0]} must hold {need:.0f} bytes of its input and its {stage.tiles[1]} tiles have {have:.0f}: give it more tiles or a larger buffer")
+                notes.append(
+                    f"{stage.nodes[0]} must hold {need:.0f} bytes of its input and its {stage.tiles[1]} tiles have {have:.0f}: give it more tiles or a larger buffer"
+                )
         return replace(program, notes=(*program.notes, *notes))
 
 
@@ -251,7 +255,7 @@ def _held(stage: Stage, graph: Graph) -> float:
         return 0.0
     rest = math.prod(window.shape[1:])
     entries = rest * (window.kernel[0] - 1) + window.kernel[-1]
-    return entries * graph.types[node.inputs[0]].at(1).shape[1] * graph.quantization[node.inputs[0]].bits / 8
+    return entries * graph.types[node.inputs[0]].sizes()[1] * graph.quantization[node.inputs[0]].bits / 8
 
 
 def arrays_per_chip(program: Program) -> int:

@@ -58,12 +58,12 @@ class Stream:
 
 def streams(graph: Graph) -> tuple[dict[str, Stream], dict[str, tuple[Rule | None, ...]]]:
     """Return the stream of every tensor, and for each node the rule for each of its inputs (None for constants)."""
-    known = {name: Stream(_input_labels(type), type.at(1).shape) for name, type in graph.inputs}
+    known = {name: Stream(_input_labels(type), type.sizes()) for name, type in graph.inputs}
     rules: dict[str, tuple[Rule | None, ...]] = {}
     for node in graph.nodes:
         sources = [known.get(name) for name in node.inputs]
         labels, waits = _follow(node, sources, graph)
-        known[node.name] = Stream(labels, node.type.at(1).shape)
+        known[node.name] = Stream(labels, node.type.sizes())
         rules[node.name] = tuple(None if source is None else rule for source, rule in zip(sources, waits, strict=True))
     return known, rules
 
@@ -110,7 +110,7 @@ def _follow(node: Node, sources: Sequence[Stream | None], graph: Graph) -> tuple
         if table is None and indices is not None:
             return indices.labels + "c" * (dims - len(indices.labels)), [Everything(), Same()]
     if isinstance(op, Pad) and first.labels == "ncpp" and not any(op.padding[:2]):
-        return first.labels, [Window(first.space, node.type.at(1).shape[2:], (1, 1), (1, 1), op.padding[2:4], (1, 1))]
+        return first.labels, [Window(first.space, node.type.sizes()[2:], (1, 1), (1, 1), op.padding[2:4], (1, 1))]
     return _alike(node, sources, dims)
 
 
@@ -132,16 +132,22 @@ def _mixes_positions(node: Node, stream: Stream) -> bool:
         return "p" in label[len(label) - op.dims :]
     if isinstance(op, Gather):
         return label[op.axis % len(label)] == "p"
-    same_size = prod(node.type.at(1).shape) == prod(stream.shape)
+    same_size = prod(node.type.sizes()) == prod(stream.shape)
     return isinstance(op, GroupNorm | AdaptiveAvgPool) or not same_size
 
 
 def _window(op: Conv | MaxPool | AvgPool, node: Node, source: Stream, graph: Graph) -> Rule:
-    kernel = op.kernel if isinstance(op, MaxPool | AvgPool) else tuple(int(k) for k in graph.constants[node.inputs[1]].shape[2:]) if node.inputs[1] in graph.constants else None
+    kernel = (
+        op.kernel
+        if isinstance(op, MaxPool | AvgPool)
+        else tuple(int(k) for k in graph.constants[node.inputs[1]].shape[2:])
+        if node.inputs[1] in graph.constants
+        else None
+    )
     if kernel is None:
         return Everything()
     dilation = (1,) * len(kernel) if isinstance(op, AvgPool) else op.dilation
-    return Window(source.space, node.type.at(1).shape[2:], tuple(kernel), op.stride, op.padding[: len(kernel)], dilation)
+    return Window(source.space, node.type.sizes()[2:], tuple(kernel), op.stride, op.padding[: len(kernel)], dilation)
 
 
 def _regroup(labels: str, before: Sequence[int | Batch], after: Sequence[int | Batch]) -> tuple[str, bool]:

@@ -29,10 +29,15 @@ class Pace:
 class Executor(Protocol):
     """Computes one node's tensor, and counts what it does."""
 
-    plan: str
-    """One word for how it computes."""
-    why: str
-    """Why that is allowed, and why nothing cheaper was."""
+    @property
+    def plan(self) -> str:
+        """A few words for how it computes."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """Why that is allowed, and why nothing cheaper was."""
+        ...
 
     def __call__(self, tensors: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
         """Return the node's integers from those of its inputs, and add the actions performed to `counts`."""

@@ -7,10 +7,10 @@ from math import prod
 from typing import Any
 
 from crossloom.engine import engines_of
+from crossloom.job.source import load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported
-from crossloom.job.source import load
 
 
 def check(model: Any, machine: Machine) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def macs(node: Node, graph: Graph) -> int:
     if isinstance(node.op, Unsupported) or not isinstance(node.op, Conv | ConvTranspose | Linear | MatMul):
         return 0
     elements = node.type.count(1)
-    shapes = [graph.types[name].at(1).shape for name in node.inputs]
+    shapes = [graph.types[name].sizes() for name in node.inputs]
     if isinstance(node.op, MatMul):
         return elements * shapes[0][-1]
     if isinstance(node.op, ConvTranspose):

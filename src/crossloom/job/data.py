@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from crossloom.errors import DataError, InputError
+from crossloom.job.source import named_object
 from crossloom.network.graph import Graph
 from crossloom.network.types import Batch
-from crossloom.job.source import named_object
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 

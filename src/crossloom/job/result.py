@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+Share = float
+
+
 @dataclass(frozen=True, slots=True)
 class Accuracy:
     """Share of samples classified rightly: in floating point, in exact integers, on the machine."""
 
-    float: float | None
-    quantized: float
-    machine: float
+    float: Share | None
+    quantized: Share
+    machine: Share
     samples: int
 
 
@@ -161,7 +164,7 @@ class Result:
 
     def save(self, folder: str | Path) -> Path:
         """Write a run folder and return its path. Raises InputError if it exists."""
-        from crossloom.job.folder import save
+        from crossloom.report.folder import save
 
         return save(self, folder)
 
@@ -187,7 +190,9 @@ class Result:
         lines = [f"{self.program.graph.name} on {self.program.machine.name}"]
         if self.accuracy:
             real = "" if self.accuracy.float is None else f"float {self.accuracy.float:.2%}, "
-            lines.append(f"accuracy    {real}quantised {self.accuracy.quantized:.2%}, machine {self.accuracy.machine:.2%} ({self.accuracy.samples} samples)")
+            lines.append(
+                f"accuracy    {real}quantised {self.accuracy.quantized:.2%}, machine {self.accuracy.machine:.2%} ({self.accuracy.samples} samples)"
+            )
         lines += [
             f"latency     {show(self.latency, 's')}",
             f"throughput  {self.throughput:.4g} per s (slowest: {self.timeline.bottleneck})",

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from crossloom.compiler import compile_network
 from crossloom.errors import DataError, InputError
+from crossloom.job.data import Data, as_batches, load_data, random_inputs
+from crossloom.job.result import Accuracy, Result
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize import Recipe, needs_samples, quantize
 from crossloom.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import Timeline, read_timeline
 from crossloom.read.values import Values
-from crossloom.job.data import Data, as_batches, load_data, random_inputs
-from crossloom.job.result import Accuracy, Result
 
 CALIBRATION = 256
 """Samples of the user's data that calibrate a network which comes in floating point, if nothing else is given."""
@@ -96,6 +96,8 @@ def _limits(program: Program, timeline: Timeline) -> list[str]:
 
 
 def _quantized(network: Graph, samples: Data | None, calibration: Any, recipe: Recipe | None, seed: int, warnings: list[str]) -> Graph:
+    if calibration is None and not needs_samples(network):
+        return quantize(network)
     if calibration is not None:
         chosen = load_data(calibration, network)
     elif samples is not None:
@@ -149,7 +151,13 @@ def versions() -> dict[str, str]:
         own = version("crossloom")
     except PackageNotFoundError:
         own = "not installed"
-    return {"crossloom": own, "python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__, "machine": platform.machine()}
+    return {
+        "crossloom": own,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "machine": platform.machine(),
+    }
 
 
 def compare(network: Graph, machines: Iterable[Machine], data: Any = None, **options: Any) -> list[Result]:

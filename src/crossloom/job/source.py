@@ -14,7 +14,9 @@ from crossloom.network.fold import drop_unused, fold_batch_norm
 from crossloom.network.graph import Graph
 
 
-def load(model: str | Path | nn.Module | Graph, inputs: Sequence[Tensor] | None = None, *, name: str | None = None, allow_unsupported: bool = False) -> Graph:
+def load(
+    model: str | Path | nn.Module | Graph, inputs: Sequence[Tensor] | None = None, *, name: str | None = None, allow_unsupported: bool = False
+) -> Graph:
     """Return a network as a graph with batch norms folded.
 
     Args:
@@ -52,7 +54,9 @@ def _imported(model: str | Path | nn.Module, inputs: Sequence[Tensor] | None, na
         made = named_object(text, "model")()
         module, example = made if isinstance(made, tuple) else (made, inputs)
         return _module(module, example, name or text.rpartition(":")[2], allow)
-    raise ModelError(f"{text}: neither .onnx, .pt2, package.module:factory nor zoo:NAME; state_dict files hold no network, export it with torch.export")
+    raise ModelError(
+        f"{text}: neither .onnx, .pt2, package.module:factory nor zoo:NAME; state_dict files hold no network, export it with torch.export"
+    )
 
 
 def _module(module: Any, inputs: Sequence[Tensor] | None, name: str | None, allow: bool) -> Graph:

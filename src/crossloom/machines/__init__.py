@@ -5,8 +5,8 @@ the schema, the library, the scaling laws and the published machines. How a mach
 their settings are carried here as they stand in the file.
 """
 
+from crossloom.machines.load import load_machine as load_machine
+from crossloom.machines.load import published as published
 from crossloom.machines.machine import Machine as Machine
 from crossloom.machines.machine import Part as Part
 from crossloom.machines.quantity import Quantity as Quantity
-from crossloom.machines.load import load_machine as load_machine
-from crossloom.machines.load import published as published

@@ -98,7 +98,10 @@ def _part(path: str, part: PartEntry, count: float, total: float, library: Mappi
         area_mm2=_cited(part.area, "area", where) if part.area else _cited(base.area, "area", where).scaled(factors.area, factors.why),
         power_w=power,
         static_w=_static(part, base, where),
-        actions={name: _action(f"{where}.{name}", base, base.actions.get(name), part.actions.get(name), part, factors) for name in {**base.actions, **part.actions}},
+        actions={
+            name: _action(f"{where}.{name}", base, base.actions.get(name), part.actions.get(name), part, factors)
+            for name in {**base.actions, **part.actions}
+        },
         extension=part.extension,
     )
 

@@ -24,7 +24,9 @@ def explain(machine: Machine, field: str | None = None) -> list[Row]:
     for part in machine.parts.values():
         rows += _part_rows(part)
     for section, settings in (*machine.engines.items(), ("compile", machine.compile)):
-        rows += [{"field": f"{section}.{key}", "value": value, "unit": "", "source": "the machine's file", "mark": ""} for key, value in settings.items()]
+        rows += [
+            {"field": f"{section}.{key}", "value": value, "unit": "", "source": "the machine's file", "mark": ""} for key, value in settings.items()
+        ]
     if field is None:
         return rows
     wanted = field.replace("_", ".") if "." not in field else field
@@ -40,9 +42,12 @@ def _matches(path: str, field: str) -> bool:
 
 
 def _part_rows(part: Part) -> list[Row]:
-    rows: list[Row] = [{"field": f"{part.path}.count", "value": part.count, "unit": "", "source": f"the machine's file ({part.total:g} on a chip)", "mark": ""}]
+    rows: list[Row] = [
+        {"field": f"{part.path}.count", "value": part.count, "unit": "", "source": f"the machine's file ({part.total:g} on a chip)", "mark": ""}
+    ]
     rows += [
-        {"field": f"{part.path}.{name}", "value": value, "unit": "", "source": "the machine's file or the library", "mark": ""} for name, value in part.parameters.items()
+        {"field": f"{part.path}.{name}", "value": value, "unit": "", "source": "the machine's file or the library", "mark": ""}
+        for name, value in part.parameters.items()
     ]
     rows += [
         _row(f"{part.path}.area", part.area_mm2, "mm²"),

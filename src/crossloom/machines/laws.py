@@ -50,7 +50,7 @@ def sar_adc(base: Parameters, wanted: Parameters) -> Factors:
     """
 
     def size(bits: float, share: float) -> float:
-        return (1 - share) * bits / 8 + share * 2.0 ** (bits - 8)
+        return (1 - share) * bits / 8 + share * float(2.0 ** (bits - 8))
 
     a, b = base["bits"], wanted["bits"]
     why = f"{a:g} to {b:g} bits by the SAR law of shafiee2016 Section VII (hwcomponents fit)" if a != b else f"at {wanted['rate']:g} Hz"

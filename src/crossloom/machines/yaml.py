@@ -24,7 +24,9 @@ def read_yaml(path: Path) -> Any:
     except (YAMLError, UnicodeDecodeError) as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        raise MachineError(f"{path.name}{where}: not valid YAML ({getattr(problem, 'problem', None) or 'not UTF-8 text'}); mend the file") from problem
+        raise MachineError(
+            f"{path.name}{where}: not valid YAML ({getattr(problem, 'problem', None) or 'not UTF-8 text'}); mend the file"
+        ) from problem
     if not isinstance(content, dict):
         raise MachineError(f"{path.name}: it holds no mapping of fields; see docs/machines.md for the form")
     return content

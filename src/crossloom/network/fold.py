@@ -79,5 +79,3 @@ def _as_arithmetic(node: Node, scale: Tensor, shift: Tensor, constants: dict[str
     constants[names[0]], constants[names[1]] = (v.to(torch.float32).reshape(shape) for v in (scale, shift))
     scaled = Node(f"{node.name}.scaled", Mul(), (node.inputs[0], names[0]), node.type, node.origin)
     return {scaled.name: scaled, node.name: Node(node.name, Add(), (scaled.name, names[1]), node.type, node.origin)}
-
-

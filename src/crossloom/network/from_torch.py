@@ -1,24 +1,30 @@
 """Read a torch module, or a program that `torch.export` saved, and lower it to a graph.
 
-The module is exported once with its batch dimension open and lowered at two batch sizes (see `unify.py`). Where torch
-cannot leave the batch open, it is exported twice; where even that fails, the graph runs at the one size it was
-exported for. Nothing in a `.pt2` file is executed: `torch.export.load` reads it with `weights_only`.
+The module is exported and lowered at two batch sizes, and what differs is the batch (see `unify.py`). That asks less of a
+model than an export with the batch left open, and costs no more. Where the two have no common form, the graph runs at the
+one size that was asked for. Nothing in a `.pt2` file is executed: `torch.export.load` reads it with `weights_only`.
 """
 
 from __future__ import annotations
 
+import logging
+import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram, export
+from torch.export import ExportedProgram, export
+from torch.utils._pytree import tree_leaves, tree_map
 
 from crossloom.errors import ModelError
 from crossloom.network.graph import Graph
-from crossloom.network.lower_aten import lower
+from crossloom.network.lower_aten import Source, lower
 from crossloom.network.unify import SIZES, Irregular, unify
 
 
@@ -32,27 +38,31 @@ def from_torch(
 ) -> Graph:
     """Return the graph of a module called with example inputs, whose first dimension is the batch.
 
-    The module is put into evaluation mode while it is read. Raises ModelError if torch cannot export it, naming
-    what stood in the way, or if it uses operators that have no counterpart (unless `allow_unsupported`).
+    The module is put into evaluation mode while it is read. An example tensor whose first dimension differs from the
+    first tensor's has no batch. Raises ModelError if torch cannot export the module, naming what stood in the way, or
+    if it uses operators that have no counterpart (unless `allow_unsupported`).
     """
-    keywords = dict(keywords or {})
-    name = name or type(module).__name__.lower()
-    training = module.training
+    reader = _Reader(module, name or type(module).__name__.lower(), allow_unsupported)
+    training = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        return _read(module, tuple(inputs), keywords, name, allow_unsupported)
+        return reader.read(tuple(inputs), dict(keywords or {}))
     finally:
-        module.train(training)
+        for part, mode in training.items():
+            part.training = mode
 
 
 def from_program(program: ExportedProgram, *, name: str = "exported", allow_unsupported: bool = False) -> Graph:
     """Return the graph of an exported program; it runs at any batch size if it was exported with that dimension open."""
-    sizes = _leading(program)
-    if sizes is None or all(isinstance(size, int) for size in sizes):
-        batch = next((int(size) for size in sizes or () if size), 1)
-        return lower(program, batch, name, allow_unsupported)
+    shapes = _input_shapes(program)
+    free = {symbol for shape in shapes for dim in shape if not isinstance(dim, int) for symbol in dim.node.expr.free_symbols}
+    source = Source.of(program, name)
+    if not free:
+        return lower(source, next((int(shape[0]) for shape in shapes if shape), 1), name, allow_unsupported)
+    if len(free) > 1 or any(not isinstance(dim, int) for shape in shapes for dim in shape[1:]):
+        raise ModelError(f"{name}: dimensions other than the batch are open; export it with only the first dimension open")
     try:
-        return unify(*(lower(program, size, name, allow_unsupported) for size in SIZES))
+        return _unified(source, source, name, allow_unsupported)
     except Irregular as problem:
         raise ModelError(f"{name}: its open dimension is not a plain batch ({problem}); export it with fixed shapes") from problem
 
@@ -65,84 +75,101 @@ def from_pt2(path: str | Path, *, allow_unsupported: bool = False) -> Graph:
     try:
         program = torch.export.load(path)
     except Exception as problem:
-        raise ModelError(f"{path}: not a program saved by torch.export.save ({_short(problem)}); export the model again") from problem
+        raise ModelError(f"{path}: not a program that torch.export.save wrote ({_short(problem)}); export again") from problem
     return from_program(program, name=path.stem, allow_unsupported=allow_unsupported)
 
 
-def _read(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], name: str, allow: bool) -> Graph:
-    tensors = [x for x in (*inputs, *keywords.values()) if isinstance(x, Tensor)]
-    if not tensors:
-        raise ModelError(f"{name}: no example tensor given; pass inputs such as (torch.zeros(1, 3, 224, 224),)")
-    batched = all(x.dim() and x.shape[0] == tensors[0].shape[0] for x in tensors)
-    if batched:
+@dataclass(frozen=True)
+class _Reader:
+    """Exports one module and lowers what comes out."""
+
+    module: nn.Module
+    name: str
+    allow_unsupported: bool
+
+    def read(self, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Graph:
+        """Return the graph, for any batch size if there is a way."""
+        tensors = [x for x in tree_leaves((inputs, keywords)) if isinstance(x, Tensor)]
+        if not tensors:
+            raise ModelError(f"{self.name}: no example tensor given; pass inputs such as (torch.zeros(1, 3, 224, 224),)")
+        batch = next((int(x.shape[0]) for x in tensors if x.dim()), 0)
+        if batch:
+            try:
+                return self._at_any_batch(inputs, keywords, batch)
+            except Irregular:
+                pass
+        return lower(self._source(inputs, keywords), batch or 1, self.name, self.allow_unsupported)
+
+    def _at_any_batch(self, inputs: tuple[Any, ...], keywords: dict[str, Any], batch: int) -> Graph:
+        """Return a graph for any batch size. Raises Irregular if there is none."""
+        examples = [tree_map(lambda x, size=size: _resized(x, batch, size), (inputs, keywords)) for size in SIZES]
         try:
-            return _at_any_batch(module, inputs, keywords, name, allow)
-        except Irregular:
-            pass
-    program = _export(module, inputs, keywords, name)
-    return lower(program, int(tensors[0].shape[0]) if batched else 1, name, allow)
+            small, large = (self._source(*example) for example in examples)
+        except ModelError as problem:
+            raise Irregular(str(problem)) from problem
+        return _unified(small, large, self.name, self.allow_unsupported)
+
+    def _source(self, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Source:
+        """Export the module for these very shapes. Raises ModelError if torch cannot."""
+        try:
+            with torch.no_grad(), _quiet():
+                program = export(self.module, inputs, keywords, strict=False)
+        except Exception as problem:
+            raise ModelError(f"{self.name}: {_obstacle(problem)}") from problem
+        return Source.of(program, self.name)
 
 
-def _at_any_batch(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], name: str, allow: bool) -> Graph:
-    """Return a graph for any batch size. Raises Irregular if there is none."""
-    small, large = ((_resized(inputs, size), _resized(keywords, size)) for size in SIZES)
-    open_batch = [{0: Dim.AUTO} if isinstance(x, Tensor) else None for x in inputs]
-    open_keywords = {key: {0: Dim.AUTO} if isinstance(x, Tensor) else None for key, x in keywords.items()}
-    shapes = (*open_batch,), open_keywords
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from logging, warning about and printing what the caller learns from one exception."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
-        program = _export(module, *small, name, shapes)
-        sizes = _leading(program) or []
-        if sizes and not any(isinstance(size, int) for size in sizes):
-            return unify(*(lower(program, size, name, allow) for size in SIZES))
-    except (ModelError, Irregular) as problem:
-        if isinstance(problem, ModelError) and "no counterpart" in str(problem):
-            raise
-    try:
-        programs = [_export(module, *given, name) for given in (small, large)]
-    except ModelError as problem:
-        raise Irregular(str(problem)) from problem
-    return unify(*(lower(program, size, name, allow) for program, size in zip(programs, SIZES, strict=True)))
-
-
-def _resized(values: Any, batch: int) -> Any:
-    """Return example inputs with the batch repeated or cut to `batch` samples."""
-    if isinstance(values, Tensor):
-        times = -(-batch // values.shape[0])
-        return values.repeat(times, *[1] * (values.dim() - 1))[:batch]
-    if isinstance(values, dict):
-        return {key: _resized(value, batch) for key, value in values.items()}
-    if isinstance(values, tuple):
-        return tuple(_resized(value, batch) for value in values)
-    return values
-
-
-def _export(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], name: str, shapes: Any = None) -> ExportedProgram:
-    dynamic = None
-    if shapes is not None:
-        positional, by_name = shapes
-        dynamic = {**dict(zip(_parameter_names(module), positional, strict=False)), **by_name} if keywords else positional
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
-            return export(module, inputs, keywords, dynamic_shapes=dynamic, strict=False)
-    except Exception as problem:
-        raise ModelError(f"{name}: torch.export cannot read it ({_short(problem)}); see torch's export guide, or give an ONNX file") from problem
+            yield
+    finally:
+        logging.disable(before)
 
 
-def _parameter_names(module: nn.Module) -> list[str]:
-    import inspect
+def _unified(small: Source, large: Source, name: str, allow_unsupported: bool) -> Graph:
+    sources = zip((small, large), SIZES, strict=True)
+    return unify(*(lower(source, size, name, allow_unsupported) for source, size in sources))
 
-    return list(inspect.signature(module.forward).parameters)
+
+def _batched(value: Any, batch: int) -> bool:
+    """Whether an example input has a first dimension of one entry for each sample."""
+    return isinstance(value, Tensor) and value.dim() > 0 and value.shape[0] == batch
 
 
-def _leading(program: ExportedProgram) -> list[Any] | None:
-    """Return the first dimension of each user input: an int where it is fixed, else symbolic."""
+def _resized(value: Any, batch: int, size: int) -> Any:
+    """Return an example input with its samples repeated or cut to `size` of them."""
+    if not _batched(value, batch):
+        return value
+    return value.repeat(-(-size // batch), *[1] * (value.dim() - 1))[:size]
+
+
+def _input_shapes(program: ExportedProgram) -> list[tuple[Any, ...]]:
+    """Return the shape of each tensor that the user gives; a dimension is an int where it is fixed, else symbolic."""
     wanted = set(program.graph_signature.user_inputs)
-    shapes = [node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder" and node.name in wanted and isinstance(node.meta.get("val"), Tensor)]
-    return [shape[0] if len(shape) else None for shape in shapes] or None
+    given = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in wanted]
+    return [tuple(value.shape) for value in given if isinstance(value, Tensor)]
+
+
+def _obstacle(problem: Exception) -> str:
+    """Say why torch cannot export a module, where in its source, and what to do."""
+    frames = [f for f in traceback.extract_tb(problem.__traceback__) if _of_the_user(f.filename)]
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    if "data-dependent" in str(problem):
+        return f"its control flow depends on the data{where}; compute both ways and choose with torch.where, or give an ONNX file"
+    return f"torch.export cannot read it{where} ({_short(problem)}); see torch's export guide, or give an ONNX file"
+
+
+def _of_the_user(file: str) -> bool:
+    return file != __file__ and not file.startswith("<") and "/torch/" not in file.replace("\\", "/")
 
 
 def _short(problem: BaseException) -> str:
     """Return the first line of an error's text, at most 160 characters."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return (lines[0] if lines else type(problem).__name__)[:160]
+    return (lines[0] if lines else type(problem).__name__)[:160].rstrip(".")

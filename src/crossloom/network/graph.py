@@ -117,7 +117,7 @@ def infer(op: Operator, types: Sequence[TensorType], batch: int) -> TensorType:
     """Return the type of the operator's result, by running it on tensors without storage."""
     from crossloom.network.types import DTYPES
 
-    operands = [torch.empty(t.at(batch).shape, dtype=DTYPES[t.dtype], device="meta") for t in types]
+    operands = [torch.empty(t.sizes(batch), dtype=DTYPES[t.dtype], device="meta") for t in types]
     return TensorType.of(bound(op, batch)(*operands))
 
 

@@ -388,4 +388,3 @@ _RULES: tuple[tuple[Any, Callable[[Any, Sequence[Operand], Quantization], Tensor
     (LayerNorm | GroupNorm | RmsNorm, _normalize),
     (Resize, _resize),
 )
-

@@ -7,142 +7,177 @@ and relative-position tables arrive as constants.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind, OutputKind
+from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from crossloom.errors import ModelError
-from crossloom.network.aten import RULES, Lowering, Ref
+from crossloom.network.aten import RULES, Lowering, Missing, Ref
 from crossloom.network.builder import GraphBuilder
 from crossloom.network.graph import Graph
-from crossloom.network.operators.base import Unsupported
+from crossloom.network.inline import inlined
+from crossloom.network.mutation import Order, Tangled, in_place, name_of, order_of, random, without_mutation
 from crossloom.network.types import TensorType
 
 _SILENT = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size", "sym_constrain_range", "_assert_async"}
-_NEVER_FOLDED = {"rand", "randn", "bernoulli", "rand_like", "randn_like"}
 
 
-def lower(program: ExportedProgram, batch: int, name: str, allow_unsupported: bool = False) -> Graph:
+@dataclass(frozen=True)
+class Source:
+    """A program whose nodes can be read one after the other."""
+
+    program: ExportedProgram
+    graph: fx.Graph
+    order: Order
+
+    @classmethod
+    def of(cls, program: ExportedProgram, name: str, rewritten: bool = False) -> Source:
+        """Return the program ready to be read. Raises ModelError if it changes tensors in a way that torch cannot undo."""
+        graph = inlined(program.graph_module)
+        try:
+            return cls(program, graph, order_of(graph, program.graph_signature.user_inputs))
+        except Tangled as problem:
+            if problem.rewritable and not rewritten:
+                return cls.of(without_mutation(program), name, rewritten=True)
+            raise ModelError(f"{name}: {problem}; replace its in-place operations by plain ones") from problem
+
+
+def lower(source: Source, batch: int, name: str, allow_unsupported: bool = False) -> Graph:
     """Return the graph of a program at one batch size. Raises ModelError naming operators without a counterpart."""
-    if _mutates(program.graph):
-        program = program.run_decompositions({})
-    walk = _Walk(Lowering(GraphBuilder(name, batch)), program, {})
+    walk = _Walk(Lowering(GraphBuilder(name, batch)), source)
     with torch.no_grad():
         outputs = walk.run()
-    missing = [node for node in walk.low.builder.nodes if isinstance(node.op, Unsupported)]
-    if missing and not allow_unsupported:
-        named = "; ".join(f"{node.op.kind} at {node.origin or node.name}" for node in missing[:5] if isinstance(node.op, Unsupported))
-        raise ModelError(f"{name}: no counterpart for {named}; run 'crossloom check' for the whole list")
+    if walk.missing and not allow_unsupported:
+        raise ModelError(f"{name}: no counterpart for {_listed(walk.missing)}; run 'crossloom check' for the whole list")
     return walk.low.builder.build(outputs)
 
 
-def _mutates(graph: fx.Graph) -> bool:
-    """Whether a tensor is changed in place while something else still reads it or a view of it."""
-    for node in graph.nodes:
-        if node.op == "call_function" and getattr(getattr(node.target, "_schema", None), "is_mutable", False):
-            changed = node.args[0]
-            if isinstance(changed, fx.Node) and (len(changed.users) > 1 or _is_view(changed)):
-                return True
-    return False
-
-
-def _is_view(node: fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and any(a.alias_info is not None and not a.alias_info.is_write for a in schema.arguments)
+def _listed(missing: list[tuple[str, str, str]]) -> str:
+    """Name each kind of operator once, with its first place and the reason."""
+    named = []
+    for kind, times in Counter(kind for kind, _, _ in missing).items():
+        place, reason = next((place, reason) for other, place, reason in missing if other == kind)
+        named.append(f"{kind}{f', {times} times, first' if times > 1 else ''} at {place} ({reason})")
+    return "; ".join(named[:5]) + (f"; and {len(named) - 5} more" if len(named) > 5 else "")
 
 
 @dataclass
 class _Walk:
-    """One pass over the nodes of a program."""
+    """One pass over the nodes of a program.
+
+    `values` holds the latest value of each tensor object; `missing` the kind, place and reason of what no rule covers.
+    """
 
     low: Lowering
-    program: ExportedProgram
-    values: dict[fx.Node, Any]
+    source: Source
+    values: dict[fx.Node, Any] = field(default_factory=dict)
+    missing: list[tuple[str, str, str]] = field(default_factory=list)
 
     def run(self) -> list[str]:
-        for node in self.program.graph.nodes:
+        cells = self.source.order.cells
+        specs = {getattr(spec.arg, "name", ""): spec for spec in self.source.program.graph_signature.input_specs}
+        for node in self.source.graph.nodes:
             if node.op == "placeholder":
-                self.values[node] = self._placeholder(node)
+                self.values[node] = self._placeholder(node, specs[node.name])
             elif node.op == "call_function":
-                self.values[node] = self._call(node)
+                self.values[cells[node]] = self._call(node)
             elif node.op == "get_attr":
-                raise ModelError(f"{self.low.builder.name}: it branches on its input ({node.target}); remove control flow or script it out")
+                raise ModelError(f"{self.low.builder.name}: it branches on its input ({node.target}); compute both and choose")
         return self._outputs()
 
     def _outputs(self) -> list[str]:
         """Return the names of the tensors that the user gets, each once."""
-        specs = self.program.graph_signature.output_specs
-        returned = next(node for node in self.program.graph.nodes if node.op == "output").args[0]
-        values = [self.values[n] for n, spec in zip(returned, specs, strict=True) if isinstance(n, fx.Node) and spec.kind == OutputKind.USER_OUTPUT]
+        specs = self.source.program.graph_signature.output_specs
+        returned = next(node for node in self.source.graph.nodes if node.op == "output").args[0]
+        values = [
+            self._resolve(node)
+            for node, spec in zip(returned, specs, strict=True)
+            if isinstance(node, fx.Node) and spec.kind == OutputKind.USER_OUTPUT
+        ]
+        if gone := [value for value in values if isinstance(value, Missing)]:
+            raise ModelError(f"{self.low.builder.name}: it returns {gone[0].what}; leave that out")
         names = [self.low.name(value) for value in values if isinstance(value, Ref)]
+        if not names:
+            raise ModelError(f"{self.low.builder.name}: it returns no tensor; return what it computes")
         return list(dict.fromkeys(names))
 
-    def _placeholder(self, node: fx.Node) -> Any:
-        spec = next(s for s in self.program.graph_signature.input_specs if getattr(s.arg, "name", None) == node.name)
+    def _placeholder(self, node: fx.Node, spec: InputSpec) -> Any:
         if spec.kind == InputKind.USER_INPUT:
             value = node.meta.get("val")
             if not isinstance(value, Tensor):
                 return getattr(spec.arg, "value", value)
             return Ref(self.low.builder.input(node.name, self._type(value)))
         assert spec.target is not None
-        state = self.program.state_dict if spec.target in self.program.state_dict else self.program.constants
-        return self.low.known(state[spec.target], spec.target)
+        program = self.source.program
+        state = program.state_dict if spec.target in program.state_dict else program.constants
+        return Ref(None, state[spec.target], spec.target, learned=spec.kind == InputKind.PARAMETER)
 
     def _call(self, node: fx.Node) -> Any:
         args, kwargs = self._resolve(node.args), self._resolve(dict(node.kwargs))
-        target: Callable[..., Any] = node.target  # type: ignore[assignment]
-        if target is operator.getitem:
+        if node.target is operator.getitem:
             return args[0][args[1]]
-        opname = getattr(target, "_opname", getattr(target, "__name__", str(target)))
-        if opname in _SILENT:
+        name = name_of(node)
+        if name in _SILENT:
             return None
-        if opname == "sym_size" and isinstance(args[0], Ref):
-            return self.low.shape(args[0])[args[1]]
-        refs = [value for value in _leaves((args, kwargs)) if isinstance(value, Ref)]
-        if all(ref.value is not None for ref in refs) and opname not in _NEVER_FOLDED:
-            return self._fold(target, args, kwargs)
-        self.low.place(_place(node), node.name)
-        plain = opname[:-1] if opname.endswith("_") and not opname.endswith("__") else opname
-        result = self._apply(plain, node, args, kwargs)
-        if opname != plain and isinstance(node.args[0], fx.Node):
-            self.values[node.args[0]] = result
-        return result
+        if name in ("sym_size", "sym_numel"):
+            return self.low.shape(args[0])[args[1]] if name == "sym_size" else prod(self.low.shape(args[0]))
+        self.low.place(_module(node), _origin(node), node.name)
+        leaves = _leaves((args, kwargs))
+        if gone := [value for value in leaves if isinstance(value, Missing)]:
+            return self._unsupported(node, name, f"it needs {gone[0].what}", leaves)
+        if all(ref.value is not None for ref in leaves if isinstance(ref, Ref)) and not random(node):
+            return self._fold(node, args, kwargs)
+        return self._apply(name, node, args, kwargs)
 
-    def _apply(self, opname: str, node: fx.Node, args: Any, kwargs: Any) -> Any:
-        rule = RULES.get(opname)
+    def _apply(self, name: str, node: fx.Node, args: Any, kwargs: Any) -> Any:
+        """Apply the operator's rule; an in-place form has the rule of the plain one."""
+        name = name.removesuffix("_") if in_place(node) else name
         reason = "no rule for this operator"
-        if rule is not None:
+        if name in RULES:
             try:
-                return rule(self.low, *args, **kwargs)
+                return RULES[name](self.low, *args, **kwargs)
             except (NotImplementedError, TypeError) as problem:
                 reason = str(problem)
-        names = tuple(self.low.name(v) for v in _leaves((args, kwargs)) if isinstance(v, Ref))
-        value = node.meta.get("val")
-        values = value if isinstance(value, tuple | list) else (value,)
-        results = [
-            Ref(self.low.builder.add_unsupported(f"aten.{opname}", reason, names, self._type(v), name=node.name, origin=_origin(node)))
-            for v in values
-            if isinstance(v, Tensor)
-        ]
+        return self._unsupported(node, name, reason, _leaves((args, kwargs)))
+
+    def _unsupported(self, node: fx.Node, name: str, reason: str, leaves: list[Any]) -> Any:
+        """Add nodes that stand for each result of an operator without a counterpart."""
+        names = tuple(self.low.name(value) for value in leaves if isinstance(value, Ref))
+        value, origin = node.meta.get("val"), _origin(node)
+        values = [v for v in (value if isinstance(value, tuple | list) else (value,)) if isinstance(v, Tensor)]
+        if not values:
+            raise ModelError(f"{self.low.builder.name}: {name} at {origin or node.name} turns data into a number; use tensors")
+        self.missing.append((f"aten.{name}", origin or node.name, reason))
+        add = partial(self.low.builder.add_unsupported, f"aten.{name}", reason, names, name=node.name, origin=origin)
+        results = [Ref(add(type=self._type(v))) for v in values]
         return results if isinstance(value, tuple | list) else results[0]
 
-    def _fold(self, target: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        kwargs = {key: value for key, value in kwargs.items() if key not in ("device", "pin_memory", "layout")}
-        result = target(*_map(args, _value), **_map(kwargs, _value))
-        return _map(result, lambda v: self.low.known(v) if isinstance(v, Tensor) else v)
+    def _fold(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
+        """Compute with torch. What changes in place is a copy unless all that shares its memory is computed here as well."""
+        learned = any(ref.learned for ref in _leaves((args, kwargs)) if isinstance(ref, Ref))
+        args = _map(args, _value)
+        if in_place(node) and node not in self.source.order.constant:
+            args = (args[0].clone(), *args[1:])
+        kwargs = {key: _map(item, _value) for key, item in kwargs.items() if key not in ("device", "pin_memory", "layout")}
+        target: Callable[..., Any] = node.target  # type: ignore[assignment]
+        hint = f"{_module(node)}.const".lstrip(".")
+        return _map(target(*args, **kwargs), lambda v: Ref(None, v, hint, learned) if isinstance(v, Tensor) else v)
 
     def _resolve(self, value: Any) -> Any:
-        return _map(value, lambda v: self.values[v] if isinstance(v, fx.Node) else v)
+        cells = self.source.order.cells
+        return _map(value, lambda v: self.values[cells[v]] if isinstance(v, fx.Node) else v)
 
     def _type(self, value: Tensor) -> TensorType:
         shape = tuple(self._number(dim) for dim in value.shape)
-        meta = torch.empty(0, dtype=value.dtype)
-        if meta.is_floating_point():
+        if value.dtype.is_floating_point:
             return TensorType("f32", shape)
         return TensorType("bool" if value.dtype == torch.bool else "i64", shape)
 
@@ -156,7 +191,8 @@ class _Walk:
 
 def _map(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, tuple | list):
-        return type(value)(_map(item, function) for item in value) if type(value) in (tuple, list) else [_map(item, function) for item in value]
+        mapped = [_map(item, function) for item in value]
+        return tuple(mapped) if type(value) is tuple else mapped
     if isinstance(value, dict):
         return {key: _map(item, function) for key, item in value.items()}
     return function(value)
@@ -181,17 +217,12 @@ def _module(node: fx.Node) -> str:
     return path.replace("L['self'].", "").replace("_modules.", "")
 
 
-def _place(node: fx.Node) -> tuple[str, str]:
-    module = _module(node)
-    return module, _origin(node)
-
-
 def _origin(node: fx.Node) -> str:
-    module = _module(node)
-    trace = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if line.strip().startswith("File")]
-    where = ""
-    if trace:
-        parts = trace[-1].split('"')
-        file, line = parts[1].rsplit("/", 1)[-1], parts[2].split("line ")[-1].split(",")[0]
-        where = f"{file}:{line}"
-    return f"{module} ({where})" if module and where else module or where
+    """Return the module and the line of source that a node came from, e.g. `layer1.0 (resnet.py:105)`."""
+    module, trace = _module(node), node.meta.get("stack_trace") or ""
+    start = trace.rfind('File "')
+    if start < 0:
+        return module
+    file, rest = trace[start + 6 :].split('"', 1)
+    where = f"{file.rsplit('/', 1)[-1]}:{rest.split('line ', 1)[-1].split(',')[0]}"
+    return f"{module} ({where})" if module else where

@@ -8,7 +8,7 @@ that one's range, so nothing is lost between them. What the integers then comput
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -24,6 +24,7 @@ from crossloom.network.operators import (
     Concat,
     Conv,
     ConvTranspose,
+    FakeQuantize,
     Gather,
     GroupNorm,
     LayerNorm,
@@ -37,6 +38,7 @@ from crossloom.network.operators import (
     RmsNorm,
     Unsupported,
 )
+from crossloom.network.qdq import absorb, integers_of
 from crossloom.network.quantization import Quantization
 
 OPERAND_BITS = 16
@@ -51,7 +53,7 @@ class Recipe:
     activations: int = 8
     per_channel: bool = True
     scheme: Literal["symmetric", "affine"] = "symmetric"
-    calibrator: Calibrator = MinMax()
+    calibrator: Calibrator = field(default_factory=MinMax)
 
     def __post_init__(self) -> None:
         for what, bits in (("weights", self.weights), ("activations", self.activations)):
@@ -66,22 +68,39 @@ class Recipe:
         return symmetric(low, high, self.activations)
 
 
-def quantize(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor], recipe: Recipe | None = None) -> Graph:
+def quantize(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | None = None, recipe: Recipe | None = None) -> Graph:
     """Return the graph in integers, calibrated on batches of inputs (a tensor, or one for each input of the network).
 
-    Raises ModelError for a network that is quantised already or holds operators without a counterpart, DataError for
-    data that are empty or not finite.
+    What a network brings along of quantise-dequantise pairs is kept as it is; one that has them on every tensor needs no
+    calibration. Raises ModelError for a network that is quantised already, holds operators without a counterpart, or lacks a range
+    and gets no samples; DataError for data that are empty or not finite.
     """
     recipe = recipe or Recipe()
     _check(graph)
     graph = find_masks(fold_batch_norm(drop_unused(graph)))
-    seen = observe(graph, ((batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in calibration))
-    quantization = _activations(graph, seen, recipe)
+    seen: dict[str, Observed] = {}
+    if calibration is not None:
+        seen = observe(graph, ((batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in calibration))
+    graph, given = absorb(graph)
+    quantization = _activations(graph, seen, given, recipe)
+    quantization |= {name: q for name, q in given.items() if name in graph.constants}
     constants = dict(graph.constants)
+    for name in quantization.keys() & constants.keys():
+        constants[name] = integers_of(constants[name], quantization[name]).to(carrier(quantization[name]))
     nodes = tuple(_with_integer_constants(node, constants, quantization, recipe) for node in graph.nodes)
     kept = {name for node in nodes for name in node.inputs} | set(graph.outputs)
     constants = {name: value for name, value in constants.items() if name in kept}
+    quantization = {name: q for name, q in quantization.items() if name in constants or name not in graph.constants}
     return replace(graph, nodes=nodes, constants=constants, quantization=quantization)
+
+
+def needs_samples(graph: Graph) -> bool:
+    """Return whether quantising a network takes samples: whether some tensor brings no range of its own."""
+    try:
+        quantize(graph)
+    except ModelError:
+        return True
+    return False
 
 
 def _check(graph: Graph) -> None:
@@ -95,22 +114,42 @@ def _check(graph: Graph) -> None:
             raise ModelError(f"{graph.name}: constant {name} contains NaN; repair the weights")
 
 
-def _activations(graph: Graph, seen: dict[str, Observed], recipe: Recipe) -> dict[str, Quantization]:
-    """Return the quantisation of inputs and results. Readers that only move data hand on what they got."""
+def _activations(graph: Graph, seen: dict[str, Observed], given: dict[str, Quantization], recipe: Recipe) -> dict[str, Quantization]:
+    """Return the quantisation of inputs and results: as given, as the source's where data only move, else as observed."""
     native = native_tensors(graph)
-    quantization = {name: recipe.activation(seen[name]) for name, type in graph.inputs if type.dtype == "f32"}
+    quantization = dict(given)
+    wanted = [name for name, type in graph.inputs if type.dtype == "f32"]
+    for name in wanted:
+        if name not in given and name in seen:
+            quantization[name] = recipe.activation(seen[name])
     for node in graph.nodes:
-        if node.type.dtype != "f32" or node.name not in seen:
+        if node.type.dtype != "f32" or (node.name in native and all(reader.name in native for reader in graph.users[node.name])):
             continue
-        if node.name in native and all(reader.name in native for reader in graph.users[node.name]):
+        wanted.append(node.name)
+        if node.name in given:
             continue
-        source = quantization.get(node.inputs[0])
-        quantization[node.name] = source if source is not None and hands_on(node) else recipe.activation(seen[node.name])
+        if isinstance(node.op, FakeQuantize):
+            quantization[node.name] = node.op.quantization
+        elif hands_on(node) and node.inputs[0] in quantization:
+            quantization[node.name] = quantization[node.inputs[0]]
+        elif node.name in seen:
+            quantization[node.name] = recipe.activation(seen[node.name])
     for node in reversed(graph.nodes):
-        readers = graph.users[node.name]
-        if len(readers) == 1 and node.name not in graph.outputs and _limits(readers[0]) and not hands_on(node):
-            quantization[node.name] = quantization[readers[0].name]
-    return quantization
+        reader = _only_limiter(node, graph)
+        if reader is not None and reader in quantization and node.name not in given:
+            quantization[node.name] = quantization[reader]
+    if missing := [name for name in wanted if name not in quantization]:
+        raise ModelError(f"{graph.name}: tensor {missing[0]} has no range of its own; give calibration samples")
+    return {name: q for name, q in quantization.items() if name in wanted}
+
+
+def _only_limiter(node: Node, graph: Graph) -> str | None:
+    """Return the one reader of a node's result if it cuts its range, so that a wider range before it would be wasted."""
+    readers = graph.users[node.name]
+    if len(readers) != 1 or node.name in graph.outputs or hands_on(node):
+        return None
+    op = readers[0].op
+    return readers[0].name if isinstance(op, Relu) or (isinstance(op, Clip) and op.low == 0) else None
 
 
 def hands_on(node: Node) -> bool:
@@ -123,11 +162,6 @@ def hands_on(node: Node) -> bool:
     if isinstance(op, Resize):
         return op.mode == "nearest"
     return isinstance(op, Move | MaxPool) or (isinstance(op, Reduce) and op.kind in ("max", "min"))
-
-
-def _limits(node: Node) -> bool:
-    """Whether a reader cuts its input's range, so that a wider range before it would be wasted."""
-    return isinstance(node.op, Relu) or (isinstance(node.op, Clip) and node.op.low == 0)
 
 
 def _with_integer_constants(node: Node, constants: dict[str, Tensor], quantization: dict[str, Quantization], recipe: Recipe) -> Node:
@@ -156,7 +190,7 @@ def _with_weights(node: Node, constants: dict[str, Tensor], quantization: dict[s
     name = node.inputs[1]
     grouped = isinstance(node.op, ConvTranspose) and node.op.groups > 1
     axis = None if grouped or not recipe.per_channel else 1 if isinstance(node.op, ConvTranspose) else 0
-    if name in quantization and not quantization[name].narrow:
+    if name in quantization and quantization[name].axis not in (None, axis):
         constants[f"{node.name}.weight"] = quantization[name].dequantize(constants[name])
         name = f"{node.name}.weight"
     if name not in quantization:
@@ -199,5 +233,3 @@ def carrier(q: Quantization) -> torch.dtype:
     if q.bits <= 8:
         return torch.int8 if q.signed else torch.uint8
     return torch.int16 if q.signed and q.bits <= 16 else torch.int32
-
-

@@ -1,11 +1,11 @@
 """The graph as text that prints and parses; constants stay behind under their names.
 
-    graph small
-    input x: f32[N, 3, 8, 8]
-    const w: f32[4, 3, 3, 3]
-    conv: f32[N, 4, 8, 8] = Conv(stride=(1, 1), padding=(1, 1, 1, 1), dilation=(1, 1), groups=1) (x, w)
-    relu: f32[N, 4, 8, 8] = Relu() (conv)  # layer1.act
-    output relu
+graph small
+input x: f32[N, 3, 8, 8]
+const w: f32[4, 3, 3, 3]
+conv: f32[N, 4, 8, 8] = Conv(stride=(1, 1), padding=(1, 1, 1, 1), dilation=(1, 1), groups=1) (x, w)
+relu: f32[N, 4, 8, 8] = Relu() (conv)  # layer1.act
+output relu
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def parse_type(text: str) -> TensorType:
 
 
 def _constant(name: str, type: TensorType, given: Mapping[str, Tensor]) -> Tensor:
-    return given[name] if name in given else torch.zeros(type.at(1).shape, dtype=DTYPES[type.dtype])
+    return given[name] if name in given else torch.zeros(type.sizes(), dtype=DTYPES[type.dtype])
 
 
 def _node(line: str) -> Node:

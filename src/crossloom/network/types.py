@@ -69,6 +69,6 @@ class TensorType:
         """Number of elements at a batch size."""
         return prod(resolve(self.shape, batch))
 
-    def at(self, batch: int) -> TensorType:
-        """Return the type with every dimension a number."""
-        return TensorType(self.dtype, resolve(self.shape, batch))
+    def sizes(self, batch: int = 1) -> tuple[int, ...]:
+        """Return the shape in numbers at a batch size."""
+        return resolve(self.shape, batch)

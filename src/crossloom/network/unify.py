@@ -7,7 +7,7 @@ source format alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +15,25 @@ import torch
 from torch import Tensor
 
 from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import Expand, Operator, Reshape
+from crossloom.network.operators import (
+    Add,
+    Compare,
+    Div,
+    Expand,
+    MatMul,
+    Maximum,
+    Minimum,
+    Mul,
+    Operator,
+    Pow,
+    Reshape,
+    Sub,
+    Where,
+)
 from crossloom.network.types import Batch, Dim, TensorType
 
 SIZES = (2, 3)
+_BROADCASTS = Add | Sub | Mul | Div | Pow | Maximum | Minimum | Compare | Where
 
 
 class Irregular(Exception):
@@ -30,13 +45,17 @@ def unify(small: Graph, large: Graph) -> Graph:
     if len(small.nodes) != len(large.nodes) or small.outputs != large.outputs:
         raise Irregular("the two exports have different nodes")
     inputs = tuple((name, _type(a, b)) for (name, a), (_, b) in zip(small.inputs, large.inputs, strict=True))
-    constants, spread = _constants(small, large)
-    nodes = list(spread)
+    nodes = []
     for a, b in zip(small.nodes, large.nodes, strict=True):
         if a.inputs != b.inputs or type(a.op) is not type(b.op):
             raise Irregular(f"node {a.name} differs between batch sizes")
         nodes.append(replace(a, op=_operator(a.op, b.op, a.name), type=_type(a.type, b.type)))
-    return Graph(small.name, inputs, tuple(nodes), small.outputs, constants, batch=None)
+    constants, spread = _constants(small, large)
+    types = dict(inputs) | {node.name: node.type for node in nodes}
+    nodes = [replace(node, inputs=_narrowed(node, spread, types)) for node in nodes]
+    used = {name for node in nodes for name in node.inputs} | set(small.outputs)
+    repeats = [node for name, repeat in spread.items() if name in used for node in repeat]
+    return Graph(small.name, inputs, (*repeats, *nodes), small.outputs, constants, batch=None)
 
 
 def _dim(a: int, b: int) -> Dim:
@@ -67,10 +86,10 @@ def _operator(a: Operator, b: Operator, name: str) -> Operator:
     return a
 
 
-def _constants(small: Graph, large: Graph) -> tuple[dict[str, Tensor], list[Node]]:
+def _constants(small: Graph, large: Graph) -> tuple[dict[str, Tensor], dict[str, list[Node]]]:
     """Return constants that do not depend on the batch, and nodes that repeat those that do for each sample."""
     constants: dict[str, Tensor] = {}
-    spread: list[Node] = []
+    spread: dict[str, list[Node]] = {}
     if small.constants.keys() != large.constants.keys():
         raise Irregular("the two exports have different constants")
     for name, a in small.constants.items():
@@ -79,10 +98,8 @@ def _constants(small: Graph, large: Graph) -> tuple[dict[str, Tensor], list[Node
             if a.data_ptr() != b.data_ptr() and not torch.equal(a.nan_to_num(), b.nan_to_num()):
                 raise Irregular(f"constant {name} depends on the batch size")
             constants[name] = a
-            continue
-        base, nodes = _repeated(name, a, b)
-        constants[f"{name}.one"] = base
-        spread += nodes
+        else:
+            constants[f"{name}.one"], spread[name] = _repeated(name, a, b)
     return constants, spread
 
 
@@ -94,11 +111,29 @@ def _repeated(name: str, a: Tensor, b: Tensor) -> tuple[Tensor, list[Node]]:
     assert isinstance(batch, Batch)
     if len(axes) > 1:
         raise Irregular(f"constant {name} has two dimensions that grow with the batch")
-    base = a.narrow(axis, 0, batch.times)
+    base = a.narrow(axis, 0, batch.times).contiguous()
     repeats = [SIZES[1] if i == axis else 1 for i in range(a.dim())]
     if not torch.equal(base.repeat(repeats), b):
         raise Irregular(f"constant {name} is not the same for each sample")
+    if batch.times == 1:
+        return base, [Node(name, Expand(type.shape), (f"{name}.one",), type)]
     apart: tuple[Dim, ...] = (*type.shape[:axis], Batch(), batch.times, *type.shape[axis + 1 :])
-    base = base.reshape([1 if isinstance(dim, Batch) else dim for dim in apart]).contiguous()
+    base = base.reshape([1 if isinstance(dim, Batch) else dim for dim in apart])
     expanded = Node(f"{name}.each", Expand(apart), (f"{name}.one",), TensorType(type.dtype, apart))
     return base, [expanded, Node(name, Reshape(type.shape), (expanded.name,), type)]
+
+
+def _narrowed(node: Node, spread: Mapping[str, list[Node]], types: Mapping[str, TensorType]) -> tuple[str, ...]:
+    """Return the node's inputs, with one sample's share in place of a repeated constant where broadcasting repeats it anyway."""
+    if not isinstance(node.op, _BROADCASTS | MatMul):
+        return node.inputs
+    others = [types[name].shape for name in node.inputs if name in types]
+    return tuple(f"{name}.one" if name in spread and _meets(node, spread[name], others) else name for name in node.inputs)
+
+
+def _meets(node: Node, repeat: list[Node], others: Sequence[tuple[Dim, ...]]) -> bool:
+    """Whether another operand has the batch where a constant is repeated along it."""
+    shape = repeat[0].type.shape
+    place = shape.index(Batch()) - len(shape)
+    plain = len(repeat) == 1 and (place < -2 or not isinstance(node.op, MatMul))
+    return plain and any(len(other) >= -place and other[place] == Batch() for other in others)

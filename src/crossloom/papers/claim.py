@@ -45,7 +45,7 @@ class Claim:
 
     @property
     def verdict(self) -> Verdict:
-        """"match" within the tolerance, "near" within twice it, else "miss"; "unverifiable" where a number is missing."""
+        """ "match" within the tolerance, "near" within twice it, else "miss"; "unverifiable" where a number is missing."""
         if self.published is None or self.computed is None:
             return "unverifiable"
         deviation = abs(self.computed - self.published)

@@ -55,26 +55,58 @@ def _table_1() -> list[Claim]:
         ("chip-area", "the chip takes 85.4 mm²", 85.4, m.area_mm2),
     ]
     made = [
-        Claim(id=f"table1-{i}", paper=PAPER, statement=f"Table I: {s}", published=p, computed=c, tolerance=0.003, basis="sum of the rows of Table I times their counts")
+        Claim(
+            id=f"table1-{i}",
+            paper=PAPER,
+            statement=f"Table I: {s}",
+            published=p,
+            computed=c,
+            tolerance=0.003,
+            basis="sum of the rows of Table I times their counts",
+        )
         for i, s, p, c in rows
     ]
     d = _machine("dadiannao")
     for i, s, p, c in (("power", "draws 20.1 W", 20.1, d.power_w), ("area", "takes 88 mm²", 88.0, d.area_mm2)):
-        made.append(Claim(id=f"table1-dadiannao-{i}", paper=PAPER, statement=f"Table I: DaDianNao {s}", published=p, computed=c, tolerance=0.003, basis="sum of its rows"))
+        made.append(
+            Claim(
+                id=f"table1-dadiannao-{i}",
+                paper=PAPER,
+                statement=f"Table I: DaDianNao {s}",
+                published=p,
+                computed=c,
+                tolerance=0.003,
+                basis="sum of its rows",
+            )
+        )
     return made
 
 
 def _efficiencies() -> list[Claim]:
     table = (
         ("isaac-ce", (478.95, 627.5, 0.74), (), "CE comes out 0.9 % high: the paper's own number corresponds to 86.2 mm², its table sums to 85.4"),
-        ("isaac-pe", (409.67, 644.2, 0.62), (_PE_GEOMETRY,), "the printed CE is below that of ISAAC-CE by more than any number of IMAs gives: buffer and bus must be larger"),
-        ("isaac-se", (103.35, 312.5, 20.25), (_SE_GEOMETRY,), "CE and SE are off by the same factor of 2.15, so arrays and ADCs fit and the area does not: 23 tiles instead of 168 would give 103 and 20.2"),
+        (
+            "isaac-pe",
+            (409.67, 644.2, 0.62),
+            (_PE_GEOMETRY,),
+            "the printed CE is below that of ISAAC-CE by more than any number of IMAs gives: buffer and bus must be larger",
+        ),
+        (
+            "isaac-se",
+            (103.35, 312.5, 20.25),
+            (_SE_GEOMETRY,),
+            "CE and SE are off by the same factor of 2.15, so arrays and ADCs fit and the area does not: 23 tiles instead of 168 would give 103 and 20.2",
+        ),
     )
     made = []
     for name, published, free, note in table:
         p = _peak(name)
         for what, value, computed, unit in zip(
-            ("CE", "PE", "SE"), published, (p.computational_efficiency, p.power_efficiency, p.storage_efficiency), ("GOPS/(s·mm²)", "GOPS/W", "MB/mm²"), strict=True
+            ("CE", "PE", "SE"),
+            published,
+            (p.computational_efficiency, p.power_efficiency, p.storage_efficiency),
+            ("GOPS/(s·mm²)", "GOPS/W", "MB/mm²"),
+            strict=True,
         ):
             made.append(
                 Claim(
@@ -110,11 +142,30 @@ def _shares() -> list[Claim]:
         ("adc-power", "ADCs are 58 % of a tile's power", 58.0, 100 * adcs * adc.power_w.value / tile_power),
         ("adc-area", "ADCs are 31 % of a tile's area", 31.0, 100 * adcs * adc.area_mm2.value / tile_area),
         ("memory-area", "eDRAM and its bus are 47 % of a tile's area", 47.0, 100 * (buffer.area_mm2.value + bus.area_mm2.value) / tile_area),
-        ("links-power", "HyperTransport is 16 % of the chip's power", 16.0, 100 * m.part("hypertransport").total * m.part("hypertransport").power_w.value / m.power_w),
-        ("links-dadiannao", "HyperTransport is about half of DaDianNao's power", 50.0, 100 * d.part("hypertransport").total * d.part("hypertransport").power_w.value / d.power_w),
+        (
+            "links-power",
+            "HyperTransport is 16 % of the chip's power",
+            16.0,
+            100 * m.part("hypertransport").total * m.part("hypertransport").power_w.value / m.power_w,
+        ),
+        (
+            "links-dadiannao",
+            "HyperTransport is about half of DaDianNao's power",
+            50.0,
+            100 * d.part("hypertransport").total * d.part("hypertransport").power_w.value / d.power_w,
+        ),
     )
     return [
-        Claim(id=f"share-{i}", paper=PAPER, statement=f"Section VIII: {s}", published=p, computed=c, tolerance=2.0 if "about" in s else 1.0, absolute=True, basis="components of Table I, in percent")
+        Claim(
+            id=f"share-{i}",
+            paper=PAPER,
+            statement=f"Section VIII: {s}",
+            published=p,
+            computed=c,
+            tolerance=2.0 if "about" in s else 1.0,
+            absolute=True,
+            basis="components of Table I, in percent",
+        )
         for i, s, p, c in rows
     ]
 
@@ -122,12 +173,32 @@ def _shares() -> list[Claim]:
 def _design() -> list[Claim]:
     occupancy, latency = operation_cycles(_machine("isaac-ce"))
     rows = (
-        ("adc-bits", "Equations 1 and 2: 9 bits for 128 rows, 1-bit DAC, 2-bit cells", 9.0, float(lossless_bits(128, 1, 2)), "smallest resolution with a code for every partial sum"),
-        ("adc-bits-flip", "Section V: flip encoding makes it 8 bits", 8.0, float(lossless_bits(128, 1, 2, flip=True)), "the same with columns of at most half the sum"),
-        ("occupancy", "Figure 4: a 16-bit operation occupies an array for 16 cycles", 16.0, occupancy, "a compiled 16-bit layer's interval over the cycle"),
+        (
+            "adc-bits",
+            "Equations 1 and 2: 9 bits for 128 rows, 1-bit DAC, 2-bit cells",
+            9.0,
+            float(lossless_bits(128, 1, 2)),
+            "smallest resolution with a code for every partial sum",
+        ),
+        (
+            "adc-bits-flip",
+            "Section V: flip encoding makes it 8 bits",
+            8.0,
+            float(lossless_bits(128, 1, 2, flip=True)),
+            "the same with columns of at most half the sum",
+        ),
+        (
+            "occupancy",
+            "Figure 4: a 16-bit operation occupies an array for 16 cycles",
+            16.0,
+            occupancy,
+            "a compiled 16-bit layer's interval over the cycle",
+        ),
         ("latency", "Figure 4: a 16-bit operation takes 22 cycles", 22.0, latency, "a compiled 16-bit layer's latency over the cycle"),
     )
-    return [Claim(id=f"design-{i}", paper=PAPER, statement=s, published=p, computed=c, tolerance=0.0, absolute=True, basis=b) for i, s, p, c, b in rows]
+    return [
+        Claim(id=f"design-{i}", paper=PAPER, statement=s, published=p, computed=c, tolerance=0.0, absolute=True, basis=b) for i, s, p, c, b in rows
+    ]
 
 
 def _sensitivities() -> list[Claim]:
@@ -138,15 +209,70 @@ def _sensitivities() -> list[Claim]:
     halved = "with 200 ns reads 4 ADCs serve the 8 arrays of an IMA; the paper redesigned the IMA and does not print how"
     law = "the ADC law here is hwcomponents', whose ninth bit costs 18 % energy and 52 % area; the paper's own law must be steeper, and it compares redesigned chips"
     rows: tuple[tuple[str, str, float, float, float, str, tuple[str, ...], str], ...] = (
-        ("slow-read-throughput", "200 ns reads halve the throughput", 0.5, slow.operations_per_s / base.operations_per_s, 0.05, "peak with 200 ns reads", (), ""),
-        ("slow-read-ce", "200 ns reads cost 30 % of CE", -30.0, 100 * (slow.computational_efficiency / base.computational_efficiency - 1), 5.0, "peak with 200 ns reads", (halved,),
-         "the paper does not print the redesign; with half the ADCs the freed area does not make up for it"),
-        ("wide", "32-bit arithmetic costs three quarters of the throughput", 0.25, wide.operations_per_s / base.operations_per_s, 0.01, "peak at 32 bits", (), ""),
-        ("flip-ce", "the encoding gains 50 % of CE", 50.0, 100 * (base.computational_efficiency / plain.computational_efficiency - 1), 5.0, "peak against one with 9-bit ADCs", (law,), law),
-        ("flip-pe", "the encoding gains 80 % of PE", 80.0, 100 * (base.power_efficiency / plain.power_efficiency - 1), 5.0, "peak against one with 9-bit ADCs", (law,), law),
-    )  # fmt: skip
+        (
+            "slow-read-throughput",
+            "200 ns reads halve the throughput",
+            0.5,
+            slow.operations_per_s / base.operations_per_s,
+            0.05,
+            "peak with 200 ns reads",
+            (),
+            "",
+        ),
+        (
+            "slow-read-ce",
+            "200 ns reads cost 30 % of CE",
+            -30.0,
+            100 * (slow.computational_efficiency / base.computational_efficiency - 1),
+            5.0,
+            "peak with 200 ns reads",
+            (halved,),
+            "the paper does not print the redesign; with half the ADCs the freed area does not make up for it",
+        ),
+        (
+            "wide",
+            "32-bit arithmetic costs three quarters of the throughput",
+            0.25,
+            wide.operations_per_s / base.operations_per_s,
+            0.01,
+            "peak at 32 bits",
+            (),
+            "",
+        ),
+        (
+            "flip-ce",
+            "the encoding gains 50 % of CE",
+            50.0,
+            100 * (base.computational_efficiency / plain.computational_efficiency - 1),
+            5.0,
+            "peak against one with 9-bit ADCs",
+            (law,),
+            law,
+        ),
+        (
+            "flip-pe",
+            "the encoding gains 80 % of PE",
+            80.0,
+            100 * (base.power_efficiency / plain.power_efficiency - 1),
+            5.0,
+            "peak against one with 9-bit ADCs",
+            (law,),
+            law,
+        ),
+    )
     return [
-        Claim(id=f"sensitivity-{i}", paper=PAPER, statement=f"Sections V, VIII: {s}", published=p, computed=c, tolerance=t, absolute=True, basis=b, free_parameters=f, note=n)
+        Claim(
+            id=f"sensitivity-{i}",
+            paper=PAPER,
+            statement=f"Sections V, VIII: {s}",
+            published=p,
+            computed=c,
+            tolerance=t,
+            absolute=True,
+            basis=b,
+            free_parameters=f,
+            note=n,
+        )
         for i, s, p, c, t, b, f, n in rows
     ]
 
@@ -155,20 +281,46 @@ def _against_dadiannao() -> list[Claim]:
     ours = _peak("isaac-ce")
     ce, pe, se = _dadiannao()
     made = [
-        Claim(id=f"dadiannao-{what}", paper=PAPER, statement=f"Table IV: {what.upper()} of DaDianNao is {value}", published=value, computed=computed, tolerance=0.01,
-              basis="16 NFUs of 576 operations at 606 MHz over Table I", free_parameters=(_NFU,), note=note)
+        Claim(
+            id=f"dadiannao-{what}",
+            paper=PAPER,
+            statement=f"Table IV: {what.upper()} of DaDianNao is {value}",
+            published=value,
+            computed=computed,
+            tolerance=0.01,
+            basis="16 NFUs of 576 operations at 606 MHz over Table I",
+            free_parameters=(_NFU,),
+            note=note,
+        )
         for what, value, computed, note in (
             ("ce", 63.46, ce, ""),
             ("pe", 286.4, pe, "286.4 would need 19.5 W; the table sums to 20.1 W"),
             ("se", 0.41, se, ""),
         )
-    ]  # fmt: skip
+    ]
     made += [
-        Claim(id="ratio-ce", paper=PAPER, statement="Abstract: 7.5 times the computational density of DaDianNao", published=7.5, computed=ours.computational_efficiency / ce,
-              tolerance=0.02, basis="ratio of the two peaks", free_parameters=(_NFU,)),
-        Claim(id="ratio-pe", paper=PAPER, statement="Table IV: 2.19 times the power efficiency of DaDianNao", published=2.19, computed=ours.power_efficiency / pe,
-              tolerance=0.02, basis="ratio of the two peaks", free_parameters=(_NFU,), note="follows from DaDianNao's PE, which comes out 3 % low"),
-    ]  # fmt: skip
+        Claim(
+            id="ratio-ce",
+            paper=PAPER,
+            statement="Abstract: 7.5 times the computational density of DaDianNao",
+            published=7.5,
+            computed=ours.computational_efficiency / ce,
+            tolerance=0.02,
+            basis="ratio of the two peaks",
+            free_parameters=(_NFU,),
+        ),
+        Claim(
+            id="ratio-pe",
+            paper=PAPER,
+            statement="Table IV: 2.19 times the power efficiency of DaDianNao",
+            published=2.19,
+            computed=ours.power_efficiency / pe,
+            tolerance=0.02,
+            basis="ratio of the two peaks",
+            free_parameters=(_NFU,),
+            note="follows from DaDianNao's PE, which comes out 3 % low",
+        ),
+    ]
     operations = _dadiannao()[0] * _machine("dadiannao").area_mm2 * 1e9
     ratios = {name: throughput_16_bit(name, _machine("isaac-ce"), chips=16) / (16 * operations) for name in ("vgg11", "vgg13", "vgg16", "vgg19")}
     listed = ", ".join(f"{name} {ratio:.1f}" for name, ratio in ratios.items())
@@ -185,9 +337,17 @@ def _against_dadiannao() -> list[Claim]:
         )
     )
     made.append(
-        Claim(id="ratio-energy", paper=PAPER, statement="Abstract: 5.5 times less energy than DaDianNao, same configuration", published=5.5, computed=None,
-              tolerance=0.1, basis="missing: DaDianNao's run time on each network", note="needs a model of DaDianNao's memory traffic")
-    )  # fmt: skip
+        Claim(
+            id="ratio-energy",
+            paper=PAPER,
+            statement="Abstract: 5.5 times less energy than DaDianNao, same configuration",
+            published=5.5,
+            computed=None,
+            tolerance=0.1,
+            basis="missing: DaDianNao's run time on each network",
+            note="needs a model of DaDianNao's memory traffic",
+        )
+    )
     return made
 
 

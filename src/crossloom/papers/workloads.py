@@ -8,6 +8,8 @@ import torch
 
 from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.tiling import Tiling, matrix_shape
+from crossloom.job.check import macs
+from crossloom.job.source import load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv
@@ -16,8 +18,6 @@ from crossloom.network.quantize import carrier
 from crossloom.network.types import Batch, TensorType
 from crossloom.network.zoo import build
 from crossloom.read.timeline import read_timeline
-from crossloom.job.check import macs
-from crossloom.job.source import load
 
 
 @cache

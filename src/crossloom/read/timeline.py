@@ -67,7 +67,7 @@ def read_timeline(program: Program) -> Timeline:
     for stage in program.stages:
         steps = np.arange(stage.steps, dtype=np.int64)
         ready, slowest = _ready(stage, steps, finish, stages)
-        starts = steps * stage.interval_s
+        starts: Times = steps.astype(np.float64) * stage.interval_s
         if ready is not None:
             starts = starts + np.maximum.accumulate(ready - starts)
         finish[stage.name] = starts + stage.latency_s

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from crossloom.engine.crossbar.settings import Crossbars, Encodes
+from crossloom.network.quantization import Quantization
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,12 @@ class Slices:
         else:
             parts = [(weights + self.offset, range(len(self.weights)))]
         return torch.stack([(value >> _log2(abs(self.weights[k]))) & ((1 << self.widths[k]) - 1) for value, ks in parts for k in ks])
+
+
+def weight_slices(weight: Quantization, xbar: Crossbars) -> Slices:
+    """Return the columns of a quantised weight. Differential columns hold a magnitude, which for −2^(b−1) takes one bit more."""
+    extra = 1 if xbar.encoding == "differential" and not weight.narrow else 0
+    return Slices.of(weight.bits + extra, xbar.encoding, xbar.cell_bits)
 
 
 def _cut(bits: int, cell_bits: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

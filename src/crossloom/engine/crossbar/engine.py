@@ -44,7 +44,8 @@ class Crossbar:
     def vectors(self, stage: Stage, graph: Graph) -> int:
         """Return the number of input vectors: results of one sample over results of one vector."""
         node = graph.node(stage.nodes[0])
-        return node.type.count(1) // (stage.placement.groups * stage.placement.columns)
+        tiling: Tiling = stage.placement
+        return node.type.count(1) // (tiling.groups * tiling.columns)
 
     def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
         """Return the actions of one inference: arrays, converters, data moved."""
@@ -141,8 +142,7 @@ class ReferenceExecutor:
         kernel = tuple(int(k) for k in layer.weight.shape[2:])
         vectors = input_vectors(op, tensors[0].to(torch.int64), kernel, layer.x.zero)
         weights = weight_matrices(op, layer.weight.to(torch.int64))
-        bits = layer.x.bits, layer.x.signed, layer.weight_q.bits
-        sums = reference_sums(vectors, weights, bits, layer.xbar, layer.tiling, counts)
+        sums = reference_sums(vectors, weights, layer.digits, layer.slices, layer.xbar, layer.tiling, counts)
         counts.update(_traffic(vectors.shape[0], self.stage, layer, graph))
         flat = (sums - layer.x.zero * weights.sum(1)).flatten(1)
         if layer.bias is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossloom.engine.crossbar.encode import Digits, Programmed, Slices, program_tiles
+from crossloom.engine.crossbar.encode import Digits, Programmed, Slices, program_tiles, weight_slices
 from crossloom.engine.crossbar.product import Product, product
 from crossloom.engine.crossbar.settings import Crossbars, largest_sum
 from crossloom.engine.crossbar.sliced import Sliced
@@ -44,7 +44,7 @@ class Layer:
     @property
     def slices(self) -> Slices:
         """How the weights are cut."""
-        return Slices.of(self.weight_q.bits, self.xbar.encoding, self.xbar.cell_bits)
+        return weight_slices(self.weight_q, self.xbar)
 
     def matrices(self) -> Tensor:
         """The weights (G, R, C) as int64."""
@@ -80,7 +80,11 @@ def plan(layer: Layer, device: torch.device | None = None) -> Plan:
         return Plan("integer product", f"the programmed cells allow no sum above {converter.limit} in any column; {exact.how}", exact)
     parts = [Sliced.of(tiles, torch.nonzero(~keep)[:, 0], layer.digits, layer.slices, converter) for tiles, keep in zip(groups, kept, strict=True)]
     what = "round" if converter.shift else "clip"
-    return Plan("slice by slice", f"the converter can {what} {total - clean} of {total} columns; the others are one product", SlicedLayer(layer, exact if clean else None, parts, kept))
+    return Plan(
+        "slice by slice",
+        f"the converter can {what} {total - clean} of {total} columns; the others are one product",
+        SlicedLayer(layer, exact if clean else None, parts, kept),
+    )
 
 
 def _unchanged(tiles: list[Programmed], layer: Layer) -> Tensor:
@@ -100,8 +104,14 @@ class _Once:
         digits, slices = layer.digits, layer.slices
         self.digits, self.slices, self.xbar, self.tiles = digits, slices, layer.xbar, []
         for tile in tiles:
-            plus = sum((tile.cells[k].to(torch.float64) * w for k, w in enumerate(slices.weights) if w > 0), torch.zeros(tile.cells.shape[1:], dtype=torch.float64))
-            minus = sum((tile.cells[k].to(torch.float64) * -w for k, w in enumerate(slices.weights) if w < 0), torch.zeros(tile.cells.shape[1:], dtype=torch.float64))
+            plus = sum(
+                (tile.cells[k].to(torch.float64) * w for k, w in enumerate(slices.weights) if w > 0),
+                torch.zeros(tile.cells.shape[1:], dtype=torch.float64),
+            )
+            minus = sum(
+                (tile.cells[k].to(torch.float64) * -w for k, w in enumerate(slices.weights) if w < 0),
+                torch.zeros(tile.cells.shape[1:], dtype=torch.float64),
+            )
             self.tiles.append((tile.rows, plus, minus))
 
     def _largest(self, sign: int) -> int:

@@ -15,13 +15,8 @@ from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.engine.crossbar.tiling import Tiling
 
 
-def reference_sums(vectors: Tensor, weights: Tensor, bits: tuple[int, bool, int], xbar: Crossbars, tiling: Tiling, counts: Counts) -> Tensor:
-    """Return the sums (M, G, C) of int64 vectors (M, G, R) and weights (G, R, C) as the crossbar computes them.
-
-    `bits` holds the inputs' bits, whether they are signed, and the weights' bits.
-    """
-    input_bits, signed, weight_bits = bits
-    digits, slices = Digits.of(input_bits, signed, xbar.input_bits), Slices.of(weight_bits, xbar.encoding, xbar.cell_bits)
+def reference_sums(vectors: Tensor, weights: Tensor, digits: Digits, slices: Slices, xbar: Crossbars, tiling: Tiling, counts: Counts) -> Tensor:
+    """Return the sums (M, G, C) of int64 vectors (M, G, R) and weights (G, R, C) as the crossbar computes them."""
     groups = [_group(vectors[:, g], weights[g], digits, slices, xbar, counts) for g in range(weights.shape[0])]
     _count_arrays(vectors.shape[0], len(digits), tiling, counts)
     return torch.stack(groups, 1)

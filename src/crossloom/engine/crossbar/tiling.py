@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crossloom.engine.crossbar.encode import Slices
+from crossloom.engine.crossbar.encode import weight_slices
 from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.errors import ModelError
 from crossloom.network.graph import Graph, Node
@@ -108,11 +108,13 @@ def matrix_shape(node: Node, graph: Graph) -> tuple[int, int, int]:
 def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
     """Return the tiling of a layer. Raises ModelError if one weight is wider than an array."""
     groups, rows, columns = matrix_shape(node, graph)
-    bits = graph.quantization[node.inputs[1]].bits
-    slices = len(Slices.of(bits, xbar.encoding, xbar.cell_bits))
+    q = graph.quantization[node.inputs[1]]
+    slices, bits = len(weight_slices(q, xbar)), q.bits
     unit = 1 if xbar.unit_column and xbar.encoding == "offset" else 0
     if slices > xbar.columns:
-        raise ModelError(f"{node.name}: a weight of {bits} bits takes {slices} columns and an array has {xbar.columns}; use fewer bits or larger arrays")
+        raise ModelError(
+            f"{node.name}: a weight of {bits} bits takes {slices} columns and an array has {xbar.columns}; use fewer bits or larger arrays"
+        )
     packed = min(xbar.rows // rows, (xbar.columns + unit) // (columns * slices + unit), groups) if groups > 1 else 1
     return Tiling(
         groups=groups,

@@ -34,7 +34,7 @@ def input_vectors(op: Operator, x: Tensor, kernel: tuple[int, ...], fill: int) -
     for axis in range(half):
         reach = (kernel[axis] - 1) * op.dilation[axis] + 1
         x = x.unfold(2 + axis, reach, op.stride[axis])
-    x = x[(..., *(slice(None, None, d) for d in op.dilation))]
+    x = _strided(x, op.dilation)
     n, c = x.shape[:2]
     places = x.shape[2 : 2 + half]
     x = x.movedim(1, 1 + half).reshape(n * _product(places), op.groups, c // op.groups * _product(kernel))
@@ -52,10 +52,17 @@ def _spread(op: ConvTranspose, x: Tensor, kernel: tuple[int, ...], fill: int) ->
     """Return the plain convolution that equals a transposed one, and its input with zeros between the elements."""
     space = [(size - 1) * stride + 1 for size, stride in zip(x.shape[2:], op.stride, strict=True)]
     spread = torch.full((*x.shape[:2], *space), fill, dtype=x.dtype, device=x.device)
-    spread[(..., *(slice(None, None, stride) for stride in op.stride))] = x
+    _strided(spread, op.stride).copy_(x)
     edge = [d * (k - 1) - p for d, k, p in zip(op.dilation, kernel, op.padding, strict=True)]
     after = [e + o for e, o in zip(edge, op.output_padding, strict=True)]
     return spread, Conv((1,) * len(space), (*edge, *after), op.dilation, op.groups)
+
+
+def _strided(x: Tensor, steps: tuple[int, ...]) -> Tensor:
+    """Return a view of every `steps`-th element along the last dimensions."""
+    for axis, step in enumerate(reversed(steps), 1):
+        x = x.unfold(-axis, 1, step).squeeze(-1) if step > 1 else x
+    return x
 
 
 def _product(sizes: tuple[int, ...]) -> int:

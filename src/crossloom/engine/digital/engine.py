@@ -96,10 +96,12 @@ class Digital:
 
 
 def _work(node: Node, graph: Graph) -> Work:
-    return work_of(node, [graph.types[name].at(1).shape for name in node.inputs], node.type.at(1).shape)
+    return work_of(node, [graph.types[name].sizes() for name in node.inputs], node.type.sizes())
 
 
-def actions(node: Node, graph: Graph, machine: Machine, shapes: Sequence[tuple[int, ...]] | None = None, result: tuple[int, ...] | None = None) -> Counts:
+def actions(
+    node: Node, graph: Graph, machine: Machine, shapes: Sequence[tuple[int, ...]] | None = None, result: tuple[int, ...] | None = None
+) -> Counts:
     """Return the actions of one node: for one inference, or for tensors of the given shapes."""
     work = _work(node, graph) if shapes is None or result is None else work_of(node, shapes, result)
     counts: Counts = Counts()
@@ -126,4 +128,3 @@ class DigitalExecutor:
 
 
 DIGITAL = Digital()
-

@@ -9,9 +9,9 @@ from typing import Literal
 
 from crossloom.network.graph import Node
 from crossloom.network.operators import (
-    Add,
     AdaptiveAvgPool,
     AdaptiveMaxPool,
+    Add,
     AvgPool,
     Conv,
     ConvTranspose,

@@ -8,8 +8,13 @@ from typing import Any
 import torch
 
 from crossloom.network.aten.moves import repeat_interleave, swap_last
-from crossloom.network.aten.table import Lowering, Ref, rule
-from crossloom.network.operators import Add, MatMul, Mul, Softmax, Where
+from crossloom.network.aten.pointwise import add, mul, where
+from crossloom.network.aten.products import matmul
+from crossloom.network.aten.table import Lowering, Missing, Ref, rule
+from crossloom.network.operators import Softmax
+
+# Of what is masked nothing is left after the exponential, and unlike −∞ it survives a subtraction.
+_MASKED = torch.finfo(torch.float32).min
 
 
 @rule("scaled_dot_product_attention")
@@ -26,26 +31,40 @@ def scaled_dot_product_attention(
     enable_gqa: bool = False,
 ) -> Ref:
     """softmax(Q·Kᵀ·scale + mask)·V; with grouped queries each key and value serves several heads."""
+    if dropout:
+        raise NotImplementedError("a random choice; call module.eval(), and pass dropout_p=0.0 when not training")
     if enable_gqa:
         times = low.shape(query)[-3] // low.shape(key)[-3]
-        key, value = repeat_interleave(low, key, times, -3), repeat_interleave(low, value, times, -3)
+        key, value = (x if times == 1 else repeat_interleave(low, x, times, -3) for x in (key, value))
     factor = 1.0 / math.sqrt(low.shape(query)[-1]) if scale is None else float(scale)
-    scores = low.add(MatMul(), low.add(Mul(), query, low.scalar(factor)), swap_last(low, key))
+    scores = matmul(low, mul(low, query, factor), swap_last(low, key))
     if is_causal:
         rows, columns = low.shape(scores)[-2:]
         mask = low.known(torch.ones(rows, columns, dtype=torch.bool).tril(), "causal")
-    if mask is not None:
-        scores = _masked(low, scores, mask)
-    return low.add(MatMul(), low.add(Softmax(low.dims(scores) - 1), scores), value)
+    return matmul(low, _probabilities(low, scores, mask), value)
 
 
-def _masked(low: Lowering, scores: Ref, mask: Ref) -> Ref:
-    if low.dtype(mask) == "bool":
-        return low.add(Where(), mask, scores, low.scalar(-math.inf))
-    return low.add(Add(), scores, mask)
+def _probabilities(low: Lowering, scores: Ref, mask: Ref | None) -> Ref:
+    softmax = Softmax(low.dims(scores) - 1)
+    if mask is None or low.dtype(mask) != "bool":
+        return low.add(softmax, scores if mask is None else add(low, scores, mask))
+    shares = low.add(softmax, where(low, mask, scores, _MASKED))
+    if mask.value is not None and bool(mask.value.any(-1).all()):
+        return shares
+    return where(low, mask, shares, 0.0)  # a query that may see nothing at all gets zeros, as torch has it
 
 
 @rule("_scaled_dot_product_flash_attention_for_cpu")
-def flash_attention(low: Lowering, query: Ref, key: Ref, value: Ref, dropout: float = 0.0, is_causal: bool = False, *, attn_mask: Any = None, scale: Any = None) -> list[Ref]:
-    y = scaled_dot_product_attention(low, query, key, value, attn_mask, 0.0, is_causal, scale=scale)
-    return [y, y]
+def flash_attention(
+    low: Lowering,
+    query: Ref,
+    key: Ref,
+    value: Ref,
+    dropout: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: Any = None,
+    scale: Any = None,
+) -> list[Any]:
+    y = scaled_dot_product_attention(low, query, key, value, attn_mask, dropout, is_causal, scale=scale)
+    return [y, Missing("the normalising sums of an attention")]

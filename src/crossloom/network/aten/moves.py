@@ -1,11 +1,13 @@
-"""Shapes, slices, concatenation, padding, resizing."""
+"""Shapes, slices, concatenation: elements move and none changes."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+from math import prod
 from typing import Any
 
-from crossloom.network.aten.table import Lowering, Ref, axis_of, many, rule
-from crossloom.network.operators import Concat, Expand, Pad, Resize, Slice, Transpose
+from crossloom.network.aten.table import Lowering, Ref, axis_of, broadcast, many, rule
+from crossloom.network.operators import Concat, Expand, Slice, Transpose
 
 
 @rule("view", "reshape", "_unsafe_view", "_reshape_alias")
@@ -29,9 +31,7 @@ def flatten(low: Lowering, x: Ref, start: int = 0, end: int = -1) -> Ref:
 def unflatten(low: Lowering, x: Ref, axis: int, sizes: list[int]) -> Ref:
     shape, axis = low.shape(x), axis_of(axis, low.dims(x))
     if -1 in sizes:
-        known = 1
-        for size in sizes:
-            known *= size if size != -1 else 1
+        known = -prod(sizes)
         sizes = [shape[axis] // known if size == -1 else size for size in sizes]
     return low.reshape(x, [*shape[:axis], *sizes, *shape[axis + 1 :]])
 
@@ -39,7 +39,8 @@ def unflatten(low: Lowering, x: Ref, axis: int, sizes: list[int]) -> Ref:
 @rule("squeeze")
 def squeeze(low: Lowering, x: Ref, axes: Any = None) -> Ref:
     shape = low.shape(x)
-    chosen = range(len(shape)) if axes is None else [axis_of(a, len(shape)) for a in (axes if isinstance(axes, list | tuple) else [axes])]
+    axes = range(len(shape)) if axes is None else axes if isinstance(axes, list | tuple) else [axes]
+    chosen = [axis_of(a, len(shape)) for a in axes]
     return low.reshape(x, [size for i, size in enumerate(shape) if not (i in chosen and size == 1)])
 
 
@@ -78,7 +79,7 @@ def movedim(low: Lowering, x: Ref, source: Any, destination: Any) -> Ref:
     return permute(low, x, [placed[i] if i in placed else next(rest) for i in dims])
 
 
-@rule("expand")
+@rule("expand", "broadcast_to")
 def expand(low: Lowering, x: Ref, shape: Any, **_: Any) -> Ref:
     have, want = low.shape(x), list(shape)
     x = low.reshape(x, [1] * (len(want) - len(have)) + list(have))
@@ -165,8 +166,11 @@ def chunk(low: Lowering, x: Ref, count: int, axis: int = 0) -> list[Ref]:
 
 
 @rule("tensor_split")
-def tensor_split(low: Lowering, x: Ref, count: int, axis: int = 0) -> list[Ref]:
+def tensor_split(low: Lowering, x: Ref, count: Any, axis: int = 0) -> list[Ref]:
     total = low.shape(x)[axis_of(axis, low.dims(x))]
+    if isinstance(count, list | tuple):
+        cuts = [0, *(min(cut + total if cut < 0 else cut, total) for cut in count), total]
+        return split(low, x, [stop - start for start, stop in pairwise(cuts)], axis)
     return split(low, x, [total // count + (i < total % count) for i in range(count)], axis)
 
 
@@ -185,9 +189,10 @@ def flip(low: Lowering, x: Ref, axes: list[int]) -> Ref:
 
 @rule("roll")
 def roll(low: Lowering, x: Ref, shifts: Any, axes: Any = ()) -> Ref:
-    if not axes and axes != 0:
-        raise NotImplementedError("roll over the flattened tensor")
-    for shift, axis in zip(many(shifts, 1), many(axes, 1), strict=True):
+    shifts, axes = list(many(shifts, 1)), list(many(axes, 1)) if axes or axes == 0 else []
+    if not axes:
+        return low.reshape(roll(low, low.reshape(x, [-1]), shifts, [0]), low.shape(x))
+    for shift, axis in zip(shifts, axes, strict=True):
         axis = axis_of(axis, low.dims(x))
         size = low.shape(x)[axis]
         cut = (size - shift) % size
@@ -217,41 +222,29 @@ def channel_shuffle(low: Lowering, x: Ref, groups: int) -> Ref:
     return low.reshape(x, (n, c, *space))
 
 
-@rule("pad", "constant_pad_nd")
-def pad(low: Lowering, x: Ref, sides: list[int], mode: Any = "constant", value: float | None = None) -> Ref:
-    if not isinstance(mode, str):
-        mode, value = "constant", mode
+@rule("meshgrid")
+def meshgrid(low: Lowering, axes: list[Ref], *, indexing: str = "ij") -> list[Ref]:
+    """Each vector along a dimension of its own, repeated along the others; "xy" gives the first two each other's dimension."""
+    swap = indexing == "xy" and len(axes) > 1
+    axes = [axes[1], axes[0], *axes[2:]] if swap else list(axes)
+    shape = [low.shape(a)[0] if low.dims(a) else 1 for a in axes]
+    grids = [expand(low, low.reshape(a, [-1 if i == j else 1 for j in range(len(shape))]), shape) for i, a in enumerate(axes)]
+    return [grids[1], grids[0], *grids[2:]] if swap else grids
+
+
+@rule("broadcast_tensors")
+def broadcast_tensors(low: Lowering, tensors: list[Ref]) -> list[Ref]:
+    shape = broadcast(*(low.shape(t) for t in tensors))
+    return [expand(low, t, shape) for t in tensors]
+
+
+@rule("diagonal")
+def diagonal(low: Lowering, x: Ref, offset: int = 0, first: int = 0, second: int = 1) -> Ref:
+    """The two dimensions merge into one, of which every (size + 1)-th entry is on the diagonal."""
     dims = low.dims(x)
-    before, after = [0] * dims, [0] * dims
-    for i in range(len(sides) // 2):
-        before[dims - 1 - i], after[dims - 1 - i] = int(sides[2 * i]), int(sides[2 * i + 1])
-    if not any((*before, *after)):
-        return x
-    return low.add(Pad((*before, *after), mode, float(value or 0.0)), x)  # type: ignore[arg-type]
-
-
-@rule("reflection_pad1d", "reflection_pad2d")
-def reflection_pad(low: Lowering, x: Ref, sides: list[int]) -> Ref:
-    return pad(low, x, sides, "reflect")
-
-
-@rule("replication_pad1d", "replication_pad2d")
-def replication_pad(low: Lowering, x: Ref, sides: list[int]) -> Ref:
-    return pad(low, x, sides, "replicate")
-
-
-def _resized(low: Lowering, x: Ref, size: Any, factors: Any) -> tuple[int, ...]:
-    if size is not None:
-        return tuple(int(s) for s in size)
-    return tuple(int(s * f) for s, f in zip(low.shape(x)[2:], factors, strict=True))
-
-
-@rule("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
-def upsample_nearest(low: Lowering, x: Ref, size: Any = None, factors: Any = None, *_: Any) -> Ref:
-    return low.add(Resize(_resized(low, x, size, factors)), x)
-
-
-@rule("upsample_bilinear2d", "upsample_linear1d")
-def upsample_linear(low: Lowering, x: Ref, size: Any, align_corners: bool, factors: Any = None, *_: Any) -> Ref:
-    mode = "bilinear" if low.dims(x) == 4 else "linear"
-    return low.add(Resize(_resized(low, x, size, factors if isinstance(factors, list) else None), mode, bool(align_corners)), x)  # type: ignore[arg-type]
+    pair = axis_of(first, dims), axis_of(second, dims)
+    x = permute(low, x, [*(i for i in range(dims) if i not in pair), *pair])
+    *outer, rows, columns = low.shape(x)
+    start = offset if offset >= 0 else -offset * columns
+    length = min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns)
+    return slice_(low, low.reshape(x, [*outer, rows * columns]), -1, start, start + (length - 1) * (columns + 1) + 1, columns + 1)

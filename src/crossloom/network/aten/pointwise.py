@@ -1,174 +1,99 @@
-"""Functions of one element, arithmetic with broadcasting, comparisons."""
+"""Arithmetic with broadcasting, comparisons, changes of type."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from crossloom.network.aten.table import Lowering, Ref, rule
+from crossloom.network.aten.table import Lowering, Ref, broadcast, rule
 from crossloom.network.operators import (
     Add,
     Cast,
     Clip,
     Compare,
     Div,
-    Elu,
+    Expand,
     Function,
-    Gelu,
-    LeakyRelu,
     Maximum,
     Minimum,
     Mul,
     Not,
     Operator,
     Pow,
-    Relu,
     Sub,
     Where,
 )
 
-_PLAIN = {
-    "abs": "abs", "atan": "atan", "ceil": "ceil", "cos": "cos", "erf": "erf", "exp": "exp", "floor": "floor", "hardsigmoid": "hard_sigmoid",
-    "hardswish": "hard_swish", "log": "log", "log1p": "log1p", "log_sigmoid": "log_sigmoid", "mish": "mish", "neg": "neg",
-    "reciprocal": "reciprocal", "round": "round", "rsqrt": "rsqrt", "sigmoid": "sigmoid", "sign": "sign", "silu": "silu", "sin": "sin",
-    "sqrt": "sqrt", "tan": "tan", "tanh": "tanh",
-}  # fmt: skip
+Kind = Literal["f32", "i64", "bool"]
 
 
-def _plain(name: str) -> Any:
-    def lowered(low: Lowering, x: Ref) -> Ref:
-        return low.add(Function(name), x)
-
-    return lowered
-
-
-for _aten, _name in _PLAIN.items():
-    rule(_aten)(_plain(_name))
-
-
-@rule("relu")
-def relu(low: Lowering, x: Ref) -> Ref:
-    return low.add(Relu(), x)
-
-
-@rule("relu6")
-def relu6(low: Lowering, x: Ref) -> Ref:
-    return low.add(Clip(0.0, 6.0), x)
-
-
-@rule("hardtanh", "clamp", "clip")
-def clamp(low: Lowering, x: Ref, low_limit: Any = None, high_limit: Any = None, *, min: Any = None, max: Any = None) -> Ref:
-    lower, upper = (low_limit if min is None else min), (high_limit if max is None else max)
-    if isinstance(lower, Ref) or isinstance(upper, Ref):
-        if lower is not None:
-            x = low.add(Maximum(), x, low.operand(lower, x))
-        return x if upper is None else low.add(Minimum(), x, low.operand(upper, x))
-    return low.add(Clip(-math.inf if lower is None else float(lower), math.inf if upper is None else float(upper)), x)
-
-
-@rule("clamp_min")
-def clamp_min(low: Lowering, x: Ref, limit: Any) -> Ref:
-    return relu(low, x) if limit == 0 else clamp(low, x, limit, None)
-
-
-@rule("clamp_max")
-def clamp_max(low: Lowering, x: Ref, limit: Any) -> Ref:
-    return clamp(low, x, None, limit)
-
-
-@rule("gelu")
-def gelu(low: Lowering, x: Ref, approximate: Any = "none") -> Ref:
-    return low.add(Gelu(approximate), x)
-
-
-@rule("leaky_relu")
-def leaky_relu(low: Lowering, x: Ref, slope: float = 0.01) -> Ref:
-    return low.add(LeakyRelu(float(slope)), x)
-
-
-@rule("prelu", "_prelu_kernel")
-def prelu(low: Lowering, x: Ref, weight: Ref) -> Ref:
-    if weight.value is not None and weight.value.numel() == 1:
-        return low.add(LeakyRelu(float(weight.value)), x)
-    shaped = low.reshape(weight, [1, -1, *[1] * (low.dims(x) - 2)]) if low.dims(weight) == 1 else weight
-    negative = low.add(Mul(), low.add(Minimum(), x, low.scalar(0.0)), shaped)
-    return low.add(Add(), low.add(Relu(), x), negative)
-
-
-@rule("elu")
-def elu(low: Lowering, x: Ref, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Ref:
-    if input_scale != 1:
-        raise NotImplementedError("elu with an input scale")
-    return low.add(Elu(float(alpha), float(scale)), x)
-
-
-@rule("selu")
-def selu(low: Lowering, x: Ref) -> Ref:
-    return low.add(Elu(1.6732632423543772, 1.0507009873554805), x)
-
-
-@rule("celu")
-def celu(low: Lowering, x: Ref, alpha: float = 1.0) -> Ref:
-    scaled = low.add(Mul(), x, low.scalar(1.0 / alpha))
-    return low.add(Mul(), low.add(Elu(), scaled), low.scalar(float(alpha)))
-
-
-@rule("softplus")
-def softplus(low: Lowering, x: Ref, beta: float = 1, threshold: float = 20) -> Ref:
-    if beta != 1:
-        scaled = low.add(Function("softplus"), low.add(Mul(), x, low.scalar(float(beta))))
-        return low.add(Mul(), scaled, low.scalar(1.0 / beta))
-    return low.add(Function("softplus"), x)
-
-
-@rule("square")
-def square(low: Lowering, x: Ref) -> Ref:
-    return low.add(Mul(), x, x)
-
-
-@rule("dropout", "feature_dropout", "alpha_dropout", "alias", "contiguous", "clone", "detach", "lift_fresh_copy", "lift_fresh", "_unsafe_index_put")
+@rule("alias", "contiguous", "clone", "detach", "lift_fresh_copy", "lift_fresh", "resolve_conj", "resolve_neg", "requires_grad")
 def same(low: Lowering, x: Ref, *_: Any, **__: Any) -> Ref:
     return x
 
 
-@rule("native_dropout")
-def native_dropout(low: Lowering, x: Ref, *_: Any) -> list[Ref]:
-    return [x, x]
+def cast(low: Lowering, x: Ref, kind: str) -> Ref:
+    """Return `x` as "f32", "i64" or "bool"."""
+    return x if low.dtype(x) == kind else low.add(Cast(kind), x)  # type: ignore[arg-type]
 
 
-@rule("to", "_to_copy", "type_as", "float", "_to")
+def kind_of(dtype: torch.dtype) -> Kind:
+    """Return the graph's name for a type of torch; all floating-point types are float32 here."""
+    return "f32" if dtype.is_floating_point else "bool" if dtype == torch.bool else "i64"
+
+
+@rule("to", "_to_copy", "type_as", "_to")
 def to(low: Lowering, x: Ref, *args: Any, dtype: Any = None, **_: Any) -> Ref:
     for value in args:
-        if isinstance(value, torch.dtype):
-            dtype = value
-        elif isinstance(value, Ref):
-            return low.add(Cast(low.dtype(value)), x) if low.dtype(value) != low.dtype(x) else x  # type: ignore[arg-type]
-    if dtype is None:
-        return x
-    wanted = "f32" if dtype.is_floating_point else "bool" if dtype == torch.bool else "i64"
-    return x if wanted == low.dtype(x) else low.add(Cast(wanted), x)  # type: ignore[arg-type]
+        if isinstance(value, Ref):
+            return cast(low, x, low.dtype(value))
+        dtype = value if isinstance(value, torch.dtype) else dtype
+    return x if dtype is None else cast(low, x, kind_of(dtype))
 
 
-def _pair(low: Lowering, op: Operator, a: Any, b: Any) -> Ref:
-    """Add a node for two operands of which one may be a number; a truth value counts as 0 or 1."""
+def _changes_nothing(low: Lowering, x: Ref, other: Ref, neutral: float) -> bool:
+    """Whether `other` is known to be `neutral` throughout and does not widen `x`; weights count as unknown."""
+    if other.value is None or other.learned or x.value is not None:
+        return False
+    shape = low.shape(x)
+    if low.dtype(other) != low.dtype(x) or broadcast(shape, other.value.shape) != shape:
+        return False
+    return bool((other.value == neutral).all())
+
+
+def _alike(low: Lowering, a: Any, b: Any) -> tuple[Ref, Ref]:
+    """Return two operands, of which one may be a number, as tensors of one type."""
     a = low.operand(a, b if isinstance(b, Ref) else None)
     b = low.operand(b, a)
-    if {low.dtype(a), low.dtype(b)} == {"f32", "i64"} or "bool" in (low.dtype(a), low.dtype(b)):
-        wanted = "f32" if "f32" in (low.dtype(a), low.dtype(b)) else "i64"
-        a, b = (x if low.dtype(x) == wanted else low.add(Cast(wanted), x) for x in (a, b))  # type: ignore[arg-type]
+    kinds = {low.dtype(a), low.dtype(b)}
+    wanted = next(kind for kind in ("f32", "i64", "bool") if kind in kinds)
+    return cast(low, a, wanted), cast(low, b, wanted)
+
+
+def _pair(low: Lowering, op: Operator, a: Any, b: Any, logical: str = "") -> Ref:
+    """Add a node for two operands of one type. On truth values it is a comparison, or a node on zeros and ones."""
+    a, b = _alike(low, a, b)
+    if low.dtype(a) == "bool":
+        if logical:
+            return low.add(Compare(logical), a, b)
+        a, b = cast(low, a, "i64"), cast(low, b, "i64")
     return low.add(op, a, b)
 
 
 @rule("add")
 def add(low: Lowering, a: Any, b: Any, alpha: float = 1) -> Ref:
-    return _pair(low, Add(), a, b if alpha == 1 else _pair(low, Mul(), b, alpha))
+    left, right = _alike(low, a, b if alpha == 1 else _pair(low, Mul(), b, alpha))
+    if _changes_nothing(low, left, right, 0):
+        return left
+    return right if _changes_nothing(low, right, left, 0) else _pair(low, Add(), left, right, "or")
 
 
 @rule("sub", "subtract")
 def sub(low: Lowering, a: Any, b: Any, alpha: float = 1) -> Ref:
-    return _pair(low, Sub(), a, b if alpha == 1 else _pair(low, Mul(), b, alpha))
+    left, right = _alike(low, a, b if alpha == 1 else _pair(low, Mul(), b, alpha))
+    return left if _changes_nothing(low, left, right, 0) else _pair(low, Sub(), left, right)
 
 
 @rule("rsub")
@@ -178,16 +103,20 @@ def rsub(low: Lowering, a: Any, b: Any, alpha: float = 1) -> Ref:
 
 @rule("mul", "multiply")
 def mul(low: Lowering, a: Any, b: Any) -> Ref:
-    return _pair(low, Mul(), a, b)
+    left, right = _alike(low, a, b)
+    if _changes_nothing(low, left, right, 1):
+        return left
+    return right if _changes_nothing(low, right, left, 1) else _pair(low, Mul(), left, right, "and")
 
 
 @rule("div", "divide", "true_divide")
-def div(low: Lowering, a: Any, b: Any, rounding_mode: str | None = None) -> Ref:
+def div(low: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Ref:
+    left, right = _alike(low, a, b)
     if rounding_mode is None:
-        a, b = (low.add(Cast("f32"), x) if isinstance(x, Ref) and low.dtype(x) != "f32" else x for x in (a, b))
-        if isinstance(b, int | float):
-            b = float(b)
-    return _pair(low, Div(rounding_mode or "none"), a, b)  # type: ignore[arg-type]
+        left, right = cast(low, left, "f32"), cast(low, right, "f32")
+        if _changes_nothing(low, left, right, 1):
+            return left
+    return _pair(low, Div(rounding_mode or "none"), left, right)
 
 
 @rule("floor_divide")
@@ -196,64 +125,109 @@ def floor_divide(low: Lowering, a: Any, b: Any) -> Ref:
 
 
 @rule("remainder")
-def remainder(low: Lowering, a: Ref, b: Any) -> Ref:
-    return _pair(low, Sub(), a, _pair(low, Mul(), div(low, a, b, "floor"), b))
+def remainder(low: Lowering, a: Any, b: Any) -> Ref:
+    return sub(low, a, mul(low, div(low, a, b, "floor"), b))
 
 
-@rule("pow")
+@rule("fmod")
+def fmod(low: Lowering, a: Ref, b: Any) -> Ref:
+    return sub(low, a, mul(low, div(low, a, b, "trunc"), b))
+
+
+@rule("pow", "float_power")
 def power(low: Lowering, a: Any, b: Any) -> Ref:
-    if isinstance(a, Ref) and b == 2:
-        return low.add(Mul(), a, a)
-    if isinstance(a, Ref) and b == 0.5:
-        return low.add(Function("sqrt"), a)
-    return _pair(low, Pow(), a, float(b) if isinstance(b, int) and isinstance(a, Ref) and low.dtype(a) == "f32" else b)
+    if isinstance(a, Ref) and not isinstance(b, Ref):
+        if b == 2:
+            return low.add(Mul(), a, a)
+        if b in (0.5, -0.5):
+            return low.add(Function("sqrt" if b > 0 else "rsqrt"), cast(low, a, "f32"))
+    return _pair(low, Pow(), a, b)
 
 
-@rule("maximum")
-def maximum(low: Lowering, a: Ref, b: Ref) -> Ref:
-    return _pair(low, Maximum(), a, b)
+@rule("addcmul")
+def addcmul(low: Lowering, x: Ref, a: Ref, b: Ref, *, value: float = 1) -> Ref:
+    return add(low, x, mul(low, mul(low, a, b), value))
 
 
-@rule("minimum")
-def minimum(low: Lowering, a: Ref, b: Ref) -> Ref:
-    return _pair(low, Minimum(), a, b)
+@rule("addcdiv")
+def addcdiv(low: Lowering, x: Ref, a: Ref, b: Ref, *, value: float = 1) -> Ref:
+    return add(low, x, mul(low, div(low, a, b), value))
+
+
+@rule("lerp")
+def lerp(low: Lowering, a: Ref, b: Ref, weight: Any) -> Ref:
+    return add(low, a, mul(low, sub(low, b, a), weight))
+
+
+@rule("maximum", "fmax")
+def maximum(low: Lowering, a: Any, b: Any) -> Ref:
+    return _pair(low, Maximum(), a, b, "or")
+
+
+@rule("minimum", "fmin")
+def minimum(low: Lowering, a: Any, b: Any) -> Ref:
+    return _pair(low, Minimum(), a, b, "and")
+
+
+@rule("hardtanh", "clamp", "clip")
+def clamp(low: Lowering, x: Ref, lowest: Any = None, highest: Any = None, *, min: Any = None, max: Any = None) -> Ref:
+    lowest, highest = (lowest if min is None else min), (highest if max is None else max)
+    if low.dtype(x) == "f32" and not isinstance(lowest, Ref) and not isinstance(highest, Ref):
+        return low.add(Clip(-math.inf if lowest is None else float(lowest), math.inf if highest is None else float(highest)), x)
+    x = x if lowest is None else maximum(low, x, lowest)
+    return x if highest is None else minimum(low, x, highest)
 
 
 def _comparison(name: str) -> Any:
     def lowered(low: Lowering, a: Any, b: Any) -> Ref:
-        a = low.operand(a, b if isinstance(b, Ref) else None)
-        return low.add(Compare(name), a, low.operand(b, a))
+        return low.add(Compare(name), *_alike(low, a, b))
 
     return lowered
 
 
-for _aten in ("eq", "ne", "lt", "le", "gt", "ge"):
-    rule(_aten)(_comparison(_aten))
-for _aten, _name in {"logical_and": "and", "logical_or": "or", "logical_xor": "xor", "bitwise_and": "and", "bitwise_or": "or", "__and__": "and", "__or__": "or"}.items():
-    rule(_aten)(_comparison(_name))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    rule(_name)(_comparison(_name))
 
 
-@rule("logical_not", "bitwise_not")
+def _logical(name: str, bitwise: bool) -> Any:
+    def lowered(low: Lowering, a: Any, b: Any) -> Ref:
+        a, b = _alike(low, a, b)
+        if bitwise and low.dtype(a) != "bool":
+            raise NotImplementedError(f"{name} of the bits of integers")
+        return low.add(Compare(name), cast(low, a, "bool"), cast(low, b, "bool"))
+
+    return lowered
+
+
+for _name in ("and", "or", "xor"):
+    rule(f"logical_{_name}")(_logical(_name, bitwise=False))
+    rule(f"bitwise_{_name}", f"__{_name}__", f"__i{_name}__")(_logical(_name, bitwise=True))
+
+
+@rule("logical_not")
 def logical_not(low: Lowering, x: Ref) -> Ref:
+    return low.add(Not(), cast(low, x, "bool"))
+
+
+@rule("bitwise_not")
+def bitwise_not(low: Lowering, x: Ref) -> Ref:
     if low.dtype(x) != "bool":
-        raise NotImplementedError("bitwise complement of integers")
+        raise NotImplementedError("complement of the bits of integers")
     return low.add(Not(), x)
 
 
 @rule("where")
 def where(low: Lowering, condition: Ref, a: Any, b: Any) -> Ref:
-    like = next((x for x in (a, b) if isinstance(x, Ref)), None)
-    a, b = low.operand(a, like), low.operand(b, like)
-    if low.dtype(condition) != "bool":
-        condition = low.add(Cast("bool"), condition)
-    return low.add(Where(), condition, a, b)
+    """Choose; a condition that is known and the same everywhere has chosen already."""
+    left, right = _alike(low, a, b)
+    condition = cast(low, condition, "bool")
+    if condition.value is not None and (bool(condition.value.all()) or not condition.value.any()):
+        chosen = left if bool(condition.value.all()) else right
+        shape = broadcast(low.shape(condition), low.shape(left), low.shape(right))
+        return chosen if low.shape(chosen) == tuple(shape) else low.add(Expand(tuple(shape)), chosen)
+    return low.add(Where(), condition, left, right)
 
 
 @rule("masked_fill")
 def masked_fill(low: Lowering, x: Ref, mask: Ref, value: Any) -> Ref:
-    return where(low, mask, low.operand(value, x), x)
-
-
-@rule("isnan", "isinf")
-def never(low: Lowering, x: Ref) -> Ref:
-    return low.known(torch.zeros(low.shape(x), dtype=torch.bool))
+    return where(low, mask, cast(low, low.operand(value, x), low.dtype(x)), x)

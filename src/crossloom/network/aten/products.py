@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
-from crossloom.network.aten.table import Lowering, Ref, many, rule
-from crossloom.network.operators import Add, Conv, ConvTranspose, Linear, MatMul, Mul, Reduce, Transpose
+from crossloom.network.aten.moves import permute
+from crossloom.network.aten.pointwise import add, mul
+from crossloom.network.aten.table import Lowering, Ref, many, rule, with_batch
+from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Operator
 
 
 @rule("conv1d", "conv2d", "conv3d")
-def conv(low: Lowering, x: Ref, weight: Ref, bias: Ref | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Ref:
+def conv(
+    low: Lowering,
+    x: Ref,
+    weight: Ref,
+    bias: Ref | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Ref:
     space = low.dims(weight) - 2
     dilation = many(dilation, space)
     if isinstance(padding, str):
         padding = _same(low.shape(weight)[2:], dilation) if padding == "same" else (0,) * (2 * space)
     else:
         padding = many(padding, space) * 2
-    return _batched(low, Conv(many(stride, space), padding, dilation, groups), x, weight, bias)
+    return _filtered(low, Conv(many(stride, space), padding, dilation, groups), x, weight, bias)
 
 
 @rule("convolution", "_convolution")
 def convolution(
-    low: Lowering, x: Ref, weight: Ref, bias: Ref | None, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any, groups: int, *_: Any
+    low: Lowering,
+    x: Ref,
+    weight: Ref,
+    bias: Ref | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    *_: Any,
 ) -> Ref:
     if transposed:
         return conv_transpose(low, x, weight, bias, stride, padding, output_padding, groups, dilation)
@@ -30,21 +52,24 @@ def convolution(
 
 @rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def conv_transpose(
-    low: Lowering, x: Ref, weight: Ref, bias: Ref | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1
+    low: Lowering,
+    x: Ref,
+    weight: Ref,
+    bias: Ref | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
 ) -> Ref:
     space = low.dims(weight) - 2
     op = ConvTranspose(many(stride, space), many(padding, space), many(output_padding, space), many(dilation, space), groups)
-    return _batched(low, op, x, weight, bias)
+    return _filtered(low, op, x, weight, bias)
 
 
-def _batched(low: Lowering, op: Conv | ConvTranspose, x: Ref, weight: Ref, bias: Ref | None) -> Ref:
-    """Add the node, with a batch dimension for an input that has none."""
-    shape = low.shape(x)
-    extra = (bias,) if bias is not None else ()
-    if len(shape) == low.dims(weight):
-        return low.add(op, x, weight, *extra)
-    y = low.add(op, low.reshape(x, (1, *shape)), weight, *extra)
-    return low.reshape(y, low.shape(y)[1:])
+def _filtered(low: Lowering, op: Operator, x: Ref, weight: Ref, bias: Ref | None) -> Ref:
+    operands = (weight,) if bias is None else (weight, bias)
+    return with_batch(low, x, low.dims(weight) - 2, lambda whole: low.add(op, whole, *operands))
 
 
 def _same(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
@@ -57,59 +82,107 @@ def linear(low: Lowering, x: Ref, weight: Ref, bias: Ref | None = None) -> Ref:
     return low.add(Linear(), x, weight, *((bias,) if bias is not None else ()))
 
 
-@rule("mm", "bmm", "matmul")
+@rule("mm", "bmm", "matmul", "mv", "dot", "vdot", "inner")
 def matmul(low: Lowering, left: Ref, right: Ref) -> Ref:
-    if right.value is not None and right.value.dim() == 2 and low.dims(left) >= 2:
-        return low.add(Linear(), left, low.known(right.value.t().contiguous(), right.hint))
+    """A known matrix on the right is the weight of a Linear."""
+    if right.value is not None and right.value.dim() == 2 and left.value is None and low.dims(left) >= 2:
+        return low.add(Linear(), left, _transposed(right))
     return low.add(MatMul(), left, right)
 
 
-@rule("addmm", "baddbmm")
-def addmm(low: Lowering, bias: Ref, left: Ref, right: Ref, beta: float = 1, alpha: float = 1) -> Ref:
-    if beta == 1 and alpha == 1 and right.value is not None and bias.value is not None and right.value.dim() == 2 and bias.value.dim() == 1:
-        return linear(low, left, low.known(right.value.t().contiguous(), right.hint), bias)
-    product = matmul(low, left, right)
-    if alpha != 1:
-        product = low.add(Mul(), product, low.scalar(float(alpha)))
-    if beta == 0:
-        return product
-    return low.add(Add(), product, bias if beta == 1 else low.add(Mul(), bias, low.scalar(float(beta))))
+def _transposed(weight: Ref) -> Ref:
+    assert weight.value is not None
+    return Ref(None, weight.value.t().contiguous(), weight.hint, weight.learned)
+
+
+@rule("addmm", "baddbmm", "addmv", "addbmm")
+def addmm(low: Lowering, bias: Ref, left: Ref, right: Ref, *, beta: float = 1, alpha: float = 1) -> Ref:
+    plain = beta == alpha == 1 and right.value is not None and bias.value is not None
+    if plain and right.value is not None and right.value.dim() == 2 and low.dims(bias) == 1:
+        return linear(low, left, _transposed(right), bias)
+    product = mul(low, matmul(low, left, right), alpha)
+    return product if beta == 0 else add(low, product, mul(low, bias, beta))
+
+
+@rule("outer", "ger")
+def outer(low: Lowering, a: Ref, b: Ref) -> Ref:
+    return mul(low, low.reshape(a, (-1, 1)), b)
 
 
 @rule("einsum")
-def einsum(low: Lowering, equation: str, operands: list[Ref], path: Any = None) -> Ref:
-    """Two operands become batched MatMul; one becomes a transposition and a sum."""
-    inputs, _, output = equation.replace(" ", "").partition("->")
+def einsum(low: Lowering, equation: str, operands: list[Ref], *, path: Any = None) -> Ref:
+    """Operands join from left to right, each time by one batched product; letters that nobody else has are summed first."""
+    terms, output = _equation(equation, [low.dims(x) for x in operands])
+    left, right_terms = terms[0], terms[1:]
+    x = operands[0]
+    for i, (term, operand) in enumerate(zip(right_terms, operands[1:], strict=True)):
+        wanted = set(output).union(*right_terms[i + 1 :])
+        x, left = _summed(low, x, left, wanted | set(term))
+        operand, term = _summed(low, operand, term, wanted | set(left))
+        x, left = _joined(low, x, left, operand, term, wanted)
+    x, left = _summed(low, x, left, set(output))
+    return permute(low, x, [left.index(letter) for letter in output])
+
+
+def _equation(equation: str, dims: list[int]) -> tuple[list[str], str]:
+    """Return the letters of each operand and of the result; an ellipsis becomes capital Greek letters, last dimension first."""
+    inputs, arrow, output = equation.replace(" ", "").partition("->")
     terms = inputs.split(",")
-    if "." in equation or len(terms) > 2 or any(len(set(term)) != len(term) for term in terms) or not _:
-        raise NotImplementedError(f"einsum {equation!r}: only one or two operands without ellipsis or repeated letters")
-    if len(terms) == 1:
-        gone = tuple(i for i, letter in enumerate(terms[0]) if letter not in output)
-        kept = [letter for letter in terms[0] if letter in output]
-        x = low.add(Reduce("sum", gone), operands[0]) if gone else operands[0]
-        return low.add(Transpose(tuple(kept.index(letter) for letter in output)), x)
-    return _einsum_pair(low, terms[0], terms[1], output, operands[0], operands[1])
+    counts = [n - len(term.replace("...", "")) for term, n in zip(terms, dims, strict=True)]
+    spelled = [term.replace("...", _greek(n)) for term, n in zip(terms, counts, strict=True)]
+    if not arrow:
+        letters = "".join(spelled)
+        output = "..." + "".join(sorted(c for c in set(letters) if letters.count(c) == 1 and c < "Α"))
+    output = output.replace("...", _greek(max(n if "..." in term else 0 for term, n in zip(terms, counts, strict=True))))
+    if any(len(set(term)) != len(term) for term in spelled):
+        raise NotImplementedError(f"einsum {equation!r} takes a diagonal; use torch.diagonal first")
+    return spelled, output
 
 
-def _einsum_pair(low: Lowering, a: str, b: str, output: str, left: Ref, right: Ref) -> Ref:
-    sizes = dict(zip(a, low.shape(left), strict=True)) | dict(zip(b, low.shape(right), strict=True))
-    shared = [letter for letter in a if letter in b]
-    batch, summed = [s for s in shared if s in output], [s for s in shared if s not in output]
-    rows, columns = [s for s in a if s not in b], [s for s in b if s not in a]
-    if any(s not in output for s in (*rows, *columns)):
-        raise NotImplementedError("einsum that sums over a letter of one operand alone")
+def _greek(count: int) -> str:
+    return "".join(chr(ord("Α") + i) for i in reversed(range(count)))
 
-    def size(letters: list[str]) -> int:
-        total = 1
-        for letter in letters:
-            total *= sizes[letter]
-        return total
+
+def _summed(low: Lowering, x: Ref, term: str, wanted: set[str]) -> tuple[Ref, str]:
+    from crossloom.network.aten.pools import total
+
+    gone = [i for i, letter in enumerate(term) if letter not in wanted]
+    return (total(low, x, gone), "".join(c for c in term if c in wanted)) if gone else (x, term)
+
+
+def _joined(low: Lowering, left: Ref, a: str, right: Ref, b: str, wanted: set[str]) -> tuple[Ref, str]:
+    """Multiply two operands: shared letters that are wanted are batches, the others are summed over."""
+    if left.value is not None and right.value is None:
+        left, a, right, b = right, b, left, a  # a known operand goes to the right, where it can be a weight
+    sizes = dict(zip(a, low.shape(left), strict=True))
+    if any(sizes.get(letter, size) != size for letter, size in zip(b, low.shape(right), strict=True)):
+        raise NotImplementedError("einsum that repeats a dimension of size one")
+    sizes |= dict(zip(b, low.shape(right), strict=True))
+    batch, summed = ([c for c in a if c in b and (c in wanted) == kept] for kept in (True, False))
+    rows, columns = [c for c in a if c not in b], [c for c in b if c not in a]
 
     def arranged(x: Ref, term: str, *groups: list[str]) -> Ref:
-        x = low.add(Transpose(tuple(term.index(s) for group in groups for s in group)), x)
-        return low.reshape(x, (*(sizes[s] for s in groups[0]), *(size(group) for group in groups[1:])))
+        x = permute(low, x, [term.index(c) for group in groups for c in group])
+        return low.reshape(x, [*(sizes[c] for c in groups[0]), *(prod(sizes[c] for c in group) for group in groups[1:])])
 
-    product = low.add(MatMul(), arranged(left, a, batch, rows, summed), arranged(right, b, batch, summed, columns))
-    order = batch + rows + columns
-    spread = low.reshape(product, [sizes[s] for s in order])
-    return low.add(Transpose(tuple(order.index(s) for s in output)), spread)
+    product = matmul(low, arranged(left, a, batch, rows, summed), arranged(right, b, batch, summed, columns))
+    letters = batch + rows + columns
+    return low.reshape(product, [sizes[c] for c in letters]), "".join(letters)
+
+
+@rule("bilinear")
+def bilinear(low: Lowering, a: Ref, b: Ref, weight: Ref, bias: Ref | None = None) -> Ref:
+    outer = low.shape(a)[:-1]
+    flat = [low.reshape(x, [-1, low.shape(x)[-1]]) for x in (a, b)]
+    y = einsum(low, "ni,oij,nj->no", [flat[0], weight, flat[1]])
+    return low.reshape(y if bias is None else add(low, y, bias), [*outer, low.shape(weight)[0]])
+
+
+@rule("tensordot")
+def tensordot(low: Lowering, a: Ref, b: Ref, first: list[int], second: list[int]) -> Ref:
+    letters = [chr(ord("a") + i) for i in range(low.dims(a) + low.dims(b))]
+    left, right = letters[: low.dims(a)], letters[low.dims(a) :]
+    for i, j in zip(first, second, strict=True):
+        right[j] = left[i]
+    output = [c for c in left if c not in right] + [c for c in right if c not in left]
+    return einsum(low, f"{''.join(left)},{''.join(right)}->{''.join(output)}", [a, b])

@@ -16,9 +16,31 @@ import torch
 from torch import Tensor
 
 from crossloom.network.builder import GraphBuilder
-from crossloom.network.operators import FakeQuantize, Move, Operator, Reshape, Slice
+from crossloom.network.graph import Node
+from crossloom.network.onnx_rules.rebatch import Growth, Original
+from crossloom.network.operators import (
+    Add,
+    Compare,
+    Div,
+    FakeQuantize,
+    MatMul,
+    Maximum,
+    Minimum,
+    Move,
+    Mul,
+    Operator,
+    Pow,
+    Reshape,
+    Slice,
+    Sub,
+    Where,
+)
 from crossloom.network.quantization import Quantization
-from crossloom.network.types import TensorType
+
+_MEETING = Add | Sub | Mul | Div | Pow | Maximum | Minimum | Compare | Where | MatMul
+
+# From where a weight is in memory, its shape and an order to the weight (so that it stays there) and what it becomes.
+Reordered = dict[tuple[int, tuple[int, ...], tuple[int, ...]], tuple[Tensor, Tensor]]
 
 Rule = Callable[..., Any]
 _R = TypeVar("_R", bound=Rule)
@@ -51,20 +73,23 @@ class Lowering:
     """What a rule may use: add nodes, ask for shapes and values, and know where in the source model it is.
 
     `kinds` holds ONNX element types of tensors whose narrow type matters later (int8, uint4, ...); the graph itself
-    knows only f32, i64 and bool. `original` is the graph at the fixed batch size when it is lowered for another one.
+    knows only f32, i64 and bool.
     """
 
     builder: GraphBuilder
     opset: int
-    original: GraphBuilder | None = None
+    original: Original | None = None
     kinds: dict[str, int] = field(default_factory=dict)
     quantized: dict[Integers, str] = field(default_factory=dict)
+    reordered: Reordered = field(default_factory=dict)
+    stored: dict[tuple[str, tuple[int, ...]], str] = field(default_factory=dict)
     node: str = ""
     origin: str = ""
     outputs: int = 1
 
     def add(self, op: Operator, *inputs: str) -> str:
         """Add a node and return its name; it folds if all inputs are known."""
+        inputs = self._in_step(inputs) if isinstance(op, _MEETING) else inputs
         name = self.builder.add(op, *inputs, name=f"{self.node}.{type(op).__name__.lower()}", origin=self.origin)
         if isinstance(op, Move) and inputs[0] in self.kinds:
             self.kinds[name] = self.kinds[inputs[0]]
@@ -89,7 +114,7 @@ class Lowering:
         """Return a tensor's value. Raises NotImplementedError if it depends on the network's input."""
         value = self.builder.value(name)
         if value is None:
-            raise NotImplementedError(f"its {what} depends on the data; make it a constant")
+            raise NotImplementedError(f"the data decide its {what}; only a constant will do")
         return value
 
     def numbers(self, name: str, what: str) -> list[int]:
@@ -119,26 +144,58 @@ class Lowering:
         sizes = list(shape)
         if -1 in sizes:
             sizes[sizes.index(-1)] = prod(self.shape(x)) // max(1, prod(size for size in sizes if size != -1))
-        return self.add(Reshape(tuple(sizes)), x)
+        return x if tuple(sizes) == self.shape(x) else self.add(Reshape(tuple(sizes)), x)
 
     def cut(self, x: str, axis: int, start: int, stop: int) -> str:
         """Return the elements from `start` to before `stop` along an axis."""
-        return self.add(Slice(axis, start, None if stop >= self.shape(x)[axis] else stop), x)
+        size = self.shape(x)[axis]
+        return x if (start, min(stop, size)) == (0, size) else self.add(Slice(axis, start, None if stop >= size else stop), x)
 
-    def growth(self, x: str) -> tuple[int, int] | None:
-        """Return how long the first dimension of `x` is now and was at the fixed batch size, or None if it is the same."""
-        then = self.original.types.get(x) if self.original else None
-        if then is None or not then.shape or len(then.shape) != self.dims(x):
+    def growth(self, x: str) -> Growth | None:
+        """Return which dimension of `x` is longer or shorter than at the fixed batch size, if it is just one."""
+        then = self.original.builder.types.get(x) if self.original else None
+        if then is None or len(then.shape) != self.dims(x):
             return None
-        now, before = self.shape(x)[0], int(then.shape[0])  # type: ignore[arg-type]
-        return None if now == before else (now, before)
+        pairs = enumerate(zip(self.shape(x), then.sizes(), strict=True))
+        changed = [Growth(axis, now, int(before)) for axis, (now, before) in pairs if now != before]
+        return changed[0] if len(changed) == 1 else None
+
+    def repeated(self, x: str, axis: int, growth: Growth) -> str:
+        """Return a constant that holds something for each sample, with the first sample's share for every sample there is."""
+        value, original = self.value(x), self.original
+        if value is None or original is None or value.shape[axis] != growth.before or growth.before % original.builder.batch:
+            return x
+        share = growth.before // original.builder.batch
+        times = [growth.now // share if i == axis % value.dim() else 1 for i in range(value.dim())]
+        return self.constant(value.narrow(axis, 0, share).repeat(times), x)
+
+    def _in_step(self, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        """Repeat constants that meet, element by element, a tensor whose longer dimension they share."""
+        growth, dims = next(((g, self.dims(x)) for x in inputs if (g := self.growth(x))), (None, 0))
+        if growth is None or growth.before == 1:
+            return inputs
+        behind = dims - growth.axis
+        return tuple(x if self.dims(x) < behind else self.repeated(x, self.dims(x) - behind, growth) for x in inputs)
+
+    def written(self, x: str) -> Tensor | None:
+        """Return the value that a tensor has at the batch size the file was written for."""
+        return self.original.builder.value(x) if self.original else None
+
+    def choice(self, question: object, options: Sequence[int]) -> int:
+        """Return one of several options; if it leads nowhere, the model is lowered again with the next."""
+        return options[0] if self.original is None or len(options) == 1 else self.original.choices.make(question, options)
+
+    def maker(self, x: str) -> Node | None:
+        """Return the node that computes a tensor, or None for inputs and constants."""
+        known = x in self.builder.constants
+        return None if known else next((node for node in reversed(self.builder.nodes) if node.name == x), None)
 
     def weight(self, x: str) -> tuple[Tensor, Quantization | None] | None:
         """Return the value and grid of a constant, or None if `x` depends on the network's input."""
         value = self.builder.value(x)
         if value is not None:
             return value, None
-        node = next((n for n in reversed(self.builder.nodes) if n.name == x), None)
+        node = self.maker(x)
         if node is not None and isinstance(node.op, FakeQuantize) and node.inputs[0] in self.builder.constants:
             return self.builder.constants[node.inputs[0]], node.op.quantization
         return None
@@ -151,28 +208,29 @@ class Lowering:
     def transposed(self, x: str, order: Sequence[int]) -> str | None:
         """Return a weight with its dimensions in another order, grid included, or None if `x` is no weight."""
         found = self.weight(x)
-        if found is None:
-            return None
-        value, grid = found
-        if grid is not None and grid.axis is not None:
-            grid = replace(grid, axis=list(order).index(grid.axis % value.dim()))
-        return self.store(value.permute(*order), grid, f"{x}.t")
+        if found is None or list(order) == sorted(order):
+            return None if found is None else x
+        key = x, tuple(order)
+        if key not in self.stored:
+            value, grid = found
+            if grid is not None and grid.axis is not None:
+                grid = replace(grid, axis=list(order).index(grid.axis % value.dim()))
+            place = value.data_ptr(), tuple(value.shape), tuple(order)
+            if place not in self.reordered:
+                self.reordered[place] = value, value.permute(*order).contiguous()
+            self.stored[key] = self.store(self.reordered[place][1], grid, f"{x}.t")
+        return self.stored[key]
 
-    def finish(self, name: str, wanted: str) -> str:
-        """Give the node that was added last the name of the source model's tensor, and return it."""
+    def rename(self, old: str, new: str, first: int) -> str:
+        """Give a node among those from index `first` on the name of the source model's tensor; return its name now."""
         builder = self.builder
-        fresh = builder.nodes and builder.nodes[-1].name == name and name.startswith(f"{self.node}.")
-        if not fresh or wanted in builder.types:
-            return name
-        builder.nodes[-1] = replace(builder.nodes[-1], name=wanted)
-        builder.types[wanted] = builder.types.pop(name)
-        for table in (self.kinds,):
-            if name in table:
-                table[wanted] = table.pop(name)
-        return wanted
-
-
-def type_of(value: Tensor) -> TensorType:
-    """Return the type that a graph gives to a tensor."""
-    dtype = "f32" if value.is_floating_point() else "bool" if value.dtype == torch.bool else "i64"
-    return TensorType(dtype, tuple(value.shape))
+        if new in builder.types or all(node.name != old for node in builder.nodes[first:]):
+            return old
+        for i, node in enumerate(builder.nodes[first:], first):
+            inputs = tuple(new if name == old else name for name in node.inputs)
+            builder.nodes[i] = replace(node, name=new if node.name == old else node.name, inputs=inputs)
+        builder.types[new] = builder.types.pop(old)
+        if old in self.kinds:
+            self.kinds[new] = self.kinds.pop(old)
+        self.quantized = {key: new if name == old else name for key, name in self.quantized.items()}
+        return new

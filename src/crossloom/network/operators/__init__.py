@@ -53,6 +53,4 @@ from crossloom.network.operators.shape import Resize as Resize
 from crossloom.network.operators.shape import Slice as Slice
 from crossloom.network.operators.shape import Transpose as Transpose
 
-OPERATORS: dict[str, type[Operator]] = {
-    name: kind for name, kind in globals().items() if isinstance(kind, type) and issubclass(kind, Operator)
-}
+OPERATORS: dict[str, type[Operator]] = {name: kind for name, kind in globals().items() if isinstance(kind, type) and issubclass(kind, Operator)}

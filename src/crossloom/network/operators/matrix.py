@@ -51,9 +51,7 @@ class ConvTranspose(Operator):
     def __call__(self, *tensors: Tensor) -> Tensor:
         x, weight, *bias = tensors
         transpose = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[len(self.stride) - 1]
-        return transpose(
-            x, weight, bias[0] if bias else None, self.stride, self.padding, self.output_padding, self.groups, self.dilation
-        )
+        return transpose(x, weight, bias[0] if bias else None, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +63,7 @@ class Gelu(Unary):
         return F.gelu(tensors[0], approximate=self.approximate)
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "abs": torch.abs,
     "atan": torch.atan,
     "ceil": torch.ceil,
@@ -215,4 +216,5 @@ class Where(Operator):
     """b where the condition a holds, c elsewhere, with broadcasting."""
 
     def __call__(self, *tensors: Tensor) -> Tensor:
-        return torch.where(*tensors)
+        condition, a, b = tensors
+        return torch.where(condition, a, b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +50,8 @@ class AvgPool(Operator):
     def __call__(self, *tensors: Tensor) -> Tensor:
         x, padding = tensors[0], self.padding[: len(self.kernel)]
         pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[len(self.kernel) - 1]
-        if padding == self.padding[len(self.kernel) :]:
+        within = all(2 * p <= k for p, k in zip(padding, self.kernel, strict=True))
+        if padding == self.padding[len(self.kernel) :] and within:
             return pool(x, self.kernel, self.stride, padding, self.ceil, self.count_padding)
         sides = _sides(self.padding)
         sums = pool(F.pad(x, sides), self.kernel, self.stride, 0, self.ceil)
@@ -65,8 +67,8 @@ class AdaptiveAvgPool(Operator):
     size: tuple[int, ...]
 
     def __call__(self, *tensors: Tensor) -> Tensor:
-        pool = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[len(self.size) - 1]
-        return pool(tensors[0], self.size)
+        pools: tuple[Callable[..., Tensor], ...] = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
+        return pools[len(self.size) - 1](tensors[0], self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class Reduce(Operator):
             return x
         if not self.axes:
             return x.clone()
-        return {"sum": torch.sum, "mean": torch.mean, "max": torch.amax, "min": torch.amin}[self.kind](x, self.axes, self.keep)
+        reductions: dict[str, Callable[..., Tensor]] = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax, "min": torch.amin}
+        return reductions[self.kind](x, self.axes, self.keep)
 
 
 @dataclass(frozen=True, slots=True)

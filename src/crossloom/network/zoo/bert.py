@@ -22,7 +22,8 @@ class Layer(nn.Module):
         q, k, v = (f(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
         attended = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         x = self.attention_norm(x + self.project(attended))
-        return self.norm(x + self.narrow(nn.functional.gelu(self.widen(x))))
+        y: Tensor = self.norm(x + self.narrow(nn.functional.gelu(self.widen(x))))
+        return y
 
 
 class Bert(nn.Module):
@@ -37,7 +38,8 @@ class Bert(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.layers(self.norm(self.tokens(tokens) + self.positions))
-        return self.classify(torch.tanh(self.pool(x[:, 0])))
+        y: Tensor = self.classify(torch.tanh(self.pool(x[:, 0])))
+        return y
 
 
 def bert_base(length: int = 128) -> tuple[nn.Module, tuple[Tensor, ...]]:

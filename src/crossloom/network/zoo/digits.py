@@ -14,7 +14,11 @@ class DigitsCnn(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
         self.widen = nn.Sequential(nn.Conv2d(16, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2))
         self.block = nn.Sequential(
-            nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32)
+            nn.Conv2d(32, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
         )
         self.pool = nn.MaxPool2d(2)
         self.classify = nn.Linear(32 * 2 * 2, 10)
@@ -22,7 +26,8 @@ class DigitsCnn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.widen(self.stem(x))
         x = self.pool(torch.relu(x + self.block(x)))
-        return self.classify(x.flatten(1))
+        y: Tensor = self.classify(x.flatten(1))
+        return y
 
 
 def digits_cnn() -> tuple[nn.Module, tuple[Tensor, ...]]:

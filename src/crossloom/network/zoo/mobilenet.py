@@ -25,7 +25,8 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x) if self.residual else self.body(x)
+        y: Tensor = x + self.body(x) if self.residual else self.body(x)
+        return y
 
 
 class MobileNetV2(nn.Module):
@@ -43,7 +44,8 @@ class MobileNetV2(nn.Module):
         self.classify = nn.Linear(1280, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(self.features(x).mean((2, 3)))
+        y: Tensor = self.classify(self.features(x).mean((2, 3)))
+        return y
 
 
 def mobilenet_v2() -> tuple[nn.Module, tuple[Tensor, ...]]:

@@ -42,7 +42,8 @@ class ResNet(nn.Module):
         self.classify = nn.Linear(inputs, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(self.stages(self.stem(x)).mean((2, 3)))
+        y: Tensor = self.classify(self.stages(self.stem(x)).mean((2, 3)))
+        return y
 
 
 def resnet18() -> tuple[nn.Module, tuple[Tensor, ...]]:

@@ -12,8 +12,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from crossloom.errors import InputError
-from crossloom.program import Program
 from crossloom.job.result import Result
+from crossloom.program import Program
 
 
 def check_free(folder: str | Path) -> Path:

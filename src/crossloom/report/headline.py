@@ -1,0 +1,74 @@
+"""The numbers that everybody asks for first, as text: the same on a page, in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crossloom.job.result import Result
+from crossloom.report.breakdown import bottleneck, share
+from crossloom.units import show
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """One number: what it is, its value with unit, and what to know about it."""
+
+    key: str
+    label: str
+    value: str
+    detail: str
+
+
+def percent(value: float) -> str:
+    """Return a share as people read it: `42.1%`, and `<0.1%` or `>99.9%` rather than a nothing or an all that is none."""
+    if 0.9995 <= value < 1 - 1e-9:
+        return ">99.9%"
+    return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
+
+
+def rate(per_s: float) -> str:
+    """Return a rate with four digits and thousands apart: `11,960/s`."""
+    return f"{float(f'{per_s:.4g}'):,.10g}/s"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 chip`, `2 chips`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def headlines(result: Result) -> tuple[Headline, ...]:
+    """Return accuracy, latency, throughput, energy, power, area, chips and utilization."""
+    static = share(sum(result.ledger.static_j.values()), result.energy)
+    use = result.utilization
+    return (
+        _accuracy(result),
+        Headline("latency", "Latency", show(result.latency, "s"), "from an input to its result"),
+        Headline("throughput", "Throughput", rate(result.throughput), _pace(result)),
+        Headline("energy", "Energy", show(result.energy, "J"), f"for one inference; {percent(static)} of it static"),
+        Headline("power", "Power", show(result.power, "W"), "in a full pipeline"),
+        Headline("area", "Area", show(result.area, "mm²"), plural(result.program.chips, "chip")),
+        Headline("chips", "Chips", f"{result.program.chips:,}", _arrays(result)),
+        Headline("utilization", "Utilization", f"{percent(use['spatial'])} of cells", f"{percent(use['temporal'])} of the time"),
+    )
+
+
+def _accuracy(result: Result) -> Headline:
+    accuracy = result.accuracy
+    if accuracy is None:
+        return Headline("accuracy", "Accuracy", "not measured", "no samples with labels were given")
+    real = "" if accuracy.float is None else f"float {accuracy.float:.2%}, "
+    detail = f"{real}quantised {accuracy.quantized:.2%}; {plural(accuracy.samples, 'sample')}"
+    return Headline("accuracy", "Accuracy", f"{accuracy.machine:.2%}", detail)
+
+
+def _pace(result: Result) -> str:
+    name = bottleneck(result)
+    return f"slowest: {name}, {show(result.timeline.interval_s, 's')}" if name else "nothing to do"
+
+
+def _arrays(result: Result) -> str:
+    used = sum(stage.arrays for stage in result.program.stages)
+    array = result.program.machine.optional("array")
+    if array is None:
+        return f"{plural(used, 'array')} in use"
+    return f"{used:,} of {array.total * result.program.chips:,.0f} arrays in use"
