@@ -1,0 +1,40 @@
+"""How times are taken: both sides of a ratio in turn, the best of several runs, on a stated number of threads."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute on so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long one call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def pair(work: Callable[[], object], other: Callable[[], object], runs: int = 7) -> tuple[float, float]:
+    """Return the best times of two pieces of work that take turns."""
+    work(), other()
+    times = [(seconds(work), seconds(other)) for _ in range(runs)]
+    return min(t[0] for t in times), min(t[1] for t in times)
+
+
+def peak_memory_mib() -> float:
+    """Return the largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
