@@ -67,7 +67,7 @@ def run(
     program = compile_network(quantized, machine)
     timeline = read_timeline(program)
     ledger = read_ledger(program, timeline)
-    values = Values.of(program)
+    values = Values.of(program, device=device)
     accuracy, counts = (None, None) if samples is None else _accuracy(network, quantized, values, samples, batch, device, progress)
     return Result(
         program=program,

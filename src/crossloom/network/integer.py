@@ -21,7 +21,8 @@ No result depends on the order of a floating-point sum, so batch size, thread co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +145,21 @@ def _operand(graph: Graph, name: str, tensor: Tensor) -> Operand:
     return Operand(tensor, q)
 
 
+@contextmanager
+def plain_arithmetic(tensor: Tensor) -> Iterator[None]:
+    """On a GPU, keep libraries from trading exactness for speed: no 19-bit formats, no Winograd transforms."""
+    if not tensor.is_cuda:
+        yield
+        return
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
 def exact_sums(node: Node, data: Operand, weight: Operand, bias: Tensor | None) -> Tensor:
     """Return the integer sums of products as float64, which holds every integer below 2⁵³ in any order of summation.
 
@@ -153,9 +169,8 @@ def exact_sums(node: Node, data: Operand, weight: Operand, bias: Tensor | None) 
     terms = right.shape[-1] if isinstance(node.op, Linear) else right.shape[-2] if isinstance(node.op, MatMul) else right[0].numel()
     if terms * float(left.abs().amax()) * float(right.abs().amax()) >= 2.0**53:
         raise ModelError(f"{node.name}: sums of {terms} products leave 53 bits; use fewer bits")
-    if bias is None:
-        return node.op(left, right)
-    return node.op(left, right, bias.to(torch.float64))
+    with plain_arithmetic(left):
+        return node.op(left, right) if bias is None else node.op(left, right, bias.to(torch.float64))
 
 
 def multiplier(data: Quantization | None, weight: Quantization | None, result: Quantization, node: Node) -> Tensor:

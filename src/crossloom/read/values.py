@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -27,8 +27,10 @@ class Values:
     executors: dict[str, Executor]
 
     @classmethod
-    def of(cls, program: Program, executor: Callable[[Node, Program], Executor] | None = None) -> Values:
-        """Return the program ready to compute. `executor` replaces the crossbars' own choice, as tests do."""
+    def of(cls, program: Program, executor: Callable[[Node, Program], Executor] | None = None, device: str | torch.device = "cpu") -> Values:
+        """Return the program ready to compute on a device. `executor` replaces the crossbars' own choice, as tests do."""
+        graph = replace(program.graph, constants={name: tensor.to(device) for name, tensor in program.graph.constants.items()})
+        program = replace(program, graph=graph)
         chosen: dict[str, Executor] = {}
         for stage in program.stages:
             for place, name in enumerate(stage.nodes):

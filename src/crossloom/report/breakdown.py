@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from crossloom.job.result import Result
-from crossloom.machines import Machine, Part
 from crossloom.machines.explain import explain
 from crossloom.machines.quantity import MARKS
-from crossloom.program import Program
+
+if TYPE_CHECKING:
+    from crossloom.job.result import Result
+    from crossloom.machines import Machine, Part
+    from crossloom.program import Program
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,15 @@ import io
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
 from crossloom.errors import InputError
-from crossloom.job.result import Result
-from crossloom.program import Program
+
+if TYPE_CHECKING:
+    from crossloom.job.result import Result
+    from crossloom.program import Program
 
 
 def check_free(folder: str | Path) -> Path:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from crossloom.job.result import Result
 from crossloom.report.breakdown import bottleneck, share
 from crossloom.units import show
+
+if TYPE_CHECKING:
+    from crossloom.job.result import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossloom.errors import InputError
-from crossloom.job.result import Result
 from crossloom.report.file import write_whole
 from crossloom.report.headline import headlines
 from crossloom.report.page import Page
@@ -17,6 +16,8 @@ from crossloom.report.text import printable
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+    from crossloom.job.result import Result
 
 
 def write_report(result: Result, path: str | Path) -> Path:

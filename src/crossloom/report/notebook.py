@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
-from crossloom.job.result import Result
 from crossloom.report.breakdown import component_rows, largest
 from crossloom.report.headline import headlines, percent
 from crossloom.report.palette import OTHER, SERIES
 from crossloom.report.text import printable
+
+if TYPE_CHECKING:
+    from crossloom.job.result import Result
 
 _CELL = "text-align:left;padding:.15em 1em .15em 0;border:0;background:none"
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crossloom.job.result import Result
 from crossloom.report.breakdown import bottleneck, dynamic_energy, largest, layer_energy, share
 from crossloom.report.headline import percent, plural
 from crossloom.report.palette import HIGHLIGHT, HIGHLIGHT_LIGHT, MUTED, OTHER, PLAIN, PLAIN_LIGHT, SERIES, STATIC, colours
@@ -18,6 +17,8 @@ from crossloom.units import show
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from crossloom.job.result import Result
 
 TOP = 0.4
 """Where what lies under the title begins (inches)."""

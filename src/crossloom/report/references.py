@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from crossloom.machines import Machine
 from crossloom.machines.cite import citations
+
+if TYPE_CHECKING:
+    from crossloom.machines import Machine
 
 _FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*)\},?\s*$", re.MULTILINE)
 

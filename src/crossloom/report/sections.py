@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from crossloom.job.result import Result
-from crossloom.machines import Part
 from crossloom.report.breakdown import bottleneck, component_rows, layer_name, mark_rows, share, source_rows, used_parts
 from crossloom.report.headline import percent, plural
 from crossloom.report.page import Cell, Column, Picture, Section, Table, cells, numbers, text
@@ -14,6 +12,10 @@ from crossloom.report.pictures import Pictures
 from crossloom.report.references import reference_lines
 from crossloom.report.svg import inline_svg
 from crossloom.units import show
+
+if TYPE_CHECKING:
+    from crossloom.job.result import Result
+    from crossloom.machines import Part
 
 NARROW = 3.7
 """Width of the pictures that a phone shows (inches)."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossloom.job.result import Result
-from crossloom.machines import Machine, Part
 from crossloom.machines.explain import explain
 from crossloom.report.breakdown import ComponentRow, component_rows, layer_name, share
 from crossloom.report.headline import headlines, percent, plural, rate
 from crossloom.report.text import printable
 from crossloom.units import show
+
+if TYPE_CHECKING:
+    from crossloom.job.result import Result
+    from crossloom.machines import Machine, Part
 
 LOOKS = {"published": "", "derived": "dim", "assumed": "yellow", "calibrated": "bold red"}
 COMPONENTS = 12

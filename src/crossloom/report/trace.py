@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from crossloom.job.result import Result
 from crossloom.report.breakdown import layer_name
 from crossloom.report.file import write_whole
 from crossloom.report.text import printable
+
+if TYPE_CHECKING:
+    from crossloom.job.result import Result
 
 Event = dict[str, Any]
 PROCESS = 1

@@ -113,7 +113,7 @@ def program_tiles(weights: Tensor, slices: Slices, xbar: Crossbars) -> list[Prog
         cells = slices(weights[rows])
         flipped = None
         if xbar.flip:
-            highest = torch.tensor([(1 << width) - 1 for width in slices.widths]).reshape(-1, 1, 1)
+            highest = torch.tensor([(1 << width) - 1 for width in slices.widths], device=cells.device).reshape(-1, 1, 1)
             flipped = 2 * cells.sum(1) > highest[:, 0] * cells.shape[1]
             cells = torch.where(flipped[:, None, :], highest - cells, cells)
         tiles.append(Programmed(rows, cells, flipped))

@@ -60,12 +60,12 @@ class Plan:
     sums: Product | SlicedLayer
 
 
-def plan(layer: Layer, device: torch.device | None = None) -> Plan:
+def plan(layer: Layer) -> Plan:
     """Return the cheapest plan that equals `reference.py` for any input."""
     xbar = layer.xbar
     converter = xbar.converter()
     largest = largest_sum(min(layer.tiling.rows, xbar.rows), xbar.input_bits, xbar.cell_bits, xbar.flip)
-    exact = product(layer.node, layer.x, layer.weight, layer.bias, device)
+    exact = product(layer.node, layer.x, layer.weight, layer.bias)
     if xbar.convert == "slice" and converter.shift == 0 and largest <= converter.limit:
         why = f"no partial sum exceeds {largest}, the {xbar.adc_bits}-bit converter holds {converter.limit}"
         return Plan("integer product", f"{why}; {exact.how}", exact)
@@ -91,7 +91,7 @@ def _unchanged(tiles: list[Programmed], layer: Layer) -> Tensor:
     """Return the columns (C,) of one matrix in which the converter changes no partial sum."""
     digit = (1 << layer.xbar.input_bits) - 1
     converter = layer.xbar.converter()
-    keep = torch.ones(tiles[0].cells.shape[2], dtype=torch.bool)
+    keep = torch.ones(tiles[0].cells.shape[2], dtype=torch.bool, device=tiles[0].cells.device)
     for tile in tiles:
         keep &= converter.lossless(digit * tile.cells.sum(1)).all(0)
     return keep
@@ -102,24 +102,25 @@ class _Once:
 
     def __init__(self, tiles: list[Programmed], layer: Layer) -> None:
         digits, slices = layer.digits, layer.slices
-        self.digits, self.slices, self.xbar, self.tiles = digits, slices, layer.xbar, []
+        self.digits, self.slices, self.xbar = digits, slices, layer.xbar
+        self.tiles: list[tuple[slice, Tensor, Tensor]] = []
         for tile in tiles:
-            plus = sum(
-                (tile.cells[k].to(torch.float64) * w for k, w in enumerate(slices.weights) if w > 0),
-                torch.zeros(tile.cells.shape[1:], dtype=torch.float64),
-            )
-            minus = sum(
-                (tile.cells[k].to(torch.float64) * -w for k, w in enumerate(slices.weights) if w < 0),
-                torch.zeros(tile.cells.shape[1:], dtype=torch.float64),
-            )
-            self.tiles.append((tile.rows, plus, minus))
+            self.tiles.append((tile.rows, self._side(tile, 1), self._side(tile, -1)))
+
+    def _side(self, tile: Programmed, sign: int) -> Tensor:
+        """Return Σ |β| · cells over the slices of one sign, as float64."""
+        total = torch.zeros(tile.cells.shape[1:], dtype=torch.float64, device=tile.cells.device)
+        for k, weight in enumerate(self.slices.weights):
+            if weight * sign > 0:
+                total += abs(weight) * tile.cells[k]
+        return total
 
     def _largest(self, sign: int) -> int:
         units = self.xbar.rows * ((1 << self.xbar.input_bits) - 1) * ((1 << self.xbar.cell_bits) - 1)
         return sum(abs(d * s) for d in self.digits.weights for s in self.slices.weights if (d * s > 0) == (sign > 0)) * units
 
     def __call__(self, vectors: Tensor) -> Tensor:
-        total = torch.zeros(vectors.shape[0], self.tiles[0][1].shape[1], dtype=torch.int64)
+        total = torch.zeros(vectors.shape[0], self.tiles[0][1].shape[1], dtype=torch.int64, device=vectors.device)
         parts = list(zip(self.digits.weights, self.digits(vectors.to(torch.int64)), strict=True))
         zeros = torch.zeros_like(vectors, dtype=torch.float64)
         positive = sum((w * d for w, d in parts if w > 0), zeros)
@@ -163,7 +164,7 @@ class SlicedLayer:
     def _group(self, g: int, vectors: Tensor) -> Tensor:
         if self.kept is None:
             return self.parts[g](vectors)
-        sums = torch.zeros(vectors.shape[0], self.kept[g].numel(), dtype=torch.int64)
+        sums = torch.zeros(vectors.shape[0], self.kept[g].numel(), dtype=torch.int64, device=vectors.device)
         if not bool(self.kept[g].all()):
             part = self.parts[g]
             sums[:, ~self.kept[g]] = part(vectors)

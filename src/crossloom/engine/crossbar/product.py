@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossloom.network.graph import Node
+from crossloom.network.integer import plain_arithmetic
 from crossloom.network.operators import Conv, ConvTranspose, Linear
 from crossloom.network.quantization import Quantization
 
@@ -46,17 +47,17 @@ def largest_magnitude(weight: Tensor, x: Quantization, axis: int) -> int:
     return int(total.max()) * reach
 
 
-def product(node: Node, x: Quantization, weight: Tensor, bias: Tensor | None, device: torch.device | None = None) -> Product:
+def product(node: Node, x: Quantization, weight: Tensor, bias: Tensor | None) -> Product:
     """Return the fastest exact product for a layer's weights (integers) and integer bias."""
     axis = 1 if isinstance(node.op, ConvTranspose) else 0
     bound = largest_magnitude(weight, x, axis)
     small = x.bits <= 8 and int(weight.abs().max()) <= 127
-    on_cpu = device is None or device.type == "cpu"
+    on_cpu = weight.device.type == "cpu"
     if isinstance(node.op, Conv) and len(node.op.stride) == 2 and node.op.groups == 1 and small and on_cpu and int8_is_exact():
         compute = _int8_convolution(node.op, x, weight, bias)
         if compute is not None:
             return Product("int8", compute)
-    if isinstance(node.op, Linear) and small and x.zero == 0:
+    if isinstance(node.op, Linear) and small and x.zero == 0 and on_cpu:
         return Product("int8", _int8_linear(x, weight, bias))
     top = bound + (int(bias.abs().max()) if bias is not None else 0)
     if top < EXACT_FLOAT32:
@@ -71,7 +72,8 @@ def _floating(node: Node, x: Quantization, weight: Tensor, bias: Tensor | None, 
         centred = integers.to(dtype)
         if x.zero:
             centred = centred - x.zero
-        return node.op(centred, w, b) if b is not None else node.op(centred, w)
+        with plain_arithmetic(centred):
+            return node.op(centred, w, b) if b is not None else node.op(centred, w)
 
     return compute
 
