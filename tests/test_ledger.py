@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
+import torch
 
 from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.peak import peak
@@ -14,6 +17,7 @@ from crossloom.network.operators import Conv, Linear, Softmax
 from crossloom.network.quantize import Recipe, quantize
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
+from crossloom.read.values import Values
 from tests.layers import chain, one_layer, seeded
 
 
@@ -93,6 +97,34 @@ def test_a_network_larger_than_a_chip_uses_several_or_is_refused(isaac: Machine)
         compile_network(graph, small.with_(**{"compile.chips": 2}))
 
 
+def test_a_network_larger_than_a_chip_can_stream_through_it(isaac: Machine) -> None:
+    """Two segments: cells are written in between, both computed rightly, and more inferences for each writing cost less each."""
+    ops = tuple((Linear(), (seeded(i, 512, 512),)) for i in range(3))
+    x = seeded(9, 2, 512)
+    graph = quantize(chain(*ops, shape=(512,)), [x])
+    small = isaac.with_(**{"tile.count": 1, "overflow": "reload"})
+    program = compile_network(graph, small)
+    assert [stage.segment for stage in program.stages] == [0, 1, 2]
+    assert "3 segments" in program.notes[0]
+    timeline = read_timeline(program)
+    rows = timeline.rows
+    load = 128 * 8 * small.part("array").actions["write_row"].latency_s.value
+    assert rows[0].start_s == pytest.approx(load)
+    assert rows[1].start_s == pytest.approx(rows[0].finish_s + load)
+    assert timeline.interval_s == pytest.approx(timeline.latency_s)
+    ledger = read_ledger(program, timeline)
+    assert ledger.actions["array.write_row"] == 3 * 512 * 16  # each of 512 rows in 16 column tiles
+    (y,), counts = Values.of(program)((x,))
+    assert torch.equal(y, graph(x))
+    assert counts == Counter({name: 2 * count for name, count in ledger.actions.items()})
+    often = compile_network(graph, small.with_(inferences_per_load=100))
+    shared = read_timeline(often)
+    assert shared.interval_s < timeline.interval_s / 10
+    assert read_ledger(often, shared).energy_j < ledger.energy_j
+    with pytest.raises(CapacityError, match="alone is larger"):
+        compile_network(quantize(one_layer(Linear(), (4096,), seeded(1, 512, 4096)), [seeded(2, 1, 4096)]), small)
+
+
 def test_a_board_of_chips_is_filled(digits, isaac: Machine) -> None:
     program = compile_network(digits, isaac.with_(**{"compile.chips": 3}))
     assert program.chips == 3
@@ -111,7 +143,7 @@ def test_networks_in_floating_point_are_refused(isaac: Machine) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "problem"),
-    [({"replicate": "twice"}, "balanced, none"), ({"overflow": "explode"}, "chips, refuse"), ({"compile.chips": -1}, "whole number")],
+    [({"replicate": "twice"}, "balanced, none"), ({"overflow": "explode"}, "chips, reload, refuse"), ({"compile.chips": -1}, "whole number")],
 )
 def test_compile_options(setting: dict[str, object], problem: str, digits, isaac: Machine) -> None:
     with pytest.raises(MachineError, match=problem):

@@ -189,6 +189,7 @@ def _readings(machine: Machine):
 
 _SILENT = {
     "compile.overflow": "says what happens to a network that does not fit, and this one does",
+    "inferences_per_load": "counts where a network is written again and again: tested with the ledger",
     "digital.": "names of parts: tested with the digital engine",
     ".static": "zero in this machine unless given; tested by setting it",
     "write_row": "ISAAC writes no cells at run time",

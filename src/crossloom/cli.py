@@ -309,16 +309,18 @@ def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = 
     from crossloom.report.checks import print_plans
     from crossloom.report.terminal import print_result
 
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
     if as_json:
+        for warning in result.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         _print_json(result.to_dict())
     else:
         print_result(result, Console())
         if explain:
             print_plans(result, Console())
         if saved is not None:
-            print(f"\nReport: {saved / 'report.html'}")
+            report = saved / "report.html"
+            missing = saved / "report.missing.txt"
+            print(f"\nReport: {report}" if report.exists() else f"\nNo report: {missing.read_text(encoding='utf-8').strip()}")
 
 
 def _print_json(document: Any) -> None:

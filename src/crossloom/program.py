@@ -43,6 +43,9 @@ class Stage:
         tiles: first tile and number of tiles.
         hops: routers that a result passes on its way to the next stage.
         waits: what must be ready before a position can be computed.
+        segment: stages of one segment are on the chips together; segments follow each other.
+        load_s: time to write the stage's cells when its segment begins; 0 if they stay.
+        inferences_per_load: inferences that share one writing.
     """
 
     name: str
@@ -59,6 +62,9 @@ class Stage:
     tiles: tuple[int, int] = (0, 0)
     hops: int = 1
     waits: tuple[Wait, ...] = ()
+    segment: int = 0
+    load_s: float = 0.0
+    inferences_per_load: int = 1
 
     @property
     def steps(self) -> int:

@@ -98,17 +98,71 @@ class ReplicateBalanced:
     """
 
     def __call__(self, program: Program) -> Program:
-        need = [(stage.arrays, stage.positions) for stage in program.stages if stage.arrays]
-        if not need:
-            return program
         budget = arrays_per_chip(program) * program.chips
-        low, high = 1, max(positions for _, positions in need)
-        while low < high:
-            steps = (low + high) // 2
-            fits = sum(arrays * -(-positions // steps) for arrays, positions in need) <= budget
-            low, high = (low, steps) if fits else (steps + 1, high)
-        stages = [replace(s, copies=-(-s.positions // low), arrays=s.arrays * -(-s.positions // low)) if s.arrays else s for s in program.stages]
-        return replace(program, stages=tuple(stages))
+        steps = {segment: _fewest_steps(stages, budget) for segment, stages in segments(program).items()}
+        return replace(program, stages=tuple(_copied(stage, steps[stage.segment]) for stage in program.stages))
+
+
+def _fewest_steps(stages: list[Stage], budget: int) -> int:
+    """Return the smallest number of steps with which all stages fit together."""
+    need = [(stage.arrays, stage.positions) for stage in stages if stage.arrays]
+    low, high = 1, max((positions for _, positions in need), default=1)
+    while low < high:
+        steps = (low + high) // 2
+        fits = sum(arrays * -(-positions // steps) for arrays, positions in need) <= budget
+        low, high = (low, steps) if fits else (steps + 1, high)
+    return low
+
+
+def _copied(stage: Stage, steps: int) -> Stage:
+    copies = -(-stage.positions // steps)
+    return replace(stage, copies=copies, arrays=stage.arrays * copies) if stage.arrays else stage
+
+
+def segments(program: Program) -> dict[int, list[Stage]]:
+    """Return the stages that are on the chips together, in order."""
+    found: dict[int, list[Stage]] = {}
+    for stage in program.stages:
+        found.setdefault(stage.segment, []).append(stage)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class TimeMultiplex:
+    """Let a network that is larger than the chips stream through them: segment after segment, cells written in between.
+
+    Layers are taken in order until the arrays are used up. Within a unit, arrays are written one row after the other; units
+    are written side by side. Raises CapacityError for a layer that does not fit by itself.
+    """
+
+    chips: int
+    inferences_per_load: int
+
+    def __call__(self, program: Program) -> Program:
+        budget = arrays_per_chip(program) * self.chips
+        need = sum(stage.arrays for stage in program.stages)
+        if need <= budget:
+            return replace(program, chips=self.chips)
+        stages, segment, used = [], 0, 0
+        for stage in program.stages:
+            if stage.arrays > budget:
+                raise CapacityError(
+                    "arrays", stage.arrays, budget, f"layer {stage.nodes[0]} alone is larger than the board: set compile.chips or overflow=chips"
+                )
+            if used + stage.arrays > budget:
+                segment, used = segment + 1, 0
+            used += stage.arrays
+            stages.append(replace(stage, segment=segment, inferences_per_load=self.inferences_per_load))
+        note = f"one copy of each layer takes {need} arrays and there are {budget}: the network is written in {segment + 1} segments, for {self.inferences_per_load} inferences each"
+        return replace(program, stages=tuple(_with_load(s, program) for s in stages), chips=self.chips, notes=(*program.notes, note))
+
+
+def _with_load(stage: Stage, program: Program) -> Stage:
+    array = program.machine.part("array")
+    if not stage.arrays or "write_row" not in array.actions:
+        return stage
+    rows = min(stage.placement.rows * stage.placement.packed, stage.placement.array_rows)
+    return replace(stage, load_s=rows * max(1.0, array.count) * array.actions["write_row"].latency_s.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +197,14 @@ class Allocate:
 
     def __call__(self, program: Program) -> Program:
         per_tile = arrays_per_tile(program)
-        used = 0
+        used: dict[int, int] = {}
         where: dict[str, tuple[int, int]] = {}
         stages = []
         for stage in program.stages:
             if stage.arrays:
-                first, last = int(used // per_tile), int((used + stage.arrays - 1) // per_tile)
-                used += stage.arrays
+                before = used.get(stage.segment, 0)
+                first, last = int(before // per_tile), int((before + stage.arrays - 1) // per_tile)
+                used[stage.segment] = before + stage.arrays
                 tiles = (first, last - first + 1)
             else:
                 tiles = next((where[wait.stage] for wait in stage.waits if wait.stage in where), (0, 1))
@@ -201,20 +256,28 @@ class Schedule:
 
 
 def slowed(pace: Pace, stage: Stage, program: Program, paced: frozenset[str]) -> Pace:
-    """Return the pace that the parts which a stage shares with others allow: buffers, buses, routers, functions.
+    """Return the pace that the parts of a stage's tiles allow: buffers, buses, routers, functions.
 
-    A stage's share of a part is its share of the arrays. Parts in `paced` are left out: the engine's own pace accounts for them.
+    Parts in `paced` are left out: the engine's own pace accounts for them. What several stages of a tile do with the same part is
+    added up by the timeline.
     """
-    array = program.machine.part("array")
+    for name, seconds in part_seconds(stage, program, paced).items():
+        if seconds / stage.steps > pace.interval_s:
+            pace = Pace(seconds / stage.steps, pace.latency_s + seconds / stage.steps - pace.interval_s, name)
+    return pace
+
+
+def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[str, float]:
+    """Return for how long one inference of a stage occupies each part that its tiles (or the chip) have, by `part.action`."""
+    found = {}
     for name, count in stage.actions.items():
         role, _, action = name.partition(".")
         part = program.machine.part(role)
         if role not in paced and part.total:
-            share = part.total * part.parameters.get("lanes", 1) * stage.arrays / array.total
-            seconds = count / stage.steps * part.actions[action].latency_s.value / share
-            if seconds > pace.interval_s:
-                pace = Pace(seconds, pace.latency_s + seconds - pace.interval_s, name)
-    return pace
+            tiles = next((number for path, number in program.machine.units.items() if path.endswith(".tile")), 1.0)
+            instances = part.total / tiles * stage.tiles[1] if ".tile." in part.path else part.total * program.chips
+            found[name] = count * part.actions[action].latency_s.value / (instances * part.parameters.get("lanes", 1))
+    return found
 
 
 def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:

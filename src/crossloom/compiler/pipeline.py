@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from crossloom.compiler.passes import Allocate, Assign, CheckBuffers, Connect, Pass, Place, ReplicateBalanced, Schedule, UseChips
+from typing import Any
+
+from crossloom.compiler.passes import Allocate, Assign, CheckBuffers, Connect, Pass, Place, ReplicateBalanced, Schedule, TimeMultiplex, UseChips
 from crossloom.compiler.verify import verify
 from crossloom.errors import MachineError, ModelError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import Program
 
-_OPTIONS = {"replicate": ("balanced", "none"), "overflow": ("chips", "refuse"), "chips": None}
+_OPTIONS = {"replicate": ("balanced", "none"), "overflow": ("chips", "reload", "refuse"), "chips": None, "inferences_per_load": None}
 
 
 def recipe(machine: Machine) -> tuple[Pass, ...]:
@@ -21,12 +23,17 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
         choices = _OPTIONS[name]
         if choices is not None and value not in choices:
             raise MachineError(f"machine {machine.name}: compile.{name} must be one of {', '.join(choices)}, got {value!r}")
-    chips = options.get("chips", 0)
-    if not isinstance(chips, int) or isinstance(chips, bool) or chips < 0:
-        raise MachineError(f"machine {machine.name}: compile.chips must be a whole number (0: as many as needed), got {chips!r}")
-    most = 1 if options.get("overflow") == "refuse" else 1 << 16
+    chips, inferences = (_whole(machine, name, options.get(name, least), least) for name, least in (("chips", 0), ("inferences_per_load", 1)))
+    overflow = options.get("overflow", "chips")
+    fit = TimeMultiplex(chips or 1, inferences) if overflow == "reload" else UseChips(chips, 1 if overflow == "refuse" else 1 << 16)
     replicate: tuple[Pass, ...] = (ReplicateBalanced(),) if options.get("replicate", "balanced") == "balanced" else ()
-    return (Assign(), Place(), Connect(), UseChips(chips, most), *replicate, Allocate(), Schedule(), CheckBuffers())
+    return (Assign(), Place(), Connect(), fit, *replicate, Allocate(), Schedule(), CheckBuffers())
+
+
+def _whole(machine: Machine, name: str, value: Any, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise MachineError(f"machine {machine.name}: compile.{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
 
 
 def compile_network(graph: Graph, machine: Machine) -> Program:

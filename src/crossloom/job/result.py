@@ -128,10 +128,14 @@ class Result:
                     "copies": stage.copies,
                     "steps": row.steps,
                     "utilization": stage.placement.spatial_utilization if stage.arrays else 0.0,
-                    "waits_for": row.waited_for,
+                    "waits_for": self._shown(row.waited_for),
                 }
             )
         return Layers(tuple(rows))
+
+    def _shown(self, stage: str) -> str:
+        """Return the name under which a stage is shown: that of its first node, the layer."""
+        return self.program.by_name[stage].nodes[0] if stage in self.program.by_name else stage
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain data: the JSON document of `crossloom run`."""
@@ -149,7 +153,8 @@ class Result:
             "area_mm2": self.area,
             "chips": self.program.chips,
             "utilization": self.utilization,
-            "bottleneck": self.timeline.bottleneck,
+            "bottleneck": self._shown(self.timeline.bottleneck),
+            "limited_by": self.timeline.limited_by,
             "layers": [dict(row) for row in self.layers],
             "breakdown": {"energy_j": self.ledger.by_component, "area_mm2": self.ledger.area_mm2},
             "actions": self.ledger.actions,
@@ -195,7 +200,7 @@ class Result:
             )
         lines += [
             f"latency     {show(self.latency, 's')}",
-            f"throughput  {self.throughput:.4g} per s (slowest: {self.timeline.bottleneck})",
+            f"throughput  {self.throughput:.4g} per s (slowest: {self._shown(self.timeline.bottleneck)})",
             f"energy      {show(self.energy, 'J')} per inference, {show(self.power, 'W')}",
             f"area        {show(self.area, 'mm²')} ({self.program.chips} chip{'s' if self.program.chips > 1 else ''})",
         ]

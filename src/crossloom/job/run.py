@@ -84,9 +84,7 @@ def run(
 
 def _limits(program: Program, timeline: Timeline) -> list[str]:
     """Return a warning if the throughput hangs on a number that is not published."""
-    if not timeline.bottleneck:
-        return []
-    limit = program.by_name[timeline.bottleneck].limited_by
+    limit = timeline.limited_by
     role, _, action = limit.partition(".")
     part = program.machine.optional(role)
     if part is None or action not in part.actions or part.actions[action].latency_s.mark in ("published", "derived"):

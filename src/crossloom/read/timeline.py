@@ -6,6 +6,10 @@ is there:
     start_j = max( start_{j−1} + interval,  ready_j ),     ready_j = max over waits of finish(last position needed by step j)
 
 which is a running maximum: start_j = j · interval + max_{i ≤ j} (ready_i − i · interval). No events, no queue.
+
+In a full pipeline the next inference can start when the busiest stage, or the busiest part that the stages of a tile share, is through
+with this one. Where a network is written to the chips segment by segment, B inferences pass through each segment before the next is
+written, and B of them take Σ (load + latency + (B − 1) · interval) over the segments.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from crossloom.compiler.passes import part_seconds, segments
+from crossloom.engine.registry import engine_named
 from crossloom.program import Program, Stage
 
 Times = NDArray[np.float64]
@@ -37,11 +43,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The reading of time."""
+    """The reading of time. `bottleneck` is the stage that sets the interval, `limited_by` the part that does."""
 
     rows: tuple[Row, ...]
     interval_s: float
     bottleneck: str
+    limited_by: str = ""
 
     @property
     def latency_s(self) -> float:
@@ -59,35 +66,81 @@ class Timeline:
         return {row.name: row for row in self.rows}
 
 
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """What keeps the next inference waiting, and for how long."""
+
+    seconds: float = 0.0
+    stage: str = ""
+    part: str = ""
+
+
 def read_timeline(program: Program) -> Timeline:
     """Return when each stage works during one inference, and the initiation interval of a stream of inferences."""
     finish: dict[str, Times] = {}
-    stages: dict[str, Stage] = {}
-    rows = []
-    for stage in program.stages:
-        steps = np.arange(stage.steps, dtype=np.int64)
-        ready, slowest = _ready(stage, steps, finish, stages)
-        starts: Times = steps.astype(np.float64) * stage.interval_s
-        if ready is not None:
-            starts = starts + np.maximum.accumulate(ready - starts)
-        finish[stage.name] = starts + stage.latency_s
-        stages[stage.name] = stage
-        row = Row(stage.name, stage.engine, float(starts[0]), float(finish[stage.name][-1]), stage.busy_s, stage.steps, stage.copies, slowest)
-        rows.append(row)
-    slowest_stage = max(program.stages, key=lambda s: s.busy_s, default=None)
-    return Timeline(tuple(rows), slowest_stage.busy_s if slowest_stage else 0.0, slowest_stage.name if slowest_stage else "")
+    rows: list[Row] = []
+    begin, together, worst = 0.0, 0.0, _Limit()
+    groups = segments(program)
+    for stages in groups.values():
+        begin += max((stage.load_s for stage in stages), default=0.0)
+        found = [_row(stage, program, finish, begin) for stage in stages]
+        rows += found
+        limit = max((_busiest_stage(stages), _busiest_part(stages, program)), key=lambda each: each.seconds)
+        worst = max(worst, limit, key=lambda each: each.seconds)
+        batch = stages[0].inferences_per_load
+        end = max(row.finish_s for row in found)
+        together += max((stage.load_s for stage in stages), default=0.0) + (end - begin) + (batch - 1) * limit.seconds
+        begin = end
+    if len(groups) > 1:
+        return Timeline(tuple(rows), together / program.stages[0].inferences_per_load, worst.stage, worst.part)
+    return Timeline(tuple(rows), worst.seconds, worst.stage, worst.part)
 
 
-def _ready(stage: Stage, steps: NDArray[np.int64], finish: dict[str, Times], stages: dict[str, Stage]) -> tuple[Times | None, str]:
+def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> Row:
+    """Return a stage's row and note when each of its steps is finished."""
+    steps = np.arange(stage.steps, dtype=np.int64)
+    ready, slowest = _ready(stage, steps, finish, program)
+    starts: Times = steps.astype(np.float64) * stage.interval_s
+    ready = np.full(len(steps), begin) if ready is None else np.maximum(ready, begin)
+    starts = starts + np.maximum.accumulate(ready - starts)
+    finish[stage.name] = starts + stage.latency_s
+    return Row(stage.name, stage.engine, float(starts[0]), float(finish[stage.name][-1]), stage.busy_s, stage.steps, stage.copies, slowest)
+
+
+def _ready(stage: Stage, steps: NDArray[np.int64], finish: dict[str, Times], program: Program) -> tuple[Times | None, str]:
     """Return when each step has what it needs, and which source the last step waits for longest."""
     last_position = np.minimum((steps + 1) * stage.copies, stage.positions) - 1
     ready: Times | None = None
     slowest, worst = "", -1.0
     for wait in stage.waits:
-        source = stages[wait.stage]
+        source = program.by_name[wait.stage]
         needed = wait.rule.last(last_position, source.positions) // source.copies
         times = finish[wait.stage][needed]
         if times[-1] > worst:
             slowest, worst = wait.stage, float(times[-1])
         ready = times if ready is None else np.maximum(ready, times)
     return ready, slowest
+
+
+def _busiest_stage(stages: list[Stage]) -> _Limit:
+    stage = max(stages, key=lambda each: each.busy_s)
+    return _Limit(stage.busy_s, stage.name, stage.limited_by)
+
+
+def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
+    """Return the part of a tile that the stages of that tile together occupy longest, and who occupies it most."""
+    if program.machine is None:
+        return _Limit()
+    tiles = 1 + max(first + count for first, count in (stage.tiles for stage in stages))
+    busy: dict[str, Times] = {}
+    most: dict[str, tuple[float, str, str]] = {}
+    for stage in stages:
+        first, count = stage.tiles
+        paced = engine_named(stage.engine).paced_parts(program.machine) if stage.arrays else frozenset[str]()
+        for name, seconds in part_seconds(stage, program, paced).items():
+            role = name.partition(".")[0]
+            busy.setdefault(role, np.zeros(tiles))[first : first + count] += seconds
+            most[role] = max(most.get(role, (0.0, "", "")), (seconds, stage.name, name))
+    longest = {role: float(times.max()) for role, times in busy.items()}
+    role = max(longest, key=lambda each: longest[each], default="")
+    return _Limit(longest[role], *most[role][1:]) if role else _Limit()

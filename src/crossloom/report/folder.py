@@ -39,7 +39,7 @@ def save(result: Result, folder: str | Path) -> Path:
         _write_layers(result, working)
         (working / "machine.yaml").write_text(_yaml(_plain(result.program.machine.document)), encoding="utf-8")
         (working / "program.txt").write_text(program_summary(result.program), encoding="utf-8")
-        result.report(working / "report.html")
+        _write_report(result, working)
         write_trace(result, working / "trace.json")
         working.chmod(0o755)
         working.rename(path)
@@ -47,6 +47,14 @@ def save(result: Result, folder: str | Path) -> Path:
         shutil.rmtree(working, ignore_errors=True)
         raise
     return path
+
+
+def _write_report(result: Result, folder: Path) -> None:
+    """Write the report, or a line that says what it needs where that is not installed."""
+    try:
+        result.report(folder / "report.html")
+    except InputError as problem:
+        (folder / "report.missing.txt").write_text(f"{problem}\n", encoding="utf-8")
 
 
 def _write_layers(result: Result, folder: Path) -> None:

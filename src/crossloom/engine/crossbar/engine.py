@@ -53,6 +53,7 @@ class Crossbar:
         layer = _layer(node, graph, machine, stage.placement)
         counts = array_actions(stage.positions, layer.digits, layer.slices, layer.xbar, stage.placement)
         counts.update(_traffic(stage.positions, stage, layer, graph))
+        counts.update(_writes(1, stage))
         return dict(counts)
 
     def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
@@ -96,6 +97,14 @@ def _traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
     )
 
 
+def _writes(samples: int, stage: Stage) -> Counts:
+    """Count the rows written for a number of inferences, if the stage's cells are written again and again."""
+    if not stage.load_s:
+        return Counts()
+    tiling: Tiling = stage.placement
+    return Counts({"array.write_row": samples * -(-tiling.driven_rows * stage.copies // stage.inferences_per_load)})
+
+
 @dataclass(frozen=True, slots=True)
 class CrossbarExecutor:
     """Computes one layer and counts what its arrays do."""
@@ -122,6 +131,7 @@ class CrossbarExecutor:
         vectors = sums.numel() // (layer.tiling.groups * layer.tiling.columns)
         counts.update(array_actions(vectors, layer.digits, layer.slices, layer.xbar, layer.tiling))
         counts.update(_traffic(vectors, self.stage, layer, graph))
+        counts.update(_writes(batch, self.stage))
         q = graph.quantization[layer.node.name]
         return requantize(sums, multiplier(layer.x, layer.weight_q, q, layer.node), q)
 
@@ -144,6 +154,7 @@ class ReferenceExecutor:
         weights = weight_matrices(op, layer.weight.to(torch.int64))
         sums = reference_sums(vectors, weights, layer.digits, layer.slices, layer.xbar, layer.tiling, counts)
         counts.update(_traffic(vectors.shape[0], self.stage, layer, graph))
+        counts.update(_writes(batch, self.stage))
         flat = (sums - layer.x.zero * weights.sum(1)).flatten(1)
         if layer.bias is not None:
             flat = flat + layer.bias

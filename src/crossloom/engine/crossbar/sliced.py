@@ -92,6 +92,8 @@ def _prepared(tile: Programmed, columns: Tensor, slices: Slices) -> _Tile:
     if tile.flipped is not None:
         flipped = tile.flipped[:, columns]
         cells = torch.where(flipped[:, None], -cells, cells)
-        highest = torch.tensor([weight * ((1 << width) - 1) for weight, width in zip(slices.weights, slices.widths, strict=True)], device=cells.device)
+        highest = torch.tensor(
+            [weight * ((1 << width) - 1) for weight, width in zip(slices.weights, slices.widths, strict=True)], device=cells.device
+        )
         of_inputs = of_inputs + (highest[:, None] * flipped).sum(0, keepdim=True)
     return _Tile(tile.rows, cells.to(torch.int8).contiguous(), of_inputs)

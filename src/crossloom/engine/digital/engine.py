@@ -78,7 +78,7 @@ class Digital:
             performing = performer(work.kind, machine) or ""
             part_name, _, action = performing.partition(".")
             part = machine.part(part_name)
-            each = part.actions[action].latency_s.value or 1 / part.parameters.get("rate", 1e9)
+            each = part.actions[action].latency_s.value
             in_tile = ".tile." in part.path
             units = part.count * max(1, stage.tiles[1]) if in_tile else part.total
             seconds += work.count * each / (max(units, 1) * part.parameters.get("lanes", 1))
