@@ -552,7 +552,7 @@ def _program(steps: list[tuple[int, int, int]]) -> Callable[[Tensor], Tensor]:
     return run
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(STEPS) - 1), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=10))
 def test_any_order_of_views_and_changes(steps: list[tuple[int, int, int]]) -> None:
     module = Apply(_program(steps))

@@ -1,0 +1,53 @@
+"""The examples and the README's commands do what they say."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import crossloom as xl
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_own_network(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / "own_network.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    energies = [float(re.search(r"([\d.]+) uJ", line)[1]) for line in lines]
+    assert energies == sorted(energies, reverse=True)
+
+
+def test_own_machine() -> None:
+    machine = xl.machine(ROOT / "examples" / "own_machine.yaml")
+    result = xl.run(xl.load("zoo:digits"), machine)
+    assert {row["plan"] for row in result.plans} == {"integer product"}
+
+
+def test_the_readme_names_commands_and_machines_that_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    from crossloom.machines import published
+
+    for name in re.findall(r"`(isaac-\w+|dadiannao)`", text):
+        assert name in published()
+    help_text = subprocess.run([sys.executable, "-m", "crossloom", "--help"], capture_output=True, text=True, check=True).stdout
+    for command in set(re.findall(r"^crossloom (\w+)", text, re.MULTILINE)):
+        assert command in help_text
+
+
+def test_importing_is_light() -> None:
+    """`import crossloom` pulls neither torch nor anything heavy."""
+    code = "import sys, crossloom; print(sorted({'torch', 'numpy', 'pydantic', 'rich'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_public_face() -> None:
+    assert set(dir(xl)) >= {"__version__", "compare", "quantize"}
+    assert all(callable(getattr(xl, name)) for name in xl.__all__)
+    with pytest.raises(AttributeError, match="simulate"):
+        _ = xl.simulate
