@@ -97,6 +97,14 @@ class Program:
         """The stage that computes each node."""
         return {node: stage for stage in self.stages for node in stage.nodes}
 
+    @cached_property
+    def segments(self) -> dict[int, list[Stage]]:
+        """Stages that are on the chips together, in order; one segment unless the network is written part by part."""
+        found: dict[int, list[Stage]] = {}
+        for stage in self.stages:
+            found.setdefault(stage.segment, []).append(stage)
+        return found
+
     def __str__(self) -> str:
         from crossloom.program_text import print_program
 

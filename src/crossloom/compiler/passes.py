@@ -9,6 +9,7 @@ from typing import Protocol
 from crossloom.compiler.streams import streams
 from crossloom.engine import engines_of
 from crossloom.engine.base import Pace
+from crossloom.engine.parts import part_seconds, performed
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError, MachineError, ModelError
 from crossloom.network.graph import Graph, Node
@@ -99,7 +100,7 @@ class ReplicateBalanced:
 
     def __call__(self, program: Program) -> Program:
         budget = arrays_per_chip(program) * program.chips
-        steps = {segment: _fewest_steps(stages, budget) for segment, stages in segments(program).items()}
+        steps = {segment: _fewest_steps(stages, budget) for segment, stages in program.segments.items()}
         return replace(program, stages=tuple(_copied(stage, steps[stage.segment]) for stage in program.stages))
 
 
@@ -117,14 +118,6 @@ def _fewest_steps(stages: list[Stage], budget: int) -> int:
 def _copied(stage: Stage, steps: int) -> Stage:
     copies = -(-stage.positions // steps)
     return replace(stage, copies=copies, arrays=stage.arrays * copies) if stage.arrays else stage
-
-
-def segments(program: Program) -> dict[int, list[Stage]]:
-    """Return the stages that are on the chips together, in order."""
-    found: dict[int, list[Stage]] = {}
-    for stage in program.stages:
-        found.setdefault(stage.segment, []).append(stage)
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,29 +258,6 @@ def slowed(pace: Pace, stage: Stage, program: Program, paced: frozenset[str]) ->
         if seconds / stage.steps > pace.interval_s:
             pace = Pace(seconds / stage.steps, pace.latency_s + seconds / stage.steps - pace.interval_s, name)
     return pace
-
-
-def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[str, float]:
-    """Return for how long one inference of a stage occupies each part that its tiles (or the chip) have, by `part.action`."""
-    found = {}
-    for name, count in stage.actions.items():
-        role, _, action = name.partition(".")
-        part = program.machine.part(role)
-        if role not in paced and part.total:
-            tiles = next((number for path, number in program.machine.units.items() if path.endswith(".tile")), 1.0)
-            instances = part.total / tiles * stage.tiles[1] if ".tile." in part.path else part.total * program.chips
-            found[name] = count * part.actions[action].latency_s.value / (instances * part.parameters.get("lanes", 1))
-    return found
-
-
-def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:
-    """Return the counts of actions that the machine has a part for; a design without a buffer reads none."""
-    kept = {}
-    for name, count in counts.items():
-        part = program.machine.optional(name.partition(".")[0])
-        if count and part is not None and name.partition(".")[2] in part.actions:
-            kept[name] = count
-    return kept
 
 
 @dataclass(frozen=True, slots=True)

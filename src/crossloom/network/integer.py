@@ -62,8 +62,7 @@ from crossloom.network.operators import (
     Unary,
     Where,
 )
-from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import carrier
+from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.replay import batch_of, last_uses
 
 EXP_BITS = 20

@@ -61,3 +61,10 @@ class Quantization:
         kind = f"{'s' if self.signed else 'u'}{self.bits}{'n' if self.narrow else ''}"
         scale = f"{self.scale[0]!r}" if self.axis is None else f"{len(self.scale)} scales along {self.axis}"
         return f"{kind}({scale}{f', zero={self.zero}' if self.zero else ''})"
+
+
+def carrier(q: Quantization) -> torch.dtype:
+    """Return the smallest integer type of torch that holds the integers and the usual arithmetic of one step."""
+    if q.bits <= 8:
+        return torch.int8 if q.signed else torch.uint8
+    return torch.int16 if q.signed and q.bits <= 16 else torch.int32

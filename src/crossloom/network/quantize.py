@@ -39,7 +39,7 @@ from crossloom.network.operators import (
     Unsupported,
 )
 from crossloom.network.qdq import absorb, integers_of
-from crossloom.network.quantization import Quantization
+from crossloom.network.quantization import Quantization, carrier
 
 OPERAND_BITS = 16
 """Bits of a constant that is added or multiplied element by element: it costs a register, not an array."""
@@ -226,10 +226,3 @@ def _of_constant(value: Tensor, bits: int) -> Quantization:
 def _store(name: str, value: Tensor, q: Quantization, constants: dict[str, Tensor], quantization: dict[str, Quantization]) -> None:
     constants[name] = q.quantize(value).to(carrier(q))
     quantization[name] = q
-
-
-def carrier(q: Quantization) -> torch.dtype:
-    """Return the smallest integer type of torch that holds the integers and the usual arithmetic of one step."""
-    if q.bits <= 8:
-        return torch.int8 if q.signed else torch.uint8
-    return torch.int16 if q.signed and q.bits <= 16 else torch.int32

@@ -13,8 +13,7 @@ from crossloom.job.source import load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv
-from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import carrier
+from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.types import Batch, TensorType
 from crossloom.network.zoo import build
 from crossloom.read.timeline import read_timeline

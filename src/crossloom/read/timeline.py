@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.compiler.passes import part_seconds, segments
+from crossloom.engine.parts import part_seconds
 from crossloom.engine.registry import engine_named
 from crossloom.program import Program, Stage
 
@@ -80,7 +80,7 @@ def read_timeline(program: Program) -> Timeline:
     finish: dict[str, Times] = {}
     rows: list[Row] = []
     begin, together, worst = 0.0, 0.0, _Limit()
-    groups = segments(program)
+    groups = program.segments
     for stages in groups.values():
         begin += max((stage.load_s for stage in stages), default=0.0)
         found = [_row(stage, program, finish, begin) for stage in stages]

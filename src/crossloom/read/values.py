@@ -10,8 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from crossloom.compiler.passes import performed
 from crossloom.engine import Counts, Executor
+from crossloom.engine.parts import performed
 from crossloom.engine.registry import engine_named
 from crossloom.network.graph import Node
 from crossloom.network.integer import quantized_inputs, real_outputs

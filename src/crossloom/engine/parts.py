@@ -1,0 +1,28 @@
+"""Where the actions of a stage meet the parts of a machine."""
+
+from __future__ import annotations
+
+from crossloom.program import Program, Stage
+
+
+def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[str, float]:
+    """Return for how long one inference of a stage occupies each part that its tiles (or the chip) have, by `part.action`."""
+    found = {}
+    for name, count in stage.actions.items():
+        role, _, action = name.partition(".")
+        part = program.machine.part(role)
+        if role not in paced and part.total:
+            tiles = next((number for path, number in program.machine.units.items() if path.endswith(".tile")), 1.0)
+            instances = part.total / tiles * stage.tiles[1] if ".tile." in part.path else part.total * program.chips
+            found[name] = count * part.actions[action].latency_s.value / (instances * part.parameters.get("lanes", 1))
+    return found
+
+
+def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:
+    """Return the counts of actions that the machine has a part for; a design without a buffer reads none."""
+    kept = {}
+    for name, count in counts.items():
+        part = program.machine.optional(name.partition(".")[0])
+        if count and part is not None and name.partition(".")[2] in part.actions:
+            kept[name] = count
+    return kept
