@@ -8,4 +8,3 @@ html_theme = "furo"
 html_title = "Crossloom"
 exclude_patterns = ["_build"]
 autodoc_typehints = "description"
-mathjax_path = "mathjax.js"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,7 +75,8 @@ def check(
     from crossloom.job.check import check as checked
     from crossloom.report.checks import print_check
 
-    found = checked(model, _machine(on, None))
+    with _busy("reading the model"):
+        found = checked(model, _machine(on, None))
     if as_json:
         _print_json(found)
     else:
@@ -106,8 +108,10 @@ def run(
     folder = check_free(out) if out is not None else None
     machine = _machine(on, sets)
     _check_device(device)
+    with _busy("reading the model"):
+        network = load(model)
     result = run_on(
-        load(model),
+        network,
         machine,
         data,
         calibration=calibration,
@@ -117,7 +121,8 @@ def run(
         device=device,
         progress=_progress,
     )
-    saved = result.save(folder) if folder is not None else None
+    with _busy("writing the report"):
+        saved = result.save(folder) if folder is not None else None
     _say_result(result, as_json, saved, explain)
 
 
@@ -142,8 +147,10 @@ def compare(
 
     chips = [_machine(name.strip(), None) for name in on.split(",") if name.strip()]
     _check_device(device)
+    with _busy("reading the model"):
+        network = load(model)
     results = compare_on(
-        load(model),
+        network,
         chips,
         data,
         calibration=calibration,
@@ -207,7 +214,8 @@ def reproduce(paper: Annotated[str | None, typer.Argument(help="A paper by name;
     from crossloom.papers import reproduce as reproduced
     from crossloom.report.claims import print_claims
 
-    claims = reproduced(paper)
+    with _busy("computing the claims"):
+        claims = reproduced(paper)
     if as_json:
         _print_json({"claims": [claim.to_dict() for claim in claims]})
     else:
@@ -303,6 +311,12 @@ def _progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
 
     console = Console(stderr=True)
     yield from track(items, description=what, total=total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _busy(what: str) -> AbstractContextManager[object]:
+    """Show on standard error that something takes its time; silent where nobody watches."""
+    console = Console(stderr=True)
+    return console.status(what) if console.is_terminal else nullcontext()
 
 
 def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = False) -> None:

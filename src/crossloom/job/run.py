@@ -63,7 +63,7 @@ def run(
     """
     samples = None if data is None else load_data(data, network)
     warnings: list[str] = []
-    quantized = network if network.quantized else _quantized(network, samples, calibration, recipe, seed, warnings)
+    quantized = network if network.quantized else _quantized(network, samples, calibration, recipe, seed, warnings, progress)
     program = compile_network(quantized, machine)
     timeline = read_timeline(program)
     ledger = read_ledger(program, timeline)
@@ -93,7 +93,9 @@ def _limits(program: Program, timeline: Timeline) -> list[str]:
     return [f"the throughput hangs on the speed of {limit}, which is {latency.mark}: {latency.source}"]
 
 
-def _quantized(network: Graph, samples: Data | None, calibration: Any, recipe: Recipe | None, seed: int, warnings: list[str]) -> Graph:
+def _quantized(
+    network: Graph, samples: Data | None, calibration: Any, recipe: Recipe | None, seed: int, warnings: list[str], progress: Progress[Any]
+) -> Graph:
     if calibration is None and not needs_samples(network):
         return quantize(network)
     if calibration is not None:
@@ -104,7 +106,8 @@ def _quantized(network: Graph, samples: Data | None, calibration: Any, recipe: R
     else:
         chosen = random_inputs(network, network.batch or 8, seed)
         warnings.append("calibrated on random inputs: times and costs hold, ranges of activations mean nothing")
-    return quantize(network, as_batches(chosen, network.batch or 32), recipe)
+    batches = as_batches(chosen, network.batch or 32)
+    return quantize(network, progress(batches, "calibrating", len(batches)), recipe)
 
 
 def _accuracy(
