@@ -123,6 +123,12 @@ def test_run_without_data_has_no_accuracy_and_says_why(capsys) -> None:
     assert any("random inputs" in warning for warning in found["warnings"])
 
 
+@pytest.mark.parametrize("calibrator", ["minmax", "percentile", "mse"])
+def test_quantisation_by_option(capsys, npz: str, calibrator: str) -> None:
+    found = document(capsys, "run", MODEL, "--on", "isaac-ce", "--data", npz, "--scheme", "affine", "--calibrator", calibrator, "--weights", "6")
+    assert found["accuracy"]["machine"] == found["accuracy"]["quantized"]
+
+
 def test_the_same_seed_gives_the_same_document_whatever_the_batch(capsys, npz: str) -> None:
     one, two = (document(capsys, "run", MODEL, "--on", "isaac-ce", "--data", npz, "--batch", size) for size in ("3", "20"))
     assert one == two
@@ -286,6 +292,8 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "a folder that exists": ((*RUN, "--out", "{nothing}"), "exists"),
     "a folder in nowhere": ((*RUN, "--out", "nowhere/at/all"), "make it first"),
     "too many bits": ((*RUN, "--weights", "17"), "2 to 16"),
+    "no such calibrator": ((*RUN, "--calibrator", "mean"), "choose one of minmax"),
+    "no such scheme": ((*RUN, "--scheme", "both"), "symmetric or affine"),
     "no such device": ((*RUN, "--device", "abacus"), "no such device"),
     "no such option": ((*RUN, "--colour", "red"), "--colour"),
     "no such command": (("simulate",), "simulate"),

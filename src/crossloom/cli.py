@@ -37,6 +37,8 @@ DataOption = Annotated[str | None, typer.Option("--data", help="An .npz with x a
 Calibration = Annotated[str | None, typer.Option("--calibration", help="Samples that calibrate the quantisation, in the forms of --data.")]
 Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 16.")]
 Activations = Annotated[int, typer.Option("--activations", help="Bits of an activation, 2 to 16.")]
+Scheme = Annotated[str, typer.Option("--scheme", help="Activations symmetric around zero, or affine with a zero point.")]
+Ranges = Annotated[str, typer.Option("--calibrator", help="How ranges are chosen: minmax, percentile or mse.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0)]
 BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed at once; does not change the result.", min=1)]
 Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]
@@ -93,6 +95,8 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="Run folder to write: result, layers, machine, program, report, trace.")] = None,
     weights: Weights = 8,
     activations: Activations = 8,
+    scheme: Scheme = "symmetric",
+    calibrator: Ranges = "minmax",
     seed: Seed = 0,
     batch: BatchSize = 64,
     device: Device = "cpu",
@@ -102,7 +106,6 @@ def run(
     """Run a network on a machine: accuracy, latency, energy, area."""
     from crossloom.job.run import run as run_on
     from crossloom.job.source import load
-    from crossloom.network.quantize import Recipe
     from crossloom.report.folder import check_free
 
     folder = check_free(out) if out is not None else None
@@ -115,7 +118,7 @@ def run(
         machine,
         data,
         calibration=calibration,
-        recipe=Recipe(weights, activations),
+        recipe=_recipe(weights, activations, scheme, calibrator),
         seed=seed,
         batch=batch,
         device=device,
@@ -132,8 +135,11 @@ def compare(
     on: Annotated[str, typer.Option("--on", help="Machines by name or .yaml file, separated by commas.", metavar="A,B,C")],
     data: DataOption = None,
     calibration: Calibration = None,
+    sets: Sets = None,
     weights: Weights = 8,
     activations: Activations = 8,
+    scheme: Scheme = "symmetric",
+    calibrator: Ranges = "minmax",
     seed: Seed = 0,
     batch: BatchSize = 64,
     device: Device = "cpu",
@@ -142,10 +148,9 @@ def compare(
     """Run a network on several machines, side by side."""
     from crossloom.job.run import compare as compare_on
     from crossloom.job.source import load
-    from crossloom.network.quantize import Recipe
     from crossloom.report.terminal import print_comparison
 
-    chips = [_machine(name.strip(), None) for name in on.split(",") if name.strip()]
+    chips = [_machine(name.strip(), sets) for name in on.split(",") if name.strip()]
     _check_device(device)
     with _busy("reading the model"):
         network = load(model)
@@ -154,7 +159,7 @@ def compare(
         chips,
         data,
         calibration=calibration,
-        recipe=Recipe(weights, activations),
+        recipe=_recipe(weights, activations, scheme, calibrator),
         seed=seed,
         batch=batch,
         device=device,
@@ -284,6 +289,18 @@ def _value(text: str) -> Any:
     except YAMLError:
         return text
     return value if isinstance(value, bool | int | float) else text
+
+
+def _recipe(weights: int, activations: int, scheme: str, calibrator: str) -> Any:
+    from crossloom.network.calibrate import MinMax, Mse, Percentile
+    from crossloom.network.quantize import Recipe
+
+    calibrators = {"minmax": MinMax, "percentile": Percentile, "mse": Mse}
+    if calibrator not in calibrators:
+        raise InputError(f"--calibrator {calibrator}: choose one of {', '.join(calibrators)}")
+    if scheme not in ("symmetric", "affine"):
+        raise InputError(f"--scheme {scheme}: choose symmetric or affine")
+    return Recipe(weights, activations, scheme=scheme, calibrator=calibrators[calibrator]())  # type: ignore[arg-type]
 
 
 def _check_device(device: str) -> None:
