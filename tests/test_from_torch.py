@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import operator
+import re
+import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -698,6 +702,89 @@ def test_pt2_that_is_a_state_dict(tmp_path: Path) -> None:
     torch.save(nn.Linear(6, 5).state_dict(), tmp_path / "weights.pt2")
     with pytest.raises(ModelError, match=r"weights\.pt2: not a program"):
         from_pt2(tmp_path / "weights.pt2")
+
+
+class _Trap:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def _saved(path: Path) -> dict[str, bytes]:
+    """Save a small program and return the files of its archive."""
+    torch.export.save(torch.export.export(nn.Linear(6, 5), (torch.randn(2, 6),), dynamic_shapes=({0: torch.export.Dim("batch")},)), path)
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _write(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def _pickled(value: Any) -> bytes:
+    buffer = BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def _trapped_inputs(files: dict[str, bytes], trap: Path) -> None:
+    files["model/data/sample_inputs/model.pt"] = _pickled(((_Trap(trap),), {}))
+
+
+def _trapped_weight(files: dict[str, bytes], trap: Path) -> None:
+    config = json.loads(files["model/data/weights/model_weights_config.json"])
+    config["config"]["weight"]["use_pickle"] = True
+    files["model/data/weights/model_weights_config.json"] = json.dumps(config).encode()
+    files["model/data/weights/weight_0"] = _pickled(_Trap(trap))
+
+
+def _trapped_object(files: dict[str, bytes], trap: Path) -> None:
+    entry = {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": True, "tensor_meta": None}
+    files["model/data/constants/model_constants_config.json"] = json.dumps({"config": {"thing": entry}}).encode()
+    files["model/data/constants/opaque_obj_0"] = _pickled(_Trap(trap))
+
+
+def _trapped_size(files: dict[str, bytes], trap: Path) -> None:
+    code = json.dumps(f"open({str(trap)!r}, 'w')")
+    files["model/models/model.json"] = re.sub(rb'"expr_str": "[^"]*"', f'"expr_str": {code}'.encode(), files["model/models/model.json"])
+
+
+def _trapped_name(files: dict[str, bytes], trap: Path) -> None:
+    name = json.dumps(f"input=open({str(trap)!r}, 'w')").encode()
+    files["model/models/model.json"] = files["model/models/model.json"].replace(b'"input"', name)
+
+
+def _trapped_target(files: dict[str, bytes], trap: Path) -> None:
+    files["model/models/model.json"] = files["model/models/model.json"].replace(b"torch.ops.aten.linear.default", b"torch.hub.load")
+
+
+@pytest.mark.parametrize("spoil", [_trapped_inputs, _trapped_weight, _trapped_object, _trapped_size, _trapped_name, _trapped_target])
+def test_pt2_runs_nothing(tmp_path: Path, spoil: Callable[[dict[str, bytes], Path], None]) -> None:
+    path, trap = tmp_path / "model.pt2", tmp_path / "sprung"
+    files = _saved(path)
+    _write(path, files)
+    assert from_pt2(path).batch is None
+    spoil(files, trap)
+    _write(path, files)
+    with pytest.raises(ModelError, match=r"model.pt2: .* may run code when it is loaded; export the plain network"):
+        from_pt2(path)
+    assert not trap.exists()
+
+
+def test_a_program_cannot_write_a_file(tmp_path: Path) -> None:
+    """There are operators of torch that touch files, and what depends on no input is computed on reading."""
+    program = torch.export.export(Apply(lambda x: x + torch.zeros(6)), (torch.randn(2, 6),))
+    (zeros,) = (node for node in program.graph.nodes if "zeros" in str(node.target))
+    zeros.target, zeros.args, zeros.kwargs = torch.ops.aten.from_file.default, (str(tmp_path / "written"), True, 6), {}
+    with pytest.raises(ModelError, match=r"aten.from_file at .*not an operator of torch's own"):
+        from_program(program)
+    assert not (tmp_path / "written").exists()
 
 
 def test_pt2_that_is_absent(tmp_path: Path) -> None:

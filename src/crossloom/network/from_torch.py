@@ -2,7 +2,7 @@
 
 The module is exported and lowered at two batch sizes, and what differs is the batch (see `unify.py`). That asks less of a
 model than an export with the batch left open, and costs no more. Where the two have no common form, the graph runs at the
-one size that was asked for. Nothing in a `.pt2` file is executed: `torch.export.load` reads it with `weights_only`.
+one size that was asked for.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from crossloom.errors import ModelError
 from crossloom.network.graph import Graph
 from crossloom.network.lower_aten import Source, lower
+from crossloom.network.pt2 import load_program
 from crossloom.network.unify import SIZES, Irregular, unify
 
 
@@ -70,12 +71,8 @@ def from_program(program: ExportedProgram, *, name: str = "exported", allow_unsu
 def from_pt2(path: str | Path, *, allow_unsupported: bool = False) -> Graph:
     """Return the graph of a file that `torch.export.save` wrote. Raises ModelError if it is not such a file."""
     path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; give a .pt2 file written by torch.export.save")
-    try:
-        program = torch.export.load(path)
-    except Exception as problem:
-        raise ModelError(f"{path}: not a program that torch.export.save wrote ({_short(problem)}); export again") from problem
+    with _quiet():
+        program = load_program(path)
     return from_program(program, name=path.stem, allow_unsupported=allow_unsupported)
 
 

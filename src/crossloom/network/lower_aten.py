@@ -6,16 +6,17 @@ and relative-position tables arrive as constants.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
@@ -28,6 +29,10 @@ from crossloom.network.mutation import Order, Tangled, in_place, name_of, order_
 from crossloom.network.types import TensorType
 
 _SILENT = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size", "sym_constrain_range", "_assert_async"}
+_ARITHMETIC: set[Any] = {operator.add, operator.sub, operator.mul, operator.floordiv, operator.truediv, operator.mod, operator.pow}
+_ARITHMETIC |= {operator.neg, operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, operator.and_, operator.or_}
+_ARITHMETIC |= {math.ceil, math.floor, math.sqrt, math.trunc, round, torch.sym_float, torch.sym_int, torch.sym_max, torch.sym_min}
+_ARITHMETIC |= {torch.sym_not, torch.sym_ite, torch.sym_sum}
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,10 @@ class _Walk:
         name = name_of(node)
         if name in _SILENT:
             return None
+        if not _known_operator(node):
+            return self._unsupported(node, name, "not an operator of torch's own", _leaves((args, kwargs)))
         if name in ("sym_size", "sym_numel"):
-            return self.low.shape(args[0])[args[1]] if name == "sym_size" else prod(self.low.shape(args[0]))
+            return self.low.shape(args[0])[args[1]] if name == "sym_size" else math.prod(self.low.shape(args[0]))
         self.low.place(_module(node), _origin(node), node.name)
         leaves = _leaves((args, kwargs))
         if gone := [value for value in leaves if isinstance(value, Missing)]:
@@ -187,6 +194,18 @@ class _Walk:
             return dim
         expression = dim.node.expr
         return int(expression.subs({symbol: self.low.builder.batch for symbol in expression.free_symbols}))
+
+
+def _known_operator(node: fx.Node) -> bool:
+    """Whether a node calls one of torch's operators that touch tensors alone, or does arithmetic on sizes.
+
+    A saved program may name any callable of torch, and what depends on no input is computed here.
+    """
+    target = node.target
+    if isinstance(target, OpOverload):
+        outside = any(argument.name == "filename" for argument in target._schema.arguments)
+        return target.namespace in ("aten", "prims") and not outside
+    return target in _ARITHMETIC
 
 
 def _map(value: Any, function: Callable[[Any], Any]) -> Any:
