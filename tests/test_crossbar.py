@@ -13,7 +13,7 @@ from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.convert import Converter
 from crossloom.engine.crossbar.encode import Digits, Slices, program_tiles
 from crossloom.engine.crossbar.engine import reference_executor
-from crossloom.engine.crossbar.product import product
+from crossloom.engine.crossbar.product import byte_product, product
 from crossloom.engine.crossbar.settings import crossbars, largest_sum, lossless_bits
 from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
@@ -222,6 +222,24 @@ def test_fast_products_are_exact(bits: int, signed: bool, zero: int, channels: i
     node = one_layer(Conv((stride, stride), (1, 0, 1, 2), (1, 1)), (channels, 7, 7), torch.zeros(6, channels, 3, 3)).nodes[0]
     expected = exact_sums(node, Operand(x, x_q), Operand(w, Quantization((1.0,), narrow=True)), bias)
     assert torch.equal(product(node, x_q, w, bias)(x).double(), expected)
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.booleans(), st.booleans(), st.integers(0, 100))
+def test_byte_products_are_exact_whatever_the_strides(m: int, k: int, n: int, turn_left: bool, turn_right: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    left, right = (torch.randint(-128, 128, size, dtype=torch.int8, generator=generator) for size in ((m, k), (k, n)))
+    left = left.t().contiguous().t() if turn_left else left
+    right = right.t().contiguous().t().contiguous() if turn_right else right
+    assert torch.equal(byte_product(left, right).double(), left.double() @ right.double())
+
+
+def test_a_linear_layer_with_one_input(isaac: Machine) -> None:
+    x = seeded(1, 6, 1)
+    graph = quantize(one_layer(Linear(), (1,), seeded(2, 16, 1)), [x])
+    ((found,), counts), ((plain,), plain_counts), ledger, _ = both(graph, isaac, x)
+    assert torch.equal(found, plain)
+    assert torch.equal(found, graph(x))
+    assert counts == plain_counts == ledger
 
 
 def test_sums_beyond_24_bits_stay_exact() -> None:

@@ -78,6 +78,20 @@ def _floating(node: Node, x: Quantization, weight: Tensor, bias: Tensor | None, 
     return compute
 
 
+def byte_product(left: Tensor, right: Tensor) -> Tensor:
+    """Return the exact 32-bit product of matrices of signed bytes.
+
+    On the CPU, torch misreads a dimension of size one whose stride is not the usual one, which `contiguous` leaves as it is; such
+    operands are copied. A GPU's 8-bit product wants sizes of its own, so float32 does it there, exactly below 2²⁴.
+    """
+    if left.device.type != "cpu":
+        with plain_arithmetic(left):
+            return (left.to(torch.float32) @ right.to(torch.float32)).to(torch.int32)
+    if 1 in left.shape or 1 in right.shape:
+        left, right = (x.reshape(-1).clone().view(x.shape) for x in (left, right))
+    return torch._int_mm(left, right)
+
+
 def _int8_linear(x: Quantization, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     """Unsigned inputs are moved by 128 to fit signed bytes; 128 · Σ w is added back."""
     w = weight.to(torch.int8).t().contiguous()
@@ -88,7 +102,7 @@ def _int8_linear(x: Quantization, weight: Tensor, bias: Tensor | None) -> Callab
     def compute(integers: Tensor) -> Tensor:
         flat = integers.reshape(-1, integers.shape[-1])
         flat = flat.to(torch.int8) if not moved else (flat.to(torch.int16) - moved).to(torch.int8)
-        sums = torch._int_mm(flat, w)
+        sums = byte_product(flat, w)
         return (sums + constant).reshape(*integers.shape[:-1], -1)
 
     return compute

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from crossloom.engine.crossbar.convert import Converter
 from crossloom.engine.crossbar.encode import Digits, Programmed, Slices
-from crossloom.network.integer import plain_arithmetic
+from crossloom.engine.crossbar.product import byte_product
 
 BLOCK = 1 << 18
 """Partial sums of one block: 1 MiB. Smaller blocks pay for more calls, larger ones leave the cache."""
@@ -66,7 +66,7 @@ class Sliced:
             digits = self.digits(driven).to(torch.int8)
             flat = digits.reshape(-1, digits.shape[-1])
             for k, slice_weight in enumerate(self.slices.weights):
-                sums = self._converted(_multiplied(flat, tile.cells[k])).reshape(len(digits), -1, self.columns)
+                sums = self._converted(byte_product(flat, tile.cells[k])).reshape(len(digits), -1, self.columns)
                 for b, digit_weight in enumerate(self.digits.weights):
                     total.add_(sums[b], alpha=digit_weight * slice_weight)
         return constant.add_(total)
@@ -76,14 +76,6 @@ class Sliced:
         if not self.converter.shift:
             return sums.clamp_(-self.converter.limit, self.converter.limit)
         return self.converter(sums.abs()).mul_(sums.sign())
-
-
-def _multiplied(left: Tensor, right: Tensor) -> Tensor:
-    """Return the 32-bit product of signed bytes. A GPU's 8-bit product wants sizes of its own, so there float32 does it exactly."""
-    if left.device.type == "cpu":
-        return torch._int_mm(left, right)
-    with plain_arithmetic(left):
-        return (left.to(torch.float32) @ right.to(torch.float32)).to(torch.int32)
 
 
 def _prepared(tile: Programmed, columns: Tensor, slices: Slices) -> _Tile:
