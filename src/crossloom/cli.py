@@ -39,7 +39,7 @@ Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 
 Activations = Annotated[int, typer.Option("--activations", help="Bits of an activation, 2 to 16.")]
 Scheme = Annotated[str, typer.Option("--scheme", help="Activations symmetric around zero, or affine with a zero point.")]
 Ranges = Annotated[str, typer.Option("--calibrator", help="How ranges are chosen: minmax, percentile or mse.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0)]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=(1 << 63) - 1)]
 BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed at once; does not change the result.", min=1)]
 Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]
 
@@ -242,7 +242,9 @@ def cite(machine: Annotated[str, typer.Argument(help="A machine by name, or a .y
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     try:
-        app(standalone_mode=False)
+        stopped = app(standalone_mode=False)
+        if isinstance(stopped, int) and stopped:
+            sys.exit(stopped)
     except CrossloomError as problem:
         _fail(str(problem))
     except typer.Exit as stop:
@@ -310,6 +312,8 @@ def _check_device(device: str) -> None:
         kind = torch.device(device)
     except RuntimeError as problem:
         raise InputError(f"--device {device}: no such device; use cpu or cuda") from problem
+    if kind.type not in ("cpu", "cuda"):
+        raise InputError(f"--device {device}: use cpu or cuda")
     if kind.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"--device {device}: torch finds no such device here; use cpu")
 

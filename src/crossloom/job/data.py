@@ -72,8 +72,17 @@ def _tensors(x: Any) -> tuple[Tensor, ...]:
 
 
 def _tensor(x: Any) -> Tensor:
-    tensor = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+    tensor = x if isinstance(x, Tensor) else _from_numpy(np.asarray(x))
     return tensor.to(torch.float32) if tensor.is_floating_point() or tensor.dtype == torch.uint8 else tensor
+
+
+def _from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """Return an array of any width and byte order as a tensor: real numbers as float32, whole ones as int64."""
+    if array.dtype.kind == "b":
+        return torch.as_tensor(array)
+    if array.dtype == np.uint8:
+        return torch.as_tensor(np.ascontiguousarray(array))
+    return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else np.int64))
 
 
 def _npz(path: Path) -> Data:
@@ -85,10 +94,14 @@ def _npz(path: Path) -> Data:
             if "x" not in names:
                 raise DataError(f"{path}: it has {', '.join(names) or 'no arrays'} and no 'x'; save it with numpy.savez(path, x=..., y=...)")
             x, y = arrays["x"], arrays["y"] if "y" in names else None
-    except (ValueError, OSError, EOFError) as problem:
+    except DataError:
+        raise
+    except Exception as problem:
         raise DataError(f"{path}: not a readable .npz file without objects ({str(problem).splitlines()[0][:100]}); save it again") from problem
     if x.dtype.kind not in "fiub":
         raise DataError(f"{path}: x holds {x.dtype}, not numbers")
+    if x.ndim == 0:
+        raise DataError(f"{path}: x is a single number; it must hold samples along its first dimension")
     return Data(_tensors(x), None if y is None else _labels(y, path))
 
 
@@ -129,6 +142,7 @@ def checked(data: Data, graph: Graph, where: str) -> Data:
         raise DataError(f"{where}: {len(data.inputs)} inputs given and {graph.name} has {len(graph.inputs)}; give one array for each")
     if len(data) == 0:
         raise DataError(f"{where}: no samples; give at least one")
+    data = Data(tuple(x.to(torch.float32) if t.dtype == "f32" else x for (_, t), x in zip(graph.inputs, data.inputs, strict=True)), data.labels)
     for (name, type), x in zip(graph.inputs, data.inputs, strict=True):
         want = list(type.shape[1:])
         if list(x.shape[1:]) != want:

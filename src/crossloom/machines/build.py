@@ -83,11 +83,11 @@ def _part(path: str, part: PartEntry, count: float, total: float, library: Mappi
     if unknown := [name for name in part.with_ if name not in start]:
         raise MachineError(f"{where}.with: {part.use} has no parameter {unknown[0]}; it has {', '.join(start) or 'none'}")
     wanted = start | _parameters(where, part.with_)
-    if bad := [name for name, value in wanted.items() if not 0 < value < float("inf")]:
-        raise MachineError(f"{where}.{bad[0]} must be positive, got {wanted[bad[0]]:g}")
+    if bad := [name for name, value in wanted.items() if not 0 < value < 1e15]:
+        raise MachineError(f"{where}.{bad[0]} must be positive and below 1e15, got {wanted[bad[0]]:g}")
     factors = LAWS[base.law](start, wanted)
     energy = factors.energy / factors.time
-    power = _cited(part.power, "power", where) if part.power else _cited(base.power, "power", where).scaled(energy, factors.why)
+    power = _cited(part.power, "power", where) if part.power else _cited(base.power, "power", where).scaled(energy, factors.why, factors.assumed)
     return Part(
         path=path,
         component=part.use,
@@ -95,7 +95,9 @@ def _part(path: str, part: PartEntry, count: float, total: float, library: Mappi
         count=count,
         total=total,
         parameters=wanted,
-        area_mm2=_cited(part.area, "area", where) if part.area else _cited(base.area, "area", where).scaled(factors.area, factors.why),
+        area_mm2=_cited(part.area, "area", where)
+        if part.area
+        else _cited(base.area, "area", where).scaled(factors.area, factors.why, factors.assumed),
         power_w=power,
         static_w=_static(part, base, where),
         actions={
@@ -116,9 +118,11 @@ def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own
     power = _cited(part.power or component.power, "power", where)
     energy = latency = None
     if base is not None:
-        energy = _energy(where, base, power).scaled(factors.energy, factors.why)
+        row = factors.row if where.endswith(".write_row") and factors.row is not None else factors.energy
+        own_power = part.power is not None and base.busy is not None
+        energy = _energy(where, base, power).scaled(factors.time if own_power else row, factors.why, factors.assumed)
         given = base.latency or base.busy
-        latency = _cited(given, "time", where).scaled(factors.time, factors.why) if given else None
+        latency = _cited(given, "time", where).scaled(factors.time, factors.why, factors.assumed) if given else None
     if own is not None and (own.energy or own.busy):
         energy = _energy(where, own, power)
     if own is not None and own.latency:
@@ -149,6 +153,6 @@ def _cited(cited: Cited, dimension: units.Dimension, where: str) -> Quantity:
         value = units.parse(cited.value, dimension) / cited.for_
     except ValueError as problem:
         raise MachineError(f"{where}: {problem}") from problem
-    if not 0 <= value < float("inf"):
-        raise MachineError(f"{where}: {cited.value} must not be negative; give a value of zero or more")
+    if not 0 <= value < 1e15:
+        raise MachineError(f"{where}: {cited.value} must not be negative, nor 1e15 or more in SI units")
     return Quantity(value, cited.source, cited.mark)

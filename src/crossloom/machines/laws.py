@@ -20,6 +20,10 @@ class Factors:
     energy: float
     time: float
     why: str
+    row: float | None = None
+    """Factor for the energy of an action on one row, where it is another one."""
+    assumed: bool = False
+    """Whether the law itself is assumed, so that what it scales is too."""
 
 
 Law = Callable[[Parameters, Parameters], Factors]
@@ -83,34 +87,42 @@ def cells(base: Parameters, wanted: Parameters) -> Factors:
     Bits per cell change neither: no source in hand gives their effect.
     """
     factor = wanted["rows"] * wanted["columns"] / (base["rows"] * base["columns"])
-    return Factors(factor, factor, 1.0, f"x{factor:g} for {wanted['rows']:g}x{wanted['columns']:g} cells as in PUMA's and PIMSYN's constants")
+    return Factors(
+        factor,
+        factor,
+        1.0,
+        f"x{factor:g} for {wanted['rows']:g}x{wanted['columns']:g} cells as in PUMA's and PIMSYN's constants",
+        row=wanted["columns"] / base["columns"],
+    )
 
 
 @law("capacity")
 def capacity(base: Parameters, wanted: Parameters) -> Factors:
     """Memory: area and power proportional to the capacity (assumed; CACTI gives less than proportional for large ones)."""
     factor = wanted["capacity"] / base["capacity"]
-    return Factors(factor, factor, 1.0, f"x{factor:g} with the capacity (assumed proportional)")
+    return Factors(factor, factor, 1.0, f"x{factor:g} with the capacity (assumed proportional)", assumed=True)
 
 
 @law("wires")
 def wires(base: Parameters, wanted: Parameters) -> Factors:
     """Bus: area proportional to the number of wires; the energy of a byte does not change (assumed)."""
     factor = wanted["wires"] / base["wires"]
-    return Factors(factor, 1.0, 1 / factor, f"area x{factor:g} with the wires (assumed proportional)")
+    return Factors(factor, 1.0, 1 / factor, f"area x{factor:g} with the wires (assumed proportional)", assumed=True)
 
 
 @law("flits")
 def flits(base: Parameters, wanted: Parameters) -> Factors:
     """Router: area proportional to flit width and number of ports, the energy of a byte unchanged (assumed)."""
     factor = wanted["flit_bits"] * wanted["ports"] / (base["flit_bits"] * base["ports"])
-    return Factors(factor, 1.0, base["flit_bits"] / wanted["flit_bits"], f"area x{factor:g} with flit width and ports (assumed proportional)")
+    return Factors(
+        factor, 1.0, base["flit_bits"] / wanted["flit_bits"], f"area x{factor:g} with flit width and ports (assumed proportional)", assumed=True
+    )
 
 
 @law("clocked")
 def clocked(base: Parameters, wanted: Parameters) -> Factors:
     """Digital unit: an action takes a period of its clock; energy and area do not change with the rate (assumed)."""
-    return Factors(1.0, 1.0, base["rate"] / wanted["rate"], f"at {wanted['rate']:g} Hz")
+    return Factors(1.0, 1.0, base["rate"] / wanted["rate"], f"at {wanted['rate']:g} Hz", assumed=True)
 
 
 @law("fixed")

@@ -21,9 +21,9 @@ class Quantity:
     source: str
     mark: Mark
 
-    def scaled(self, factor: float, why: str) -> Quantity:
+    def scaled(self, factor: float, why: str, assumed: bool = False) -> Quantity:
         """Return the quantity times a factor; unless that is one, it is derived and says so."""
         if factor == 1.0:
             return self
-        mark: Mark = "derived" if self.mark == "published" else self.mark
+        mark: Mark = "assumed" if assumed else "derived" if self.mark == "published" else self.mark
         return replace(self, value=self.value * factor, source=f"{self.source}; {why}", mark=mark)

@@ -12,7 +12,7 @@ import torch
 
 from crossloom.network.fold import drop_unused
 from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import Add, Compare, Softmax, Where
+from crossloom.network.operators import Add, Compare, Not, Softmax, Where
 from crossloom.network.types import TensorType
 
 HIDDEN = -1e4
@@ -30,10 +30,18 @@ def find_masks(graph: Graph) -> Graph:
             nodes.append(node)
         elif isinstance(source.op, Where) and _all_hidden(constants, source.inputs[2]):
             nodes.append(replace(node, inputs=(source.inputs[1], source.inputs[0])))
+        elif isinstance(source.op, Where) and _all_hidden(constants, source.inputs[1]):
+            shown = Node(f"{node.name}.mask", Not(), source.inputs[:1], graph.types[source.inputs[0]])
+            nodes += [shown, replace(node, inputs=(source.inputs[2], shown.name))]
         elif isinstance(source.op, Add) and (split := _added_mask(graph, source, native)):
             scores, mask = split
             constants.setdefault("hidden", torch.tensor(HIDDEN))
             counts = Node(f"{node.name}.mask", Compare("gt"), (mask, "hidden"), TensorType("bool", graph.types[mask].shape))
+            value = constants.get(mask)
+            if value is not None and bool(((value != 0) & (value > HIDDEN)).any()):
+                constants[f"{mask}.shown"] = torch.where(value > HIDDEN, value, 0.0)
+                nodes.append(replace(source, name=f"{source.name}.shown", inputs=(scores, f"{mask}.shown")))
+                scores = f"{source.name}.shown"
             nodes += [counts, replace(node, inputs=(scores, counts.name))]
         else:
             nodes.append(node)
@@ -65,10 +73,10 @@ def _all_hidden(constants: dict[str, torch.Tensor], name: str) -> bool:
 
 
 def _added_mask(graph: Graph, add: Node, native: set[str]) -> tuple[str, str] | None:
-    """Return (scores, mask) if one operand of the addition is a mask: it depends on no data, and constants hide or don't."""
+    """Return (scores, mask) if one operand of the addition hides positions and depends on no data; it may be a bias besides."""
     for scores, mask in (add.inputs, add.inputs[::-1]):
         if mask in native and scores not in native:
             value = graph.constants.get(mask)
-            if value is None or bool(((value == 0) | (value <= HIDDEN)).all()):
+            if value is None or bool((value <= HIDDEN).any()):
                 return scores, mask
     return None

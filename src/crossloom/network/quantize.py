@@ -32,6 +32,7 @@ from crossloom.network.operators import (
     MaxPool,
     Move,
     Pad,
+    Pow,
     Reduce,
     Relu,
     Resize,
@@ -171,7 +172,10 @@ def _with_integer_constants(node: Node, constants: dict[str, Tensor], quantizati
     if isinstance(node.op, Conv | ConvTranspose | Linear) and node.inputs[1] in constants:
         return _with_weights(node, constants, quantization, recipe)
     inputs = list(node.inputs)
+    exponent = 1 if isinstance(node.op, Pow) else None
     for place, name in enumerate(inputs):
+        if place == exponent:
+            continue
         if name in constants and name in quantization and quantization[name].axis is not None:
             inputs[place] = f"{node.name}.{name}"
             constants[inputs[place]] = quantization[name].dequantize(constants[name])
@@ -199,7 +203,12 @@ def _with_weights(node: Node, constants: dict[str, Tensor], quantization: dict[s
         return replace(node, inputs=(node.inputs[0], name))
     scale = accumulator_scale(quantization[node.inputs[0]], quantization[name])
     bias = f"{node.name}.bias.integer"
-    constants[bias] = torch.round(constants[node.inputs[2]].to(torch.float64) / scale).to(torch.int64)
+    integers = torch.round(constants[node.inputs[2]].to(torch.float64) / scale)
+    if bool((integers.abs() >= 2.0**53).any()):
+        raise ModelError(
+            f"{node.name}: its bias is {float(integers.abs().max()):.3g} steps of the accumulator, more than 53 bits hold; check the weights"
+        )
+    constants[bias] = integers.to(torch.int64)
     return replace(node, inputs=(node.inputs[0], name, bias))
 
 
@@ -224,5 +233,7 @@ def _of_constant(value: Tensor, bits: int) -> Quantization:
 
 
 def _store(name: str, value: Tensor, q: Quantization, constants: dict[str, Tensor], quantization: dict[str, Quantization]) -> None:
+    if not bool(torch.isfinite(value).all()):
+        raise ModelError(f"constant {name} holds an infinite value that is no mask of a softmax; no integer stands for it")
     constants[name] = q.quantize(value).to(carrier(q))
     quantization[name] = q

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def check_free(folder: str | Path) -> Path:
     """Return the path if a run folder can be made there. Raises InputError."""
     path = Path(folder)
-    if path.exists():
+    if os.path.lexists(path):
         raise InputError(f"{path} exists; choose another folder, or remove it first")
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path.absolute().parent} is no folder; make it first")

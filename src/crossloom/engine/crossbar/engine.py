@@ -61,7 +61,7 @@ class Crossbar:
         xbar = crossbars(machine)
         cycles = len(_layer(graph.node(stage.nodes[0]), graph, machine, stage.placement).digits)
         before, after = xbar.overhead_cycles
-        return Pace(cycles * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s, "array.read")
+        return Pace(cycles * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s, xbar.paced_by)
 
     def paced_parts(self, machine: Machine) -> frozenset[str]:
         """Return the parts that a read occupies; converters are among them unless they work once for each operation."""

@@ -48,6 +48,7 @@ class Crossbars:
     range: Literal["unit", "full"]
     convert: Literal["slice", "tile"]
     cycle_s: float
+    paced_by: str
     overhead_cycles: tuple[int, int]
     arrays_per_unit: int
 
@@ -134,7 +135,13 @@ def crossbars(machine: Machine) -> Crossbars:
     if input_bits > 7:
         raise MachineError(f"machine {machine.name}: a DAC of {input_bits} bits is more than the 7 that the engine computes with")
     base_s = machine.cycle_s.value if machine.cycle_s else array.actions["read"].latency_s.value
-    slowest_s = max(_seconds_per_read(role, machine, given.convert) for role in _PER_READ)
+    if base_s <= 0:
+        raise MachineError(f"machine {machine.name}: a cycle takes no time; give cycle or {array.path}.read.latency a positive value")
+    if short := [part for role in _PER_READ if (part := machine.optional(role)) is not None and part.total < 1]:
+        raise MachineError(f"machine {machine.name}: {short[0].path}.count gives {short[0].total:g} on a chip; crossbars need at least one")
+    seconds = {role: _seconds_per_read(role, machine, given.convert) for role in _PER_READ}
+    slowest = max(seconds, key=lambda role: seconds[role])
+    cycles = max(1, math.ceil(round(seconds[slowest] / base_s, 6)))
     after = given.convert_cycles + given.combine_cycles + given.function_cycles + given.store_cycles
     return Crossbars(
         rows=array.whole("rows"),
@@ -147,7 +154,8 @@ def crossbars(machine: Machine) -> Crossbars:
         unit_column=given.unit_column,
         range=given.range,
         convert=given.convert,
-        cycle_s=base_s * max(1, math.ceil(round(slowest_s / base_s, 6))),
+        cycle_s=base_s * cycles,
+        paced_by=f"{slowest}.{_PER_READ[slowest][0]}" if cycles > 1 else "array.read",
         overhead_cycles=(given.fetch_cycles, after),
         arrays_per_unit=max(1, int(array.count)),
     )
