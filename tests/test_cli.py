@@ -239,6 +239,8 @@ def bad_files(folder: Path) -> dict[str, str]:
     np.savez(path("floats.npz"), x=np.zeros((2, 1, 8, 8), np.float32), y=np.array([0.5, 1.5]))
     np.savez(path("none.npz"), x=np.zeros((0, 1, 8, 8), np.float32))
     np.savez(path("words.npz"), x=np.array(["a", "b"]))
+    np.savez(path("scalar.npz"), x=np.float32(3))
+    path("cut.npz").write_bytes(Path(made["count.npz"]).read_bytes()[:200])
     np.savez(path("objects.npz"), x=np.array([{}, {}], dtype=object))
     path("nothing").mkdir()
     (path("photos") / "cat").mkdir(parents=True)
@@ -287,6 +289,14 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no samples": ((*RUN, "--data", "{none.npz}"), "no samples"),
     "words as samples": ((*RUN, "--data", "{words.npz}"), "not numbers"),
     "objects in data": ((*RUN, "--data", "{objects.npz}"), "without objects"),
+    "a single number": ((*RUN, "--data", "{scalar.npz}"), "single number"),
+    "an archive cut short": ((*RUN, "--data", "{cut.npz}"), "not a readable"),
+    "no arrays": ((*RUN, "--set", "array.count=0"), "at least one"),
+    "no converters": ((*RUN, "--set", "adc.count=0"), "at least one"),
+    "a cycle of nothing": ((*RUN, "--set", "cycle=0"), "takes no time"),
+    "a machine without sense": ((*RUN, "--set", "adc.bits=1e99"), "below 1e15"),
+    "a device of another kind": ((*RUN, "--device", "meta"), "use cpu or cuda"),
+    "a seed beyond all bounds": ((*RUN, "--seed", "18446744073709551616"), "--seed"),
     "an empty folder": ((*RUN, "--data", "{nothing}"), "no images"),
     "a broken image": ((*RUN, "--data", "{photos}"), "not a readable image"),
     "a folder that exists": ((*RUN, "--out", "{nothing}"), "exists"),
@@ -321,6 +331,20 @@ def test_wrong_input_gets_one_line_and_exit_code_2(name: str, capsys, tmp_path: 
     assert len(lines) == 1, err
     assert expected in lines[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", ["bool", ">f8", "int64", "uint16", "longdouble"])
+def test_samples_of_any_width_and_byte_order(capsys, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "any.npz"
+    np.savez(path, x=np.ones((3, 1, 8, 8), dtype=kind), y=np.arange(3))
+    assert document(capsys, "run", MODEL, "--on", "isaac-ce", "--data", str(path))["accuracy"]["samples"] == 3
+
+
+def test_an_interrupt_is_no_success(tmp_path: Path) -> None:
+    code = "import os, signal, threading, sys; threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start(); sys.argv = ['crossloom', 'demo']; from crossloom.cli import main; main()"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert found.returncode == 130
+    assert not list((tmp_path / "runs").glob("*")) if (tmp_path / "runs").exists() else True
 
 
 def test_installed_command_works_as_typed(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from crossloom.network.operators import (
     MatMul,
     MaxPool,
     Mul,
+    Pow,
     Reduce,
     Relu,
     Resize,
@@ -173,6 +174,52 @@ def test_boolean_masks_too() -> None:
     found = quantize(masked, [x], Recipe(8, 8))(x)
     assert bool((found.triu(1) == 0).all())
     torch.testing.assert_close(found, masked(x), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("fill", [-torch.inf, -1e9, torch.finfo(torch.float32).min])
+def test_masks_written_by_masked_fill(fill: float) -> None:
+    """The other way round: where(hidden, fill, scores)."""
+    graph = one_layer(Relu(), (4, 4))
+    node, type = graph.nodes[0].__class__, graph.nodes[0].type
+    hidden = torch.ones(4, 4, dtype=torch.bool).triu(1)
+    masked = graph.with_nodes(
+        [node("w", Where(), ("m", "fill", "x0"), type), node("y", Softmax(2), ("w",), type)],
+        constants={"m": hidden, "fill": torch.tensor(fill)},
+    )
+    x = seeded(1, 5, 4, 4)
+    found = quantize(masked, [x], Recipe(16, 16))(x)
+    torch.testing.assert_close(found, masked(x), atol=1e-3, rtol=0)
+    assert bool((found.triu(1) == 0).all())
+
+
+def test_a_mask_with_a_bias_keeps_both() -> None:
+    bias = seeded(2, 4, 4).masked_fill(torch.ones(4, 4, dtype=torch.bool).triu(1), -torch.inf)
+    graph = chain((Add(), (bias,)), (Softmax(2), ()), shape=(4, 4))
+    x = seeded(1, 5, 4, 4)
+    found = quantize(graph, [x], Recipe(16, 16))(x)
+    torch.testing.assert_close(found, graph(x), atol=1e-3, rtol=0)
+
+
+def test_an_infinite_constant_elsewhere_is_refused() -> None:
+    with pytest.raises(ModelError, match="infinite"):
+        quantize(chain((Add(), (torch.full((4,), -torch.inf),)), (Relu(), ()), shape=(4,)), [seeded(1, 2, 4)])
+
+
+def test_a_cube_of_negative_numbers() -> None:
+    graph = one_layer(Pow(), (8,), torch.tensor(3.0))
+    x = seeded(1, 50, 8)
+    found = quantize(graph, [x], Recipe(16, 16))(x)
+    assert float((found - graph(x)).abs().max()) < 1e-3 * float(graph(x).abs().max())
+
+
+def test_a_bias_that_no_accumulator_holds_is_refused() -> None:
+    with pytest.raises(ModelError, match="53 bits"):
+        quantize(one_layer(Linear(), (4,), seeded(1, 3, 4), torch.full((3,), 1e30)), [seeded(2, 5, 4)])
+
+
+def test_constants_fold_so_that_nothing_is_counted_for_them() -> None:
+    graph = chain((Add(), (torch.where(torch.ones(3, 4, dtype=torch.bool).tril(), 0.0, -1e9),)), (Softmax(2), ()), shape=(3, 4))
+    assert [type(node.op) for node in quantize(graph, [seeded(1, 5, 3, 4)])] == [Softmax]
 
 
 @pytest.mark.parametrize("calibrator", [MinMax(), Percentile(99.9), Mse()])

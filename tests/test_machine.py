@@ -69,6 +69,23 @@ def test_a_scaled_number_says_so(isaac: Machine) -> None:
     assert isaac.part("adc").area_mm2.mark == "published"
 
 
+def test_a_power_of_the_users_is_charged_as_it_is(isaac: Machine) -> None:
+    adc = isaac.with_(adc_bits=9).with_(adc_power="3 mW").part("adc")
+    assert adc.power_w.value == pytest.approx(3e-3)
+    assert adc.actions["convert"].energy_j.value == pytest.approx(3e-3 * 0.78125e-9)
+
+
+def test_writing_a_row_grows_with_its_columns(isaac: Machine) -> None:
+    wide = isaac.with_(array_rows=256, array_columns=256).part("array")
+    narrow = isaac.part("array")
+    assert wide.actions["write_row"].energy_j.value == pytest.approx(2 * narrow.actions["write_row"].energy_j.value)
+    assert wide.actions["read"].energy_j.value == pytest.approx(4 * narrow.actions["read"].energy_j.value)
+
+
+def test_what_an_assumed_law_scales_is_assumed(isaac: Machine) -> None:
+    assert isaac.with_(buffer_capacity="128 KiB").part("buffer").area_mm2.mark == "assumed"
+
+
 def test_counts_follow_the_arrays(isaac: Machine) -> None:
     wide = isaac.with_(array_rows=256)
     assert wide.part("dac").count == 2 * isaac.part("dac").count
@@ -95,6 +112,7 @@ def test_overrides_by_any_unambiguous_end(isaac: Machine) -> None:
         ({"adc_area": "3 pJ"}, "expected an area"),
         ({"adc_area": "-3 mm^2"}, "must not be negative"),
         ({"cycle": "100 nm"}, "expected s"),
+        ({"adc_bits": "1e99"}, "below 1e15"),
         ({"array.use": "isaac.arrey"}, "no component named"),
     ],
 )

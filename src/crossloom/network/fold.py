@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import Add, BatchNorm, Conv, ConvTranspose, Linear, Mul
+from crossloom.network.graph import Graph, Node, bound
+from crossloom.network.operators import Add, BatchNorm, Conv, ConvTranspose, FakeQuantize, Linear, Mul
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
@@ -34,6 +34,19 @@ def fold_batch_norm(graph: Graph) -> Graph:
             nodes |= _as_arithmetic(node, scale, shift, constants)
     outputs = tuple(renamed.get(name, name) for name in graph.outputs)
     return replace(graph, outputs=outputs, constants=constants).with_nodes(list(nodes.values()))
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """Return the graph with each node that reads constants alone, and gives the same for any batch, computed once and for all."""
+    constants = dict(graph.constants)
+    nodes = []
+    for node in graph.nodes:
+        settled = bool(node.inputs) and all(name in constants for name in node.inputs) and not isinstance(node.op, FakeQuantize)
+        if settled and not node.type.batched and node.name not in graph.outputs:
+            constants[node.name] = bound(node.op, 1)(*(constants[name] for name in node.inputs))
+        else:
+            nodes.append(node)
+    return replace(graph, constants=constants).with_nodes(nodes)
 
 
 def drop_unused(graph: Graph) -> Graph:

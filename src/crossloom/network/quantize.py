@@ -16,7 +16,7 @@ from torch import Tensor
 
 from crossloom.errors import ModelError
 from crossloom.network.calibrate import Calibrator, MinMax, Observed, affine, observe, symmetric
-from crossloom.network.fold import drop_unused, fold_batch_norm
+from crossloom.network.fold import drop_unused, fold_batch_norm, fold_constants
 from crossloom.network.graph import Graph, Node
 from crossloom.network.masks import find_masks, native_tensors
 from crossloom.network.operators import (
@@ -78,7 +78,7 @@ def quantize(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | No
     """
     recipe = recipe or Recipe()
     _check(graph)
-    graph = find_masks(fold_batch_norm(drop_unused(graph)))
+    graph = fold_constants(find_masks(fold_batch_norm(drop_unused(graph))))
     seen: dict[str, Observed] = {}
     if calibration is not None:
         seen = observe(graph, ((batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in calibration))
