@@ -66,6 +66,14 @@ def branching():
     return Branching(), (torch.zeros(1, 10),)
 
 
+def raising():
+    """A factory that fails."""
+    raise RuntimeError("no weights here")
+
+
+NUMBER = 3
+
+
 def samples():
     """Data, as --data names them."""
     return np.zeros((8, 1, 8, 8), np.float32), np.arange(8)
@@ -260,6 +268,9 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no such module": (("run", "nowhere.models:net", "--on", "isaac-ce"), "cannot import"),
     "no such factory": (("run", "tests.test_cli:nothing", "--on", "isaac-ce"), "has no nothing"),
     "a factory of something else": (("run", "tests.test_cli:not_a_module", "--on", "isaac-ce"), "expected a torch module"),
+    "a factory that raises": (("run", "tests.test_cli:raising", "--on", "isaac-ce"), "it raised RuntimeError (no weights here)"),
+    "no factory but a number": (("run", "tests.test_cli:NUMBER", "--on", "isaac-ce"), "not a callable"),
+    "a factory of nowhere": (("run", ":f", "--on", "isaac-ce"), "cannot import"),
     "an unsupported operator": (("run", "tests.test_cli:sorting", "--on", "isaac-ce"), "no counterpart"),
     "control flow": (("run", "tests.test_cli:branching", "--on", "isaac-ce"), "branching"),
     "no such machine": (("run", MODEL, "--on", "isaak"), "choose one of"),

@@ -258,6 +258,18 @@ def test_more_bits_never_hurt() -> None:
     assert errors == sorted(errors, reverse=True)
 
 
+def test_a_network_with_two_inputs_takes_two_tensors() -> None:
+    from crossloom import quantize as face
+    from crossloom.job.data import load_data
+
+    graph = one_layer(Add(), (4,), inputs=2)
+    pair = seeded(1, 6, 4), seeded(2, 6, 4)
+    assert set(face(graph, pair).quantization) == {"x0", "x1", "y"}
+    labelled = load_data((pair, torch.arange(6) % 4), graph)
+    assert labelled.labels is not None
+    assert len(labelled.inputs) == 2
+
+
 def test_a_shared_weight_is_stored_once_and_a_shared_bias_twice() -> None:
     w, b = seeded(1, 6, 6), 30 * seeded(2, 6)
     first = one_layer(Linear(), (6,), w, b)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from crossloom.errors import DataError, InputError
-from crossloom.job.source import named_object
+from crossloom.job.source import made_by
 from crossloom.network.graph import Graph
 from crossloom.network.types import Batch
 
@@ -44,8 +44,9 @@ def load_data(source: Any, graph: Graph) -> Data:
     """Return samples for a network.
 
     Args:
-        source: an `.npz` file with `x` (and `y`), a folder with one folder of images for each class, `package.module:factory`
-            that returns (x, y), a pair of arrays or tensors, or a tensor alone.
+        source: an `.npz` file with `x`, or an array for each input by its name (and `y`); a folder with one folder of images
+            for each class; `package.module:factory` that returns (x, y); a pair of arrays or tensors; or a tensor alone. For a network
+            with several inputs, one tensor for each, or a pair of these and labels.
         graph: the network that will get them.
 
     Raises:
@@ -56,12 +57,14 @@ def load_data(source: Any, graph: Graph) -> Data:
     if isinstance(source, str | Path):
         text = str(source)
         if text.endswith(".npz"):
-            return checked(_npz(Path(text)), graph, text)
+            return checked(_npz(Path(text), graph), graph, text)
         if Path(text).is_dir():
             return checked(_folder(Path(text), graph), graph, text)
         if ":" in text:
-            return load_data(named_object(text, "data")(), graph)
+            return load_data(made_by(text, "data"), graph)
         raise DataError(f"{text}: no such data; give an .npz file with x and y, a folder of images by class, or package.module:factory")
+    if isinstance(source, tuple | list) and len(source) == len(graph.inputs) > 1 and not isinstance(source[0], tuple | list):
+        return checked(Data(_tensors(source)), graph, "data")
     x, y = source if isinstance(source, tuple | list) and len(source) == 2 else (source, None)
     return checked(Data(_tensors(x), None if y is None else torch.as_tensor(np.asarray(y)).to(torch.int64)), graph, "data")
 
@@ -85,12 +88,15 @@ def _from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else np.int64))
 
 
-def _npz(path: Path) -> Data:
+def _npz(path: Path, graph: Graph) -> Data:
     if not path.is_file():
         raise DataError(f"{path}: no such file; give an .npz file with x and y")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             names = list(arrays)
+            inputs = [name for name, _ in graph.inputs]
+            if len(inputs) > 1 and all(name in names for name in inputs):
+                return Data(tuple(_tensor(arrays[name]) for name in inputs), _labels(arrays["y"], path) if "y" in names else None)
             if "x" not in names:
                 raise DataError(f"{path}: it has {', '.join(names) or 'no arrays'} and no 'x'; save it with numpy.savez(path, x=..., y=...)")
             x, y = arrays["x"], arrays["y"] if "y" in names else None

@@ -51,7 +51,7 @@ def _imported(model: str | Path | nn.Module, inputs: Sequence[Tensor] | None, na
 
         return from_pt2(text, allow_unsupported=allow)
     if ":" in text:
-        made = named_object(text, "model")()
+        made = made_by(text, "model")
         module, example = made if isinstance(made, tuple) else (made, inputs)
         return _module(module, example, name or text.rpartition(":")[2], allow)
     raise ModelError(
@@ -69,8 +69,20 @@ def _module(module: Any, inputs: Sequence[Tensor] | None, name: str | None, allo
     return from_torch(module, (inputs,) if isinstance(inputs, Tensor) else tuple(inputs), name=name, allow_unsupported=allow)
 
 
-def named_object(text: str, what: str) -> Any:
-    """Return the object that `package.module:name` names; the current directory counts. Raises InputError."""
+def made_by(text: str, what: str) -> Any:
+    """Return what the callable that `package.module:name` names returns; the current directory counts. Raises InputError."""
+    factory = _named(text, what)
+    if not callable(factory):
+        raise InputError(f"{what} {text}: it is {type(factory).__name__}, not a callable; name a function that returns the {what}")
+    try:
+        return factory()
+    except (Exception, SystemExit) as problem:
+        raise InputError(
+            f"{what} {text}: it raised {type(problem).__name__} ({' '.join(str(problem).split())[:120]}); call it by itself first"
+        ) from problem
+
+
+def _named(text: str, what: str) -> Any:
     import sys
 
     module, _, attribute = text.partition(":")
@@ -78,8 +90,10 @@ def named_object(text: str, what: str) -> Any:
         sys.path.insert(0, "")
     try:
         found = import_module(module)
-    except ImportError as problem:
-        raise InputError(f"{what} {text}: cannot import {module} ({problem}); run from its directory or install it") from problem
+    except (Exception, SystemExit) as problem:
+        raise InputError(
+            f"{what} {text}: cannot import {module} ({type(problem).__name__}: {problem}); run from its directory or install it"
+        ) from problem
     if not hasattr(found, attribute):
         raise InputError(f"{what} {text}: {module} has no {attribute}; name a callable of that module")
     return getattr(found, attribute)
