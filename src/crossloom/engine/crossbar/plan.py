@@ -72,7 +72,8 @@ def plan(layer: Layer) -> Plan:
     groups = [program_tiles(w, layer.slices, xbar) for w in layer.matrices()]
     if xbar.convert == "tile":
         sliced = SlicedLayer(layer, None, [_Once(tiles, layer) for tiles in groups], None)
-        return Plan("product per tile", "each row tile is accumulated in analog and converted once", sliced)
+        how = "rounded to steps that cover every sum" if xbar.range == "full" else "clipped at the largest code (range=full would cover every sum)"
+        return Plan("product per tile", f"each row tile is accumulated in analog and converted once, {how}", sliced)
     kept = [_unchanged(tiles, layer) for tiles in groups]
     clean = sum(int(k.sum()) for k in kept)
     total = sum(k.numel() for k in kept)
