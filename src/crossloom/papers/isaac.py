@@ -11,7 +11,7 @@ from crossloom.papers.claim import Claim
 from crossloom.papers.workloads import operation_cycles, throughput_16_bit, utilization
 
 PAPER = "shafiee2016"
-_PE_GEOMETRY = "geometry of ISAAC-PE is not printed: 13 IMAs per tile assumed, arrays and ADCs as in ISAAC-CE"
+_PE_GEOMETRY = "geometry of ISAAC-PE is not printed: that of ISAAC-CE assumed"
 _SE_GEOMETRY = "geometry of ISAAC-SE: H256-A8-C512-I4 recalled, 168 tiles assumed"
 _NFU = "288 multipliers and 288 adders per NFU, recalled from chen2014"
 
@@ -89,7 +89,7 @@ def _efficiencies() -> list[Claim]:
             "isaac-pe",
             (409.67, 644.2, 0.62),
             (_PE_GEOMETRY,),
-            "the printed CE is below that of ISAAC-CE by more than any number of IMAs gives: buffer and bus must be larger",
+            "computed on the geometry of ISAAC-CE, for want of the design's own: nothing of it can be confirmed",
         ),
         (
             "isaac-se",
@@ -207,7 +207,7 @@ def _sensitivities() -> list[Claim]:
     plain = peak(machine.with_(flip=False, adc_bits=9))
     wide = peak(machine, weight_bits=32, input_bits=32)
     halved = "with 200 ns reads 4 ADCs serve the 8 arrays of an IMA; the paper redesigned the IMA and does not print how"
-    law = "the ADC law here is hwcomponents', whose ninth bit costs 18 % energy and 52 % area; the paper's own law must be steeper, and it compares redesigned chips"
+    law = "the ADC law here is hwcomponents', whose ninth bit costs 18 % energy and 52 % area; the paper's own law is not in hand and may be steeper, and it may compare redesigned chips"
     rows: tuple[tuple[str, str, float, float, float, str, tuple[str, ...], str], ...] = (
         (
             "slow-read-throughput",
@@ -293,7 +293,7 @@ def _against_dadiannao() -> list[Claim]:
             note=note,
         )
         for what, value, computed, note in (
-            ("ce", 63.46, ce, ""),
+            ("ce", 63.46, ce, "hangs on the recalled 288 + 288 operators; with 256 + 256 it would be 56.4"),
             ("pe", 286.4, pe, "286.4 would need 19.5 W; the table sums to 20.1 W"),
             ("se", 0.41, se, ""),
         )
