@@ -7,6 +7,7 @@ to standard error. Exit code 0 is success, 2 bad input with one clear line, 1 a 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -241,12 +242,23 @@ def cite(machine: Annotated[str, typer.Argument(help="A machine by name, or a .y
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
+    if sys.stdout is None:
+        _fail("standard output is closed; the answer has nowhere to go")
     try:
         stopped = app(standalone_mode=False)
+        sys.stdout.flush()
         if isinstance(stopped, int) and stopped:
             sys.exit(stopped)
     except CrossloomError as problem:
         _fail(str(problem))
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - whoever read along has left; the interpreter flushes once more at its end
+        sys.exit(141)
+    except OSError as problem:
+        place = problem.filename or "standard output"
+        if problem.filename is None:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - likewise
+        _fail(f"{place}: {problem.strerror or problem}; choose another place, or make room")
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -254,7 +266,7 @@ def main() -> None:
     except Exception as problem:
         if hasattr(problem, "format_message"):
             _fail(problem.format_message())
-        if "CROSSLOOM_TRACEBACK" in __import__("os").environ:
+        if "CROSSLOOM_TRACEBACK" in os.environ:
             raise
         print(f"crossloom: a fault of ours: {type(problem).__name__}: {_one_line(problem)}; set CROSSLOOM_TRACEBACK=1 to see where", file=sys.stderr)
         sys.exit(1)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from crossloom.compiler.streams import streams
 from crossloom.engine import engines_of
-from crossloom.engine.base import Pace
-from crossloom.engine.parts import part_seconds, performed
+from crossloom.engine.base import Engine, Pace
+from crossloom.engine.parts import missing, part_seconds, performed
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError, MachineError, ModelError
+from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Unary
 from crossloom.program import Program, Stage, Wait
@@ -39,13 +41,11 @@ class Assign:
                 stages[place] = replace(joined, name=node.name, nodes=(*joined.nodes, node.name))
                 home[node.name] = place
                 continue
-            reasons = {engine.name: engine.refuses(node, graph, machine) for engine in engines}
-            taker = next((name for name, reason in reasons.items() if reason is None), None)
-            if taker is None:
-                why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+            engine, why = taker(node, graph, machine, engines)
+            if engine is None:
                 raise ModelError(f"{node.name} ({type(node.op).__name__}) runs on no engine of {machine.name} ({why}); choose another machine")
             home[node.name] = len(stages)
-            stages.append(Stage(name=node.name, nodes=(node.name,), engine=taker))
+            stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine))
         return replace(program, stages=tuple(stages))
 
     @staticmethod
@@ -54,6 +54,17 @@ class Assign:
             return None
         place = home[node.inputs[0]]
         return place if stages[place].engine != "digital" else None
+
+
+def taker(node: Node, graph: Graph, machine: Machine, engines: Sequence[Engine]) -> tuple[str | None, str]:
+    """Return the name of the first engine that takes a node, or None and the reasons of all."""
+    reasons = []
+    for engine in engines:
+        reason = engine.refuses(node, graph, machine)
+        if reason is None:
+            return engine.name, ""
+        reasons.append(f"{engine.name}: {reason}")
+    return None, "; ".join(reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +197,23 @@ class UseChips:
 
 @dataclass(frozen=True, slots=True)
 class Allocate:
-    """Number the tiles: each stage gets arrays one after the other, digital stages work in the tiles of what they read from."""
+    """Number the tiles: each stage gets arrays one after the other, digital stages work in the tiles of what they read from.
+
+    A network smaller than the chips either fills tile after tile (`pack`: short ways) or takes as few arrays of each tile as it can
+    (`spread`: what a tile's arrays share is shared by fewer).
+    """
+
+    spread: bool = True
 
     def __call__(self, program: Program) -> Program:
-        per_tile = arrays_per_tile(program)
         used: dict[int, int] = {}
         where: dict[str, tuple[int, int]] = {}
         stages = []
+        in_each = {segment: self._in_each_tile(members, program) for segment, members in program.segments.items()}
         for stage in program.stages:
             if stage.arrays:
                 before = used.get(stage.segment, 0)
-                first, last = int(before // per_tile), int((before + stage.arrays - 1) // per_tile)
+                first, last = (int(array // in_each[stage.segment]) for array in (before, before + stage.arrays - 1))
                 used[stage.segment] = before + stage.arrays
                 tiles = (first, last - first + 1)
             else:
@@ -204,6 +221,14 @@ class Allocate:
             where[stage.name] = tiles
             stages.append(replace(stage, tiles=tiles))
         return replace(program, stages=tuple(_with_hops(stages, program)))
+
+    def _in_each_tile(self, stages: list[Stage], program: Program) -> float:
+        """Return how many arrays of each tile are used."""
+        there = arrays_per_tile(program)
+        if not self.spread:
+            return there
+        tiles = max(1.0, arrays_per_chip(program) * program.chips / there)
+        return min(there, max(1, math.ceil(sum(stage.arrays for stage in stages) / tiles)))
 
 
 def _with_hops(stages: list[Stage], program: Program) -> list[Stage]:
@@ -232,6 +257,7 @@ class Schedule:
 
     def __call__(self, program: Program) -> Program:
         stages = []
+        absent: set[str] = set()
         for stage in program.stages:
             engine = engine_named(stage.engine)
             pace = engine.pace(stage, program.graph, program.machine)
@@ -240,12 +266,14 @@ class Schedule:
                 for name in stage.nodes[1:]:
                     for action, count in engine_named("digital").price(replace(stage, nodes=(name,)), program.graph, program.machine).items():
                         counts[action] = counts.get(action, 0) + count
+            absent |= missing(program, counts)
             stage = replace(stage, actions=performed(program, counts))
             if stage.arrays:
                 pace = slowed(pace, stage, program, engine.paced_parts(program.machine))
             stage = replace(stage, interval_s=pace.interval_s, latency_s=pace.latency_s, limited_by=pace.limited_by)
             stages.append(stage)
-        return replace(program, stages=tuple(stages))
+        notes = (f"{program.machine.name} has no {', '.join(sorted(absent))}: what it would do takes no time and costs nothing",) if absent else ()
+        return replace(program, stages=tuple(stages), notes=(*program.notes, *notes))
 
 
 def slowed(pace: Pace, stage: Stage, program: Program, paced: frozenset[str]) -> Pace:

@@ -11,7 +11,7 @@ from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import Program
 
-_OPTIONS = {"replicate": ("balanced", "none"), "overflow": ("chips", "reload", "refuse"), "chips": None, "inferences_per_load": None}
+_OPTIONS = {"replicate": ("balanced", "none"), "allocate": ("spread", "pack"), "overflow": ("chips", "reload", "refuse"), "chips": None, "inferences_per_load": None}
 
 
 def recipe(machine: Machine) -> tuple[Pass, ...]:
@@ -27,7 +27,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
     overflow = options.get("overflow", "chips")
     fit = TimeMultiplex(chips or 1, inferences) if overflow == "reload" else UseChips(chips, 1 if overflow == "refuse" else 1 << 16)
     replicate: tuple[Pass, ...] = (ReplicateBalanced(),) if options.get("replicate", "balanced") == "balanced" else ()
-    return (Assign(), Place(), Connect(), fit, *replicate, Allocate(), Schedule(), CheckBuffers())
+    return (Assign(), Place(), Connect(), fit, *replicate, Allocate(options.get("allocate", "spread") == "spread"), Schedule(), CheckBuffers())
 
 
 def _whole(machine: Machine, name: str, value: Any, least: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from crossloom.errors import MachineError
 from crossloom.program import Program, Stage
 
 
@@ -19,10 +22,26 @@ def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[
 
 
 def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:
-    """Return the counts of actions that the machine has a part for; a design without a buffer reads none."""
+    """Return the counts of actions that the machine has a part for; a design without a buffer reads none.
+
+    Raises MachineError for a part that is there and cannot do what its role demands.
+    """
     kept = {}
     for name, count in counts.items():
-        part = program.machine.optional(name.partition(".")[0])
-        if count and part is not None and name.partition(".")[2] in part.actions:
-            kept[name] = count
+        role, _, action = name.partition(".")
+        part = program.machine.optional(role)
+        if not count or part is None:
+            continue
+        if action not in part.actions:
+            able = ", ".join(part.actions) or "nothing"
+            raise MachineError(
+                f"machine {program.machine.name}: {part.path} ({part.component}) is asked to {action} and can do {able}; give it another component, or remove it"
+            )
+        kept[name] = count
     return kept
+
+
+def missing(program: Program, counts: Mapping[str, int]) -> frozenset[str]:
+    """Return the roles whose actions cost nothing because the machine has no such part."""
+    roles = {name.partition(".")[0] for name, count in counts.items() if count}
+    return frozenset(role for role in roles if program.machine.optional(role) is None)

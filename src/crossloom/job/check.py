@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from crossloom.compiler.passes import taker
 from crossloom.engine import engines_of
+from crossloom.engine.base import Engine
 from crossloom.job.source import load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
+from crossloom.network.quantize import unfit
+from crossloom.network.samples import mixes, mixing_node
 from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported
 
 
@@ -26,6 +31,7 @@ def check(model: Any, machine: Machine) -> dict[str, Any]:
         rows.append({"name": node.name, "op": _kind(node), "origin": node.origin, "engine": engine, "macs": macs(node, graph)})
         if engine is None:
             unsupported.append({"name": node.name, "op": _kind(node), "reason": reason, "origin": node.origin})
+    unsupported += _defects(graph)
     return {
         "model": graph.name,
         "machine": machine.name,
@@ -35,6 +41,7 @@ def check(model: Any, machine: Machine) -> dict[str, Any]:
         "parameters": graph.parameters,
         "macs": sum(row["macs"] for row in rows),
         "batch": graph.batch,
+        "fixed": graph.fixed,
         "inputs": [{"name": name, "type": str(type)} for name, type in graph.inputs],
         "operators": dict(Counter(row["op"] for row in rows).most_common()),
         "engines": dict(Counter(str(row["engine"]) for row in rows if row["engine"]).most_common()),
@@ -42,20 +49,21 @@ def check(model: Any, machine: Machine) -> dict[str, Any]:
     }
 
 
+def _defects(graph: Graph) -> list[dict[str, str]]:
+    """Return what no engine could help: weights that are no numbers, samples that influence each other."""
+    found = [{"name": name, "op": "constant", "reason": f"{problem}; repair the weights"} for name, t in graph.constants.items() if (problem := unfit(t))]
+    if found or any(isinstance(node.op, Unsupported) for node in graph.nodes):
+        return found
+    node = mixing_node(graph)
+    return [] if node is None else [{"name": node, "op": _kind(graph.node(node)), "reason": mixes(node), "origin": graph.node(node).origin}]
+
+
 def _kind(node: Node) -> str:
     return node.op.kind if isinstance(node.op, Unsupported) else type(node.op).__name__
 
 
-def _taker(node: Node, graph: Graph, machine: Machine, engines: list[Any]) -> tuple[str | None, str]:
-    if isinstance(node.op, Unsupported):
-        return None, node.op.reason
-    reasons = []
-    for engine in engines:
-        reason = engine.refuses(node, graph, machine)
-        if reason is None:
-            return engine.name, ""
-        reasons.append(f"{engine.name}: {reason}")
-    return None, "; ".join(reasons)
+def _taker(node: Node, graph: Graph, machine: Machine, engines: Sequence[Engine]) -> tuple[str | None, str]:
+    return (None, node.op.reason) if isinstance(node.op, Unsupported) else taker(node, graph, machine, engines)
 
 
 def macs(node: Node, graph: Graph) -> int:

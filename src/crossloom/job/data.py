@@ -14,30 +14,42 @@ from torch import Tensor
 from crossloom.errors import DataError, InputError
 from crossloom.job.source import made_by
 from crossloom.network.graph import Graph
-from crossloom.network.types import Batch
+from crossloom.network.samples import random_samples
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
 class Data:
-    """Samples for each input of a network, and labels if there are any."""
+    """Samples for each input of a network, and labels if there are any.
+
+    Inputs that are the same for every sample (a threshold, a set of prototypes) are given once; `shared` says which.
+    """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor | None = None
+    shared: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
-        return int(self.inputs[0].shape[0])
+        sizes = [int(x.shape[0]) for x, shared in zip(self.inputs, self._shared(), strict=True) if not shared and x.dim()]
+        return sizes[0] if sizes else 1
 
     def batches(self, size: int, device: str | torch.device = "cpu") -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
         """Yield inputs and labels of `size` samples at a time."""
         for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            yield tuple(x[part].to(device) for x in self.inputs), None if self.labels is None else self.labels[part]
+            part = self._part(start, start + size)
+            yield tuple(x.to(device) for x in part.inputs), part.labels
 
     def first(self, count: int) -> Data:
         """Return the first samples."""
-        return Data(tuple(x[:count] for x in self.inputs), None if self.labels is None else self.labels[:count])
+        return self._part(0, count)
+
+    def _part(self, start: int, stop: int) -> Data:
+        inputs = (x if shared else x[start:stop] for x, shared in zip(self.inputs, self._shared(), strict=True))
+        return Data(tuple(inputs), None if self.labels is None else self.labels[start:stop], self.shared)
+
+    def _shared(self) -> tuple[bool, ...]:
+        return self.shared or (False,) * len(self.inputs)
 
 
 def load_data(source: Any, graph: Graph) -> Data:
@@ -146,19 +158,29 @@ def checked(data: Data, graph: Graph, where: str) -> Data:
     """Return the data if they fit the network. Raises DataError."""
     if len(data.inputs) != len(graph.inputs):
         raise DataError(f"{where}: {len(data.inputs)} inputs given and {graph.name} has {len(graph.inputs)}; give one array for each")
+    if any(x.dim() == 0 for x, shared in zip(data.inputs, _shared(graph), strict=True) if not shared):
+        raise DataError(f"{where}: a single number, where samples are wanted along a first dimension; give an array")
+    inputs = tuple(x.to(torch.float32) if t.dtype == "f32" else x for (_, t), x in zip(graph.inputs, data.inputs, strict=True))
+    data = Data(inputs, data.labels, _shared(graph))
     if len(data) == 0:
         raise DataError(f"{where}: no samples; give at least one")
-    data = Data(tuple(x.to(torch.float32) if t.dtype == "f32" else x for (_, t), x in zip(graph.inputs, data.inputs, strict=True)), data.labels)
-    for (name, type), x in zip(graph.inputs, data.inputs, strict=True):
+    for (name, type), x, shared in zip(graph.inputs, data.inputs, data.shared, strict=True):
+        if shared and list(x.shape) != list(type.shape):
+            raise DataError(f"{where}: input {name} is the same for every sample and wants shape {list(type.shape)}, got {list(x.shape)}; give it once")
         want = list(type.shape[1:])
-        if list(x.shape[1:]) != want:
+        if not shared and list(x.shape[1:]) != want:
             raise DataError(f"{where}: input {name} wants samples of shape {want} and got {list(x.shape[1:])}; reshape or resize them")
         if x.is_floating_point() and not bool(torch.isfinite(x).all()):
-            first = int(torch.nonzero(~torch.isfinite(x.flatten(1)).all(1))[0, 0])
+            first = int(torch.nonzero(~torch.isfinite(x.reshape(x.shape[0] if x.dim() else 1, -1)).all(1))[0, 0])
             raise DataError(f"{where}: sample {first} of {name} contains NaN or infinity; clean the data")
     if data.labels is not None:
         _check_labels(data, graph, where)
     return data
+
+
+def _shared(graph: Graph) -> tuple[bool, ...]:
+    """Return which inputs hold no samples: those without a dimension that grows, where others have one."""
+    return tuple(not type.batched and (graph.batch is None or not type.shape) for _, type in graph.inputs)
 
 
 def _check_labels(data: Data, graph: Graph, where: str) -> None:
@@ -172,24 +194,8 @@ def _check_labels(data: Data, graph: Graph, where: str) -> None:
 
 
 def random_inputs(graph: Graph, samples: int, seed: int) -> Data:
-    """Return standard normal samples (whole numbers below the vocabulary, or 1000, for integer inputs) drawn from a seed."""
-    generator = torch.Generator().manual_seed(seed)
-    made: list[Tensor] = []
-    for name, type in graph.inputs:
-        size = [samples * d.times if isinstance(d, Batch) else d for d in type.shape]
-        if type.dtype == "f32":
-            made.append(torch.randn(size, generator=generator))
-        elif type.dtype == "bool":
-            made.append(torch.ones(size, dtype=torch.bool))
-        else:
-            made.append(torch.randint(0, _vocabulary(graph, name), size, generator=generator))
-    return Data(tuple(made))
-
-
-def _vocabulary(graph: Graph, name: str) -> int:
-    """Return the number of rows of the table that an input chooses from, or 2 if it chooses from none (a mask)."""
-    tables = [graph.constants[n.inputs[0]].shape[0] for n in graph.users[name] if n.inputs[0] in graph.constants and n.inputs[0] != name]
-    return int(min(tables)) if tables else 2
+    """Return standard normal samples (whole numbers below the vocabulary for integer inputs) drawn from a seed."""
+    return Data(random_samples(graph, samples, torch.Generator().manual_seed(seed)), shared=_shared(graph))
 
 
 def as_batches(data: Data, size: int) -> Sequence[tuple[Tensor, ...]]:

@@ -62,7 +62,7 @@ def run(
         progress: shown the batches as they are worked through.
     """
     samples = None if data is None else load_data(data, network)
-    warnings: list[str] = []
+    warnings = [fixed_batch(network)] if network.fixed else []
     quantized = network if network.quantized else _quantized(network, samples, calibration, recipe, seed, warnings, progress)
     program = compile_network(quantized, machine)
     timeline = read_timeline(program)
@@ -80,6 +80,11 @@ def run(
         counts=counts,
         versions=versions(),
     )
+
+
+def fixed_batch(network: Graph) -> str:
+    """Return the line that says what an inference is, for a network that runs at one batch size alone."""
+    return f"{network.name} runs at batch {network.batch} alone, and one inference is one call with all of it: {network.fixed}"
 
 
 def _limits(program: Program, timeline: Timeline) -> list[str]:

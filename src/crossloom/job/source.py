@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from crossloom.errors import InputError, ModelError
 from crossloom.network.fold import drop_unused, fold_batch_norm
 from crossloom.network.graph import Graph
 
 
+Inputs = Sequence[Any] | Mapping[str, Any] | Tensor
+Shapes = Mapping[str, Sequence[int | None]]
+
+
 def load(
-    model: str | Path | nn.Module | Graph, inputs: Sequence[Tensor] | None = None, *, name: str | None = None, allow_unsupported: bool = False
+    model: str | Path | nn.Module | ExportedProgram | Graph,
+    inputs: Inputs | None = None,
+    *,
+    name: str | None = None,
+    shapes: Shapes | None = None,
+    allow_unsupported: bool = False,
 ) -> Graph:
     """Return a network as a graph with batch norms folded.
 
     Args:
-        model: a torch module (with example `inputs`, batch first), a path to an `.onnx` or `.pt2` file,
+        model: a torch module (with example `inputs`, batch first), what `torch.export` made of one, a path to an `.onnx` or `.pt2` file,
             `package.module:factory` (a callable that returns a module and its example inputs), or `zoo:NAME`.
-        inputs: example inputs for a module.
+        inputs: example inputs for a module: a tensor, a sequence of what it is called with, or a mapping of keywords.
         name: what to call the network.
+        shapes: dimensions of an ONNX file's inputs that it leaves open; None in a shape keeps what the file says.
         allow_unsupported: keep operators without a counterpart instead of raising.
 
     Raises:
         ModelError: the network cannot be found or imported; the message names the place and the remedy.
     """
-    graph = model if isinstance(model, Graph) else _imported(model, inputs, name, allow_unsupported)
+    graph = model if isinstance(model, Graph) else _imported(model, inputs, name, shapes, allow_unsupported)
     return fold_batch_norm(drop_unused(graph))
 
 
-def _imported(model: str | Path | nn.Module, inputs: Sequence[Tensor] | None, name: str | None, allow: bool) -> Graph:
+def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shapes | None, allow: bool) -> Graph:
+    text = str(model) if isinstance(model, str | Path) else ""
+    if shapes and not text.endswith(".onnx"):
+        raise InputError(f"shapes are for .onnx files that leave dimensions open; a module's shapes are those of its example inputs, not {dict(shapes)}")
     if isinstance(model, nn.Module):
         return _module(model, inputs, name, allow)
-    text = str(model)
+    if isinstance(model, ExportedProgram):
+        from crossloom.network.from_torch import from_program
+
+        return from_program(model, name=name or "exported", allow_unsupported=allow)
+    if not text:
+        raise ModelError(f"a {type(model).__name__} is no network; give a torch module with example inputs, or the path of an .onnx or .pt2 file")
     if text.startswith("zoo:"):
         from crossloom.network.zoo import build
 
@@ -45,28 +64,31 @@ def _imported(model: str | Path | nn.Module, inputs: Sequence[Tensor] | None, na
     if text.endswith(".onnx"):
         from crossloom.network.from_onnx import from_onnx
 
-        return from_onnx(text, name=name, allow_unsupported=allow)
+        return from_onnx(text, name=name, shapes=shapes, allow_unsupported=allow)
     if text.endswith(".pt2"):
         from crossloom.network.from_torch import from_pt2
 
         return from_pt2(text, allow_unsupported=allow)
     if ":" in text:
         made = made_by(text, "model")
-        module, example = made if isinstance(made, tuple) else (made, inputs)
+        module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, inputs)
         return _module(module, example, name or text.rpartition(":")[2], allow)
     raise ModelError(
         f"{text}: neither .onnx, .pt2, package.module:factory nor zoo:NAME; state_dict files hold no network, export it with torch.export"
     )
 
 
-def _module(module: Any, inputs: Sequence[Tensor] | None, name: str | None, allow: bool) -> Graph:
+def _module(module: Any, inputs: Inputs | None, name: str | None, allow: bool) -> Graph:
     from crossloom.network.from_torch import from_torch
 
     if not isinstance(module, nn.Module):
         raise ModelError(f"{name or 'model'}: expected a torch module, got {type(module).__name__}; the factory returns (module, inputs)")
     if inputs is None:
         raise ModelError(f"{name or type(module).__name__}: example inputs are needed, such as (torch.zeros(1, 3, 224, 224),)")
-    return from_torch(module, (inputs,) if isinstance(inputs, Tensor) else tuple(inputs), name=name, allow_unsupported=allow)
+    if isinstance(inputs, Mapping):
+        return from_torch(module, (), inputs, name=name, allow_unsupported=allow)
+    given = (inputs,) if hasattr(inputs, "shape") else tuple(inputs)
+    return from_torch(module, given, name=name, allow_unsupported=allow)
 
 
 def made_by(text: str, what: str) -> Any:

@@ -12,7 +12,12 @@ from crossloom.machines.machine import Action, Machine, Part
 from crossloom.machines.quantity import Quantity
 from crossloom.machines.schema import ActionChange, ActionEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
 
+LARGEST = 1e15
+"""No figure of a machine comes near it; what does is a slip, and would overflow in sums."""
+
 _DIMENSIONS: dict[str, units.Dimension] = {"rate": "rate", "capacity": "capacity"}
+_LIMITS = {"bits": 64, "cell_bits": 64, "rows": 1 << 20, "columns": 1 << 20}
+"""Parameters that scaling laws raise two to, or multiply: what lies beyond is no design."""
 _NOTHING = Quantity(0.0, "none given; taken as zero", "assumed")
 
 
@@ -83,8 +88,8 @@ def _part(path: str, part: PartEntry, count: float, total: float, library: Mappi
     if unknown := [name for name in part.with_ if name not in start]:
         raise MachineError(f"{where}.with: {part.use} has no parameter {unknown[0]}; it has {', '.join(start) or 'none'}")
     wanted = start | _parameters(where, part.with_)
-    if bad := [name for name, value in wanted.items() if not 0 < value < 1e15]:
-        raise MachineError(f"{where}.{bad[0]} must be positive and below 1e15, got {wanted[bad[0]]:g}")
+    if bad := [name for name, value in wanted.items() if not 0 < value <= _LIMITS.get(name, LARGEST)]:
+        raise MachineError(f"{where}.{bad[0]} must be positive and at most {_LIMITS.get(bad[0], LARGEST):g}, got {wanted[bad[0]]:g}")
     factors = LAWS[base.law](start, wanted)
     energy = factors.energy / factors.time
     power = _cited(part.power, "power", where) if part.power else _cited(base.power, "power", where).scaled(energy, factors.why, factors.assumed)
@@ -153,6 +158,6 @@ def _cited(cited: Cited, dimension: units.Dimension, where: str) -> Quantity:
         value = units.parse(cited.value, dimension) / cited.for_
     except ValueError as problem:
         raise MachineError(f"{where}: {problem}") from problem
-    if not 0 <= value < 1e15:
-        raise MachineError(f"{where}: {cited.value} must not be negative, nor 1e15 or more in SI units")
+    if not 0 <= value < LARGEST:
+        raise MachineError(f"{where}: {cited.value} must not be negative, nor {LARGEST:g} or more in SI units")
     return Quantity(value, cited.source, cited.mark)

@@ -19,6 +19,9 @@ from crossloom.machines.schema import ComponentEntry, MachineEntry
 from crossloom.machines.yaml import line_of, read_yaml
 
 _HERE = files("crossloom.machines")
+_SECTIONS = ("engines", "compile", "components")
+_DEEPEST = 16
+"""Files that may extend one another in a row."""
 
 
 @cache
@@ -73,6 +76,8 @@ def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str, An
     path = Path(name)
     if name in seen:
         raise MachineError(f"{name}: it extends itself ({' > '.join(seen)}); break the circle")
+    if len(seen) > _DEEPEST:
+        raise MachineError(f"{name}: more than {_DEEPEST} files extend one another; join some of them")
     if path.suffix in (".yaml", ".yml") or "/" in name:
         if not path.is_file():
             raise MachineError(f"{name}: no such machine file; see 'crossloom machine list' for those that come with Crossloom")
@@ -83,19 +88,31 @@ def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str, An
     document = read_yaml(path)
     if "machine" not in document:
         raise MachineError(f"{path.name}: it lacks the field 'machine' (a name); see docs/machines.md for the form")
+    for section in (*_SECTIONS, "set"):
+        _check_mapping(document, section, path.name)
     if "extends" not in document:
         return document, path.name, document
     own = copy.deepcopy(document)
+    if not isinstance(own["extends"], str):
+        raise MachineError(f"{path.name}: extends: name one machine, such as isaac-ce, or one .yaml file, got {own['extends']!r}")
     base, _, _ = _document(str(document.pop("extends")), (*seen, name))
-    changes = document.pop("set", None) or {}
-    merged = {**base, **{key: value for key, value in document.items() if key not in ("engines", "compile", "components")}}
-    for section in ("engines", "compile", "components"):
+    changes = document.pop("set", {})
+    merged = {**base, **{key: value for key, value in document.items() if key not in _SECTIONS}}
+    for section in _SECTIONS:
         merged[section] = _merged(base.get(section, {}), document.get(section, {}))
     plain = machine_of(merged, path.name, lines=own)
     for key, value in changes.items():
         apply(merged, plain, str(key), value)
         plain = machine_of(merged, path.name, lines=own)
     return merged, path.name, own
+
+
+def _check_mapping(document: Mapping[str, Any], section: str, origin: str) -> None:
+    """Raise MachineError if a section is there and maps nothing to nothing; an empty one is better left out."""
+    if section in document and not isinstance(document[section], Mapping):
+        line = line_of(document, (section,))
+        where = f", line {line}" if line else ""
+        raise MachineError(f"{origin}{where}: {section}: must map names to values, got {document[section]!r}; fill it in or leave it out")
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,12 +136,16 @@ def _components(document: Mapping[str, Any], origin: str) -> dict[str, Component
     return entries
 
 
+_GRAMMAR = {"parts", "unit", "part", "with"}
+"""Steps of a place in the file that a field's name leaves out."""
+
+
 def _first(problem: ValidationError, document: Any, origin: str) -> str:
     """Return one line for the first of pydantic's complaints, with the line of the file where known."""
     error = problem.errors()[0]
-    place = [str(step) for step in error["loc"] if step not in ("UnitEntry", "PartEntry")]
+    place = ".".join(str(step) for step in error["loc"] if step not in _GRAMMAR) or "document"
     line = line_of(document, error["loc"])
-    more = f" ({len(problem.errors()) - 1} more)" if len(problem.errors()) > 1 else ""
-    message = error["msg"].removeprefix("Value error, ")
     where = f", line {line}" if line else ""
-    return f"{origin}{where}: {'.'.join(place) or 'document'}: {message}{more}".replace("\n", " ")
+    got = f", got {error['input']!r}" if isinstance(error["input"], str | int | float) and "got" not in error["msg"] else ""
+    more = f" ({len(problem.errors()) - 1} more)" if len(problem.errors()) > 1 else ""
+    return f"{origin}{where}: {place}: {error['msg'].removeprefix('Value error, ')}{got}{more}".replace("\n", " ")

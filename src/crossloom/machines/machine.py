@@ -91,8 +91,9 @@ class Machine:
         return self.by_role[role]
 
     def optional(self, role: str) -> Part | None:
-        """Return the part that plays a role, or None."""
-        return self.by_role.get(role)
+        """Return the part that plays a role, or None; a part that is there zero times is not there."""
+        part = self.by_role.get(role)
+        return part if part is not None and part.total else None
 
     def count_of(self, unit: str) -> float:
         """Return how many of a unit one chip holds, by the last word of its path. Raises MachineError."""

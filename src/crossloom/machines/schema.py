@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from crossloom.machines.laws import LAWS
 from crossloom.machines.quantity import Mark
+
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A number and not a truth value: `true` for 1 is a slip of the pen."""
+Count = Annotated[float, Field(strict=True, ge=0, le=1e9)]
+
+
+def _measure(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"expected a number, or a number and a unit such as '2 mW', got {value!r}")
+    return value
+
+
+Measure = Annotated[Any, AfterValidator(_measure)]
+"""A number, or text that `units.parse` reads once the dimension is known."""
 
 
 class _Strict(BaseModel):
@@ -20,8 +35,8 @@ class Cited(_Strict):
     `for` divides the value: tables print totals for a count.
     """
 
-    value: str | float
-    for_: float = Field(1, alias="for", gt=0)
+    value: Measure
+    for_: Number = Field(1, alias="for", gt=0)
     source: str = Field(min_length=1)
     mark: Mark
 
@@ -48,7 +63,7 @@ class ComponentEntry(_Strict):
     """A component of the library at its base parameters."""
 
     about: str = ""
-    parameters: dict[str, str | float] = Field(default_factory=dict)
+    parameters: dict[str, Measure] = Field(default_factory=dict)
     law: str = "fixed"
     area: Cited
     power: Cited
@@ -67,38 +82,36 @@ class PartEntry(_Strict):
     """A leaf of a machine: so many of a library component, with its own parameters or figures where they differ."""
 
     use: str
-    count: float = Field(1, ge=0)
+    count: Count = 1
     per: str | None = None
     extension: bool = False
-    with_: dict[str, str | float] = Field(default_factory=dict, alias="with")
+    with_: dict[str, Measure] = Field(default_factory=dict, alias="with")
     area: Cited | None = None
     power: Cited | None = None
     static: Cited | None = None
     actions: dict[str, ActionChange] = Field(default_factory=dict)
 
 
+def _kind(entry: Any) -> str | None:
+    """Return whether an entry of `parts` is a unit or a part: it has `parts` of its own, or it uses a component."""
+    if isinstance(entry, dict):
+        return "part" if "use" in entry else "unit" if "parts" in entry else None
+    return {PartEntry: "part", UnitEntry: "unit"}.get(type(entry))
+
+
+_Entry = Annotated[
+    Annotated["UnitEntry", Tag("unit")] | Annotated[PartEntry, Tag("part")],
+    Discriminator(
+        _kind, custom_error_type="neither", custom_error_message="Give either 'use' (a library component) or 'parts' (a unit with parts of its own)"
+    ),
+]
+
+
 class UnitEntry(_Strict):
-    """An inner node of a machine: so many of a unit with parts of its own."""
+    """An inner node of a machine: so many of a unit with parts of its own. Parts may be shared between units, units are whole."""
 
-    count: float = Field(1, gt=0)
-    parts: dict[str, UnitEntry | PartEntry]
-
-    @field_validator("parts", mode="before")
-    @classmethod
-    def _leaf_or_unit(cls, parts: Any) -> Any:
-        if not isinstance(parts, dict):
-            raise ValueError("'parts' must map names to units and components")
-        made: dict[str, Any] = {}
-        for name, entry in parts.items():
-            if isinstance(entry, dict) and "use" in entry:
-                made[name] = PartEntry.model_validate(entry)
-            elif isinstance(entry, dict) and "parts" in entry:
-                made[name] = UnitEntry.model_validate(entry)
-            elif isinstance(entry, UnitEntry | PartEntry):
-                made[name] = entry
-            else:
-                raise ValueError(f"{name}: give either 'use' (a library component) or 'parts' (a unit)")
-        return made
+    count: Annotated[float, Field(strict=True, ge=1, le=1e9, multiple_of=1)] = 1
+    parts: dict[str, _Entry]
 
 
 class MachineEntry(_Strict):

@@ -27,6 +27,8 @@ def read_yaml(path: Path) -> Any:
         raise MachineError(
             f"{path.name}{where}: not valid YAML ({getattr(problem, 'problem', None) or 'not UTF-8 text'}); mend the file"
         ) from problem
+    except RecursionError as problem:
+        raise MachineError(f"{path.name}: nested deeper than any machine needs; is it the right file?") from problem
     if not isinstance(content, dict):
         raise MachineError(f"{path.name}: it holds no mapping of fields; see docs/machines.md for the form")
     return content

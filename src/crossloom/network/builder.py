@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from crossloom.errors import ModelError
 from crossloom.network.graph import Graph, Node, infer
 from crossloom.network.operators import Expand, FakeQuantize, Operator, Reshape, Slice, Transpose, Unsupported
 from crossloom.network.types import TensorType, resolve
@@ -32,14 +33,19 @@ class GraphBuilder:
         return name
 
     def constant(self, value: Tensor, name: str = "const") -> str:
-        """Store a constant and return its name. Half precision and double become float32, narrow integers int64."""
+        """Store a constant and return its name. Half precision and double become float32, narrow integers int64.
+
+        Raises ModelError for complex numbers and for a constant without elements.
+        """
         name = self._fresh(name)
         value = value.detach()
+        if value.is_complex():
+            raise ModelError(f"{self.name}: {name} holds complex numbers, for which no engine has arithmetic; split them into two real parts")
         if value.is_floating_point():
             value = value.to(torch.float32)
         elif value.dtype != torch.bool:
             value = value.to(torch.int64)
-        self.constants[name] = value.contiguous()
+        self.constants[name] = (value.to_dense() if value.layout is not torch.strided else value).contiguous()
         self.types[name] = TensorType.of(value)
         return name
 

@@ -107,7 +107,8 @@ def _as_written(source: Source, sizes: Sequence[Shape]) -> Graph:
     graph, builder = lower(source, shapes, batch)
     if len(leading) != 1 or None in leading or not batch or complaints(graph.nodes):
         return graph
-    return _rebatched(source, shapes, graph, builder) or graph
+    why = f"it was written for batch {batch}, and no other size could be shown to compute the same"
+    return _rebatched(source, shapes, graph, builder) or replace(graph, fixed=why)
 
 
 def _rebatched(source: Source, shapes: Sequence[tuple[int, ...]], graph: Graph, builder: GraphBuilder) -> Graph | None:

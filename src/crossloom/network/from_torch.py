@@ -8,15 +8,17 @@ one size that was asked for.
 from __future__ import annotations
 
 import logging
+import sysconfig
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram, export
@@ -44,10 +46,11 @@ def from_torch(
     if it uses operators that have no counterpart (unless `allow_unsupported`).
     """
     reader = _Reader(module, name or type(module).__name__.lower(), allow_unsupported)
+    inputs, keywords = tree_map(_tensor, (tuple(inputs), dict(keywords or {})))
     training = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        return reader.read(tuple(inputs), dict(keywords or {}))
+        return reader.read(inputs, keywords)
     finally:
         for part, mode in training.items():
             part.training = mode
@@ -59,7 +62,8 @@ def from_program(program: ExportedProgram, *, name: str = "exported", allow_unsu
     free = {symbol for shape in shapes for dim in shape if not isinstance(dim, int) for symbol in dim.node.expr.free_symbols}
     source = Source.of(program, name)
     if not free:
-        return lower(source, next((int(shape[0]) for shape in shapes if shape), 1), name, allow_unsupported)
+        graph = lower(source, next((int(shape[0]) for shape in shapes if shape), 1), name, allow_unsupported)
+        return replace(graph, fixed="it was exported for one size; export it with dynamic_shapes that leave the first dimension open")
     if len(free) > 1 or any(not isinstance(dim, int) for shape in shapes for dim in shape[1:]):
         raise ModelError(f"{name}: dimensions other than the batch are open; export it with only the first dimension open")
     try:
@@ -90,12 +94,13 @@ class _Reader:
         if not tensors:
             raise ModelError(f"{self.name}: no example tensor given; pass inputs such as (torch.zeros(1, 3, 224, 224),)")
         batch = next((int(x.shape[0]) for x in tensors if x.dim()), 0)
-        if batch:
-            try:
-                return self._at_any_batch(inputs, keywords, batch)
-            except Irregular:
-                pass
-        return lower(self._source(inputs, keywords), batch or 1, self.name, self.allow_unsupported)
+        if not batch:
+            raise ModelError(f"{self.name}: the example inputs hold no samples; give them a first dimension of at least one sample")
+        try:
+            return self._at_any_batch(inputs, keywords, batch)
+        except Irregular as problem:
+            graph = lower(self._source(inputs, keywords), batch, self.name, self.allow_unsupported)
+            return replace(graph, fixed=str(problem))
 
     def _at_any_batch(self, inputs: tuple[Any, ...], keywords: dict[str, Any], batch: int) -> Graph:
         """Return a graph for any batch size. Raises Irregular if there is none."""
@@ -109,7 +114,7 @@ class _Reader:
     def _source(self, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Source:
         """Export the module for these very shapes. Raises ModelError if torch cannot."""
         try:
-            with torch.no_grad(), _quiet():
+            with torch.no_grad(), _quiet(), _masks_as_they_are():
                 program = export(self.module, inputs, keywords, strict=False)
         except Exception as problem:
             raise ModelError(f"{self.name}: {_obstacle(problem)}") from problem
@@ -129,9 +134,29 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+@contextmanager
+def _masks_as_they_are() -> Iterator[None]:
+    """Keep torch's transformer layers from looking whether a mask is causal, which an export cannot follow.
+
+    What they find out only lets a kernel leave the mask out; with it the result is the same.
+    """
+    place, name = torch.nn.modules.transformer, "_detect_is_causal_mask"
+    detect = getattr(place, name, None)
+    setattr(place, name, lambda mask, is_causal=None, size=None: bool(is_causal))
+    try:
+        yield
+    finally:
+        setattr(place, name, detect)
+
+
 def _unified(small: Source, large: Source, name: str, allow_unsupported: bool) -> Graph:
     sources = zip((small, large), SIZES, strict=True)
     return unify(*(lower(source, size, name, allow_unsupported) for source, size in sources))
+
+
+def _tensor(value: Any) -> Any:
+    """Return NumPy's arrays as tensors, and anything else as it is."""
+    return torch.as_tensor(value) if isinstance(value, np.ndarray) else value
 
 
 def _batched(value: Any, batch: int) -> bool:
@@ -163,7 +188,8 @@ def _obstacle(problem: Exception) -> str:
 
 
 def _of_the_user(file: str) -> bool:
-    return file != __file__ and not file.startswith("<") and "/torch/" not in file.replace("\\", "/")
+    inside = file == __file__ or file.startswith(("<", sysconfig.get_path("stdlib"))) and "site-packages" not in file
+    return not inside and "/torch/" not in file.replace("\\", "/")
 
 
 def _short(problem: BaseException) -> str:

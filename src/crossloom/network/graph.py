@@ -31,7 +31,7 @@ class Node:
 class Graph:
     """A network: inputs, nodes in topological order, outputs by name, constants as tensors.
 
-    `batch` is None when the graph runs at any batch size; otherwise the one size it was exported for.
+    `batch` is None when the graph runs at any batch size; otherwise the one size it was exported for, and `fixed` says why.
     `quantization` says how each tensor is held in integers; it is empty for a network in floating point.
     """
 
@@ -42,6 +42,7 @@ class Graph:
     constants: Mapping[str, Tensor] = field(default_factory=dict)
     quantization: Mapping[str, Quantization] = field(default_factory=dict)
     batch: int | None = None
+    fixed: str = ""
 
     @cached_property
     def types(self) -> dict[str, TensorType]:

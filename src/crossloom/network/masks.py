@@ -12,7 +12,7 @@ import torch
 
 from crossloom.network.fold import drop_unused
 from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import Add, Compare, Not, Softmax, Where
+from crossloom.network.operators import Add, Compare, Conv, ConvTranspose, Linear, Not, Softmax, Where
 from crossloom.network.types import TensorType
 
 HIDDEN = -1e4
@@ -51,11 +51,12 @@ def find_masks(graph: Graph) -> Graph:
 def native_tensors(graph: Graph) -> set[str]:
     """Return the names of tensors that depend on constants and on integer or truth-value inputs alone.
 
-    They stay in their own type when the rest becomes integers: masks and position numbers are of this kind.
+    They stay in their own type when the rest becomes integers: masks and position numbers are of this kind. Data begin where
+    a table is looked up or a layer with weights begins, whatever its inputs were made of.
     """
     native = set(graph.constants) | {name for name, type in graph.inputs if type.dtype != "f32"}
     for node in graph.nodes:
-        if all(name in native for name in node.inputs) and not _looks_up_weights(graph, node):
+        if all(name in native for name in node.inputs) and not _looks_up_weights(graph, node) and not isinstance(node.op, Conv | ConvTranspose | Linear):
             native.add(node.name)
     return native
 

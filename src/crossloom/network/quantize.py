@@ -41,6 +41,7 @@ from crossloom.network.operators import (
 )
 from crossloom.network.qdq import absorb, integers_of
 from crossloom.network.quantization import Quantization, carrier
+from crossloom.network.samples import check_independent
 
 OPERAND_BITS = 16
 """Bits of a constant that is added or multiplied element by element: it costs a register, not an array."""
@@ -73,11 +74,15 @@ def quantize(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | No
     """Return the graph in integers, calibrated on batches of inputs (a tensor, or one for each input of the network).
 
     What a network brings along of quantise-dequantise pairs is kept as it is; one that has them on every tensor needs no
-    calibration. Raises ModelError for a network that is quantised already, holds operators without a counterpart, or lacks a range
-    and gets no samples; DataError for data that are empty or not finite.
+    calibration. Raises ModelError for a network that is quantised already, holds operators without a counterpart, mixes the samples
+    of a batch, or lacks a range and gets no samples; DataError for data that are empty or not finite.
     """
-    recipe = recipe or Recipe()
     _check(graph)
+    check_independent(graph)
+    return _quantized(graph, calibration, recipe or Recipe())
+
+
+def _quantized(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | None, recipe: Recipe) -> Graph:
     graph = fold_constants(find_masks(fold_batch_norm(drop_unused(graph))))
     seen: dict[str, Observed] = {}
     if calibration is not None:
@@ -97,8 +102,9 @@ def quantize(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | No
 
 def needs_samples(graph: Graph) -> bool:
     """Return whether quantising a network takes samples: whether some tensor brings no range of its own."""
+    _check(graph)
     try:
-        quantize(graph)
+        _quantized(graph, None, Recipe())
     except ModelError:
         return True
     return False
@@ -110,9 +116,20 @@ def _check(graph: Graph) -> None:
     for node in graph.nodes:
         if isinstance(node.op, Unsupported):
             raise ModelError(f"{graph.name}: {node.name} ({node.op.kind}) has no counterpart; see 'crossloom check'")
+        if 0 in node.type.shape:
+            raise ModelError(f"{graph.name}: {node.name} has no elements (shape {list(node.type.shape)}); leave it out")
     for name, tensor in graph.constants.items():
-        if tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
-            raise ModelError(f"{graph.name}: constant {name} contains NaN; repair the weights")
+        if problem := unfit(tensor):
+            raise ModelError(f"{graph.name}: constant {name} {problem}; repair the weights")
+
+
+def unfit(constant: Tensor) -> str | None:
+    """Return what keeps a constant from being quantised, if anything does: NaN, or +∞ (−∞ masks a softmax)."""
+    if not constant.is_floating_point() or constant.is_meta:
+        return None
+    if bool(torch.isnan(constant).any()):
+        return "contains NaN"
+    return "contains an infinite value" if constant.numel() and bool(constant.max() == torch.inf) else None
 
 
 def _activations(graph: Graph, seen: dict[str, Observed], given: dict[str, Quantization], recipe: Recipe) -> dict[str, Quantization]:

@@ -49,7 +49,10 @@ def unify(small: Graph, large: Graph) -> Graph:
     for a, b in zip(small.nodes, large.nodes, strict=True):
         if a.inputs != b.inputs or type(a.op) is not type(b.op):
             raise Irregular(f"node {a.name} differs between batch sizes")
-        nodes.append(replace(a, op=_operator(a.op, b.op, a.name), type=_type(a.type, b.type)))
+        type_ = _type(a.type, b.type)
+        if sum(isinstance(dim, Batch) for dim in type_.shape) > 1:
+            raise Irregular(f"{a.name} is {type_}: samples meet each other there, so the first dimension is no batch")
+        nodes.append(replace(a, op=_operator(a.op, b.op, a.name), type=type_))
     constants, spread = _constants(small, large)
     types = dict(inputs) | {node.name: node.type for node in nodes}
     nodes = [replace(node, inputs=_narrowed(node, spread, types)) for node in nodes]

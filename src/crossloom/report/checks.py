@@ -16,7 +16,8 @@ def print_check(found: Mapping[str, Any], console: Console) -> None:
     console.print(f"[bold]{escape(found['model'])}[/] {verdict} on {found['machine']}")
     inputs = ", ".join(escape(f"{each['name']}: {each['type']}") for each in found["inputs"])
     console.print(f"inputs      {inputs}", highlight=False)
-    console.print(f"batch       {'any' if found['batch'] is None else found['batch']}")
+    alone = f" alone: {escape(found['fixed'])}" if found["fixed"] else ""
+    console.print(f"batch       {'any' if found['batch'] is None else found['batch']}{alone}")
     console.print(f"nodes       {found['nodes']}")
     console.print(f"parameters  {found['parameters']:,}")
     console.print(f"MACs        {found['macs']:,} for one sample\n")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,21 +16,26 @@ from crossloom.machines import Machine
 Encodes = Literal["offset", "differential", "twos_complement"]
 
 
+Cycles = Annotated[int, Field(strict=True, ge=0, le=10**6)]
+LARGEST_ARRAY = 1 << 16
+"""Word lines or bit lines of an array; a partial sum of more could overflow the plans' accumulators."""
+
+
 class _File(BaseModel):
     """The fields of the file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     encoding: Encodes = "offset"
     flip: bool = False
     unit_column: bool = True
     range: Literal["unit", "full"] = "unit"
     convert: Literal["slice", "tile"] = "slice"
-    fetch_cycles: int = Field(1, ge=0)
-    convert_cycles: int = Field(1, ge=0)
-    combine_cycles: int = Field(2, ge=0)
-    function_cycles: int = Field(1, ge=0)
-    store_cycles: int = Field(1, ge=0)
+    fetch_cycles: Cycles = 1
+    convert_cycles: Cycles = 1
+    combine_cycles: Cycles = 2
+    function_cycles: Cycles = 1
+    store_cycles: Cycles = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +112,9 @@ def _seconds_per_read(role: str, machine: Machine, convert: str) -> float:
     return each if lines is None else array.parameters[lines] * array.total / part.total * each
 
 
-@lru_cache(maxsize=64)
-def _checked(machine_name: str, items: tuple[tuple[str, object], ...]) -> _File:
+def _checked(machine_name: str, settings: Mapping[str, Any]) -> _File:
     try:
-        return _File.model_validate(dict(items))
+        return _File.model_validate(dict(settings))
     except ValidationError as problem:
         error = problem.errors()[0]
         field = ".".join(str(step) for step in error["loc"])
@@ -119,7 +123,7 @@ def _checked(machine_name: str, items: tuple[tuple[str, object], ...]) -> _File:
 
 def crossbars(machine: Machine) -> Crossbars:
     """Return a machine's crossbars. Raises MachineError for settings that make no sense together."""
-    given = _checked(machine.name, tuple(sorted(machine.engines.get("crossbar", {}).items())))
+    given = _checked(machine.name, machine.engines.get("crossbar", {}))
     array, adc = machine.part("array"), machine.part("adc")
     dac = machine.optional("dac")
     cell_bits = array.whole("cell_bits")
@@ -137,8 +141,12 @@ def crossbars(machine: Machine) -> Crossbars:
     base_s = machine.cycle_s.value if machine.cycle_s else array.actions["read"].latency_s.value
     if base_s <= 0:
         raise MachineError(f"machine {machine.name}: a cycle takes no time; give cycle or {array.path}.read.latency a positive value")
-    if short := [part for role in _PER_READ if (part := machine.optional(role)) is not None and part.total < 1]:
+    if short := [part for role in _PER_READ if (part := machine.by_role.get(role)) is not None and part.total < 1]:
         raise MachineError(f"machine {machine.name}: {short[0].path}.count gives {short[0].total:g} on a chip; crossbars need at least one")
+    if array.count != int(array.count) or array.count < 1:
+        raise MachineError(f"machine {machine.name}: {array.path}.count must be a whole number of at least 1, got {array.count:g}")
+    if large := [side for side in ("rows", "columns") if array.parameters[side] > LARGEST_ARRAY]:
+        raise MachineError(f"machine {machine.name}: {array.path}.{large[0]} is {array.parameters[large[0]]:g}; arrays have at most {LARGEST_ARRAY}")
     seconds = {role: _seconds_per_read(role, machine, given.convert) for role in _PER_READ}
     slowest = max(seconds, key=lambda role: seconds[role])
     cycles = max(1, math.ceil(round(seconds[slowest] / base_s, 6)))

@@ -84,8 +84,15 @@ def linear(low: Lowering, x: Ref, weight: Ref, bias: Ref | None = None) -> Ref:
 
 @rule("mm", "bmm", "matmul", "mv", "dot", "vdot", "inner")
 def matmul(low: Lowering, left: Ref, right: Ref) -> Ref:
-    """A known matrix on the right is the weight of a Linear."""
-    if right.value is not None and right.value.dim() == 2 and left.value is None and low.dims(left) >= 2:
+    """A known matrix on the right is the weight of a Linear. A vector is a matrix of one row or column."""
+    if low.dims(right) == 1:
+        column = matmul(low, left, low.reshape(right, (-1, 1)))
+        return low.reshape(column, low.shape(column)[:-1])
+    if low.dims(left) == 1:
+        row = matmul(low, low.reshape(left, (1, -1)), right)
+        shape = low.shape(row)
+        return low.reshape(row, (*shape[:-2], shape[-1]))
+    if right.value is not None and right.value.dim() == 2 and left.value is None:
         return low.add(Linear(), left, _transposed(right))
     return low.add(MatMul(), left, right)
 

@@ -99,6 +99,14 @@ def conv_transpose(
 
 @rule("MatMul")
 def matmul(low: Lowering, a: str, b: str) -> str:
+    """A vector is a matrix of one row or column."""
+    if low.dims(b) == 1:
+        column = matmul(low, a, low.reshape(b, (*low.shape(b), 1)))
+        return low.reshape(column, low.shape(column)[:-1])
+    if low.dims(a) == 1:
+        row = matmul(low, low.reshape(a, (1, *low.shape(a))), b)
+        shape = low.shape(row)
+        return low.reshape(row, (*shape[:-2], shape[-1]))
     if low.dims(b) == 2 and (weight := low.transposed(b, (1, 0))):
         return low.add(Linear(), a, weight)
     return low.add(MatMul(), a, b)
