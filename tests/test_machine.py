@@ -108,11 +108,17 @@ def test_overrides_by_any_unambiguous_end(isaac: Machine) -> None:
         ({"adc_bit": 7}, "no field adc_bit"),
         ({"adc_bits": "seven"}, "not a quantity"),
         ({"adc_bits": -1}, "must be positive"),
-        ({"tile.count": 0}, "greater than 0"),
+        ({"tile.count": 0}, "tile.count: Input should be greater than or equal to 1"),
+        ({"tile.count": 0.5}, "multiple of 1"),
+        ({"array.count": 1e99}, "array.count: Input should be less"),
+        ({"array.rows": 1e9}, "array.rows must be positive and at most"),
+        ({"adc_bits": True}, "expected a number, or a number and a unit"),
+        ({"adc_bits": None}, "expected a number"),
+        ({"adc_power": "1e400 W"}, "must not be negative, nor"),
         ({"adc_area": "3 pJ"}, "expected an area"),
         ({"adc_area": "-3 mm^2"}, "must not be negative"),
         ({"cycle": "100 nm"}, "expected s"),
-        ({"adc_bits": "1e99"}, "below 1e15"),
+        ({"adc_bits": "1e99"}, "at most 64"),
         ({"array.use": "isaac.arrey"}, "no component named"),
     ],
 )
@@ -228,7 +234,7 @@ def _changed(value: object) -> object:
         return not value
     if isinstance(value, int | float):
         return value * 2 if value else 1
-    return {"balanced": "none"}.get(str(value), value)
+    return {"balanced": "none", "spread": "pack"}.get(str(value), value)
 
 
 @pytest.mark.parametrize("field", [r["field"] for r in explain(load_machine("isaac-ce")) if not any(s in r["field"] for s in _SILENT)])

@@ -67,12 +67,13 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def quantize(network: Graph, calibration: Any, *, weights: int = 8, activations: int = 8, **options: Any) -> Graph:
+def quantize(network: Graph, calibration: Any = None, *, weights: int = 8, activations: int = 8, **options: Any) -> Graph:
     """Return a network in integers, calibrated on samples.
 
     Args:
         network: in floating point.
-        calibration: samples as `crossloom.job.data.load_data` takes them; labels are ignored.
+        calibration: samples as `crossloom.job.data.load_data` takes them; labels are ignored. A network that brings the grids of all its
+            tensors along (QDQ) needs none.
         weights, activations: bits, 2 to 16.
         options: further fields of `Recipe`: per_channel, scheme ("symmetric" or "affine"), calibrator (`MinMax`, `Percentile`, `Mse`).
     """
@@ -80,8 +81,8 @@ def quantize(network: Graph, calibration: Any, *, weights: int = 8, activations:
     from crossloom.network.quantize import Recipe
     from crossloom.network.quantize import quantize as quantized
 
-    data = load_data(calibration, network)
-    return quantized(network, as_batches(data, network.batch or 32), Recipe(weights=weights, activations=activations, **options))
+    batches = None if calibration is None else as_batches(load_data(calibration, network), network.batch or 32)
+    return quantized(network, batches, Recipe(weights=weights, activations=activations, **options))
 
 
 def compare(network: Graph, machines: Any, data: Any = None, **options: Any) -> list[Result]:

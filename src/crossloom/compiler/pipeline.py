@@ -11,7 +11,13 @@ from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import Program
 
-_OPTIONS = {"replicate": ("balanced", "none"), "allocate": ("spread", "pack"), "overflow": ("chips", "reload", "refuse"), "chips": None, "inferences_per_load": None}
+_OPTIONS = {
+    "replicate": ("balanced", "none"),
+    "allocate": ("spread", "pack"),
+    "overflow": ("chips", "reload", "refuse"),
+    "chips": None,
+    "inferences_per_load": None,
+}
 
 
 def recipe(machine: Machine) -> tuple[Pass, ...]:

@@ -13,9 +13,9 @@ from crossloom.engine.base import Engine
 from crossloom.job.source import load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
+from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported
 from crossloom.network.quantize import unfit
 from crossloom.network.samples import mixes, mixing_node
-from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported
 
 
 def check(model: Any, machine: Machine) -> dict[str, Any]:
@@ -51,7 +51,9 @@ def check(model: Any, machine: Machine) -> dict[str, Any]:
 
 def _defects(graph: Graph) -> list[dict[str, str]]:
     """Return what no engine could help: weights that are no numbers, samples that influence each other."""
-    found = [{"name": name, "op": "constant", "reason": f"{problem}; repair the weights"} for name, t in graph.constants.items() if (problem := unfit(t))]
+    found = [
+        {"name": name, "op": "constant", "reason": f"{problem}; repair the weights"} for name, t in graph.constants.items() if (problem := unfit(t))
+    ]
     if found or any(isinstance(node.op, Unsupported) for node in graph.nodes):
         return found
     node = mixing_node(graph)

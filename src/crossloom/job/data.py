@@ -166,7 +166,9 @@ def checked(data: Data, graph: Graph, where: str) -> Data:
         raise DataError(f"{where}: no samples; give at least one")
     for (name, type), x, shared in zip(graph.inputs, data.inputs, data.shared, strict=True):
         if shared and list(x.shape) != list(type.shape):
-            raise DataError(f"{where}: input {name} is the same for every sample and wants shape {list(type.shape)}, got {list(x.shape)}; give it once")
+            raise DataError(
+                f"{where}: input {name} is the same for every sample and wants shape {list(type.shape)}, got {list(x.shape)}; give it once"
+            )
         want = list(type.shape[1:])
         if not shared and list(x.shape[1:]) != want:
             raise DataError(f"{where}: input {name} wants samples of shape {want} and got {list(x.shape[1:])}; reshape or resize them")

@@ -14,7 +14,6 @@ from crossloom.errors import InputError, ModelError
 from crossloom.network.fold import drop_unused, fold_batch_norm
 from crossloom.network.graph import Graph
 
-
 Inputs = Sequence[Any] | Mapping[str, Any] | Tensor
 Shapes = Mapping[str, Sequence[int | None]]
 
@@ -47,7 +46,9 @@ def load(
 def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shapes | None, allow: bool) -> Graph:
     text = str(model) if isinstance(model, str | Path) else ""
     if shapes and not text.endswith(".onnx"):
-        raise InputError(f"shapes are for .onnx files that leave dimensions open; a module's shapes are those of its example inputs, not {dict(shapes)}")
+        raise InputError(
+            f"shapes are for .onnx files that leave dimensions open; a module's shapes are those of its example inputs, not {dict(shapes)}"
+        )
     if isinstance(model, nn.Module):
         return _module(model, inputs, name, allow)
     if isinstance(model, ExportedProgram):
@@ -59,8 +60,8 @@ def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shape
     if text.startswith("zoo:"):
         from crossloom.network.zoo import build
 
-        module, example = build(text.removeprefix("zoo:"))
-        return _module(module, example, name or text.removeprefix("zoo:"), allow)
+        member, given = build(text.removeprefix("zoo:"))
+        return _module(member, given, name or text.removeprefix("zoo:"), allow)
     if text.endswith(".onnx"):
         from crossloom.network.from_onnx import from_onnx
 

@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from crossloom.machines.laws import LAWS
 from crossloom.machines.quantity import Mark
 
-
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A number and not a truth value: `true` for 1 is a slip of the pen."""
 Count = Annotated[float, Field(strict=True, ge=0, le=1e9)]
@@ -96,7 +95,7 @@ def _kind(entry: Any) -> str | None:
     """Return whether an entry of `parts` is a unit or a part: it has `parts` of its own, or it uses a component."""
     if isinstance(entry, dict):
         return "part" if "use" in entry else "unit" if "parts" in entry else None
-    return {PartEntry: "part", UnitEntry: "unit"}.get(type(entry))
+    return "part" if isinstance(entry, PartEntry) else "unit" if isinstance(entry, UnitEntry) else None
 
 
 _Entry = Annotated[

@@ -46,11 +46,10 @@ def from_torch(
     if it uses operators that have no counterpart (unless `allow_unsupported`).
     """
     reader = _Reader(module, name or type(module).__name__.lower(), allow_unsupported)
-    inputs, keywords = tree_map(_tensor, (tuple(inputs), dict(keywords or {})))
     training = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        return reader.read(inputs, keywords)
+        return reader.read(*tree_map(_tensor, (tuple(inputs), dict(keywords or {}))))
     finally:
         for part, mode in training.items():
             part.training = mode
@@ -188,7 +187,7 @@ def _obstacle(problem: Exception) -> str:
 
 
 def _of_the_user(file: str) -> bool:
-    inside = file == __file__ or file.startswith(("<", sysconfig.get_path("stdlib"))) and "site-packages" not in file
+    inside = file == __file__ or (file.startswith(("<", sysconfig.get_path("stdlib"))) and "site-packages" not in file)
     return not inside and "/torch/" not in file.replace("\\", "/")
 
 

@@ -21,6 +21,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from crossloom.errors import ModelError
+from crossloom.network.apart import taken_apart
 from crossloom.network.aten import RULES, Lowering, Missing, Ref
 from crossloom.network.builder import GraphBuilder
 from crossloom.network.graph import Graph
@@ -33,6 +34,10 @@ _ARITHMETIC: set[Any] = {operator.add, operator.sub, operator.mul, operator.floo
 _ARITHMETIC |= {operator.neg, operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, operator.and_, operator.or_}
 _ARITHMETIC |= {math.ceil, math.floor, math.sqrt, math.trunc, round, torch.sym_float, torch.sym_int, torch.sym_max, torch.sym_min}
 _ARITHMETIC |= {torch.sym_not, torch.sym_ite, torch.sym_sum}
+
+
+_ROUNDS = 3
+"""A definition may itself use operators that have one."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,36 @@ class Source:
 
 def lower(source: Source, batch: int, name: str, allow_unsupported: bool = False) -> Graph:
     """Return the graph of a program at one batch size. Raises ModelError naming operators without a counterpart."""
-    walk = _Walk(Lowering(GraphBuilder(name, batch)), source)
-    with torch.no_grad():
-        outputs = walk.run()
+    walk = _walked(source, batch, name)
+    if walk.missing:
+        walk = _without_obstacles(source, walk, batch, name) or walk
     if walk.missing and not allow_unsupported:
         raise ModelError(f"{name}: no counterpart for {_listed(walk.missing)}; run 'crossloom check' for the whole list")
-    return walk.low.builder.build(outputs)
+    return walk.low.builder.build(walk.outputs)
+
+
+def _walked(source: Source, batch: int, name: str) -> _Walk:
+    walk = _Walk(Lowering(GraphBuilder(name, batch)), source)
+    with torch.no_grad():
+        walk.run()
+    return walk
+
+
+def _without_obstacles(source: Source, walk: _Walk, batch: int, name: str) -> _Walk | None:
+    """Return a walk over the program with what stood in the way taken apart by torch, or None if something is left in the way."""
+    program = source.program
+    for _ in range(_ROUNDS):
+        try:
+            simpler = taken_apart(program, walk.in_the_way)
+            if simpler is None:
+                return None
+            walk = _walked(Source.of(simpler, name), batch, name)
+        except (ModelError, RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError):
+            return None
+        if not walk.missing:
+            return walk
+        program = simpler
+    return None
 
 
 def _listed(missing: list[tuple[str, str, str]]) -> str:
@@ -78,15 +107,19 @@ def _listed(missing: list[tuple[str, str, str]]) -> str:
 class _Walk:
     """One pass over the nodes of a program.
 
-    `values` holds the latest value of each tensor object; `missing` the kind, place and reason of what no rule covers.
+    `values` holds the latest value of each tensor object; `missing` the kind, place and reason of what no rule covers, and
+    `in_the_way` the operators that are the cause.
     """
 
     low: Lowering
     source: Source
     values: dict[fx.Node, Any] = field(default_factory=dict)
     missing: list[tuple[str, str, str]] = field(default_factory=list)
+    in_the_way: list[Any] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
 
-    def run(self) -> list[str]:
+    def run(self) -> None:
+        """Read all nodes, and note the names of the outputs."""
         cells = self.source.order.cells
         specs = {getattr(spec.arg, "name", ""): spec for spec in self.source.program.graph_signature.input_specs}
         for node in self.source.graph.nodes:
@@ -96,7 +129,7 @@ class _Walk:
                 self.values[cells[node]] = self._call(node)
             elif node.op == "get_attr":
                 raise ModelError(f"{self.low.builder.name}: it branches on its input ({node.target}); compute both and choose")
-        return self._outputs()
+        self.outputs = self._outputs()
 
     def _outputs(self) -> list[str]:
         """Return the names of the tensors that the user gets, each once."""
@@ -153,6 +186,7 @@ class _Walk:
                 return RULES[name](self.low, *args, **kwargs)
             except (NotImplementedError, TypeError) as problem:
                 reason = str(problem)
+        self.in_the_way.append(node.target)
         return self._unsupported(node, name, reason, _leaves((args, kwargs)))
 
     def _unsupported(self, node: fx.Node, name: str, reason: str, leaves: list[Any]) -> Any:

@@ -56,7 +56,11 @@ def native_tensors(graph: Graph) -> set[str]:
     """
     native = set(graph.constants) | {name for name, type in graph.inputs if type.dtype != "f32"}
     for node in graph.nodes:
-        if all(name in native for name in node.inputs) and not _looks_up_weights(graph, node) and not isinstance(node.op, Conv | ConvTranspose | Linear):
+        if (
+            all(name in native for name in node.inputs)
+            and not _looks_up_weights(graph, node)
+            and not isinstance(node.op, Conv | ConvTranspose | Linear)
+        ):
             native.add(node.name)
     return native
 

@@ -30,6 +30,8 @@ _PLAIN = {
     "abs": "abs", "absolute": "abs", "atan": "atan", "ceil": "ceil", "cos": "cos", "erf": "erf", "exp": "exp", "floor": "floor",
     "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish", "log": "log", "log1p": "log1p", "log_sigmoid": "log_sigmoid",
     "mish": "mish", "neg": "neg", "negative": "neg", "reciprocal": "reciprocal", "round": "round", "rsqrt": "rsqrt",
+    "acos": "acos", "acosh": "acosh", "asin": "asin", "asinh": "asinh", "atanh": "atanh", "cosh": "cosh", "expm1": "expm1",
+    "arccos": "acos", "arcsin": "asin", "arctan": "atan", "fix": "trunc", "sinc": "sinc", "sinh": "sinh", "trunc": "trunc",
     "sigmoid": "sigmoid", "sign": "sign", "silu": "silu", "sin": "sin", "softsign": "softsign", "special_expit": "sigmoid",
     "special_erf": "erf", "sqrt": "sqrt", "tan": "tan", "tanh": "tanh",
 }  # fmt: skip

@@ -8,13 +8,39 @@ import torch
 
 from crossloom.network.aten.moves import expand, permute, unsqueeze
 from crossloom.network.aten.pointwise import add, cast, kind_of, mul, remainder, where
-from crossloom.network.aten.table import Lowering, Ref, axis_of, broadcast, rule
-from crossloom.network.operators import Compare, Concat, Gather, GatherElements, Slice
+from crossloom.network.aten.table import Lowering, Missing, Ref, axis_of, broadcast, rule
+from crossloom.network.operators import Compare, Concat, Gather, GatherElements, Reduce, Slice
 
 
 @rule("embedding")
 def embedding(low: Lowering, table: Ref, indices: Ref, *_: Any) -> Ref:
     return low.add(Gather(0), table, indices)
+
+
+@rule("embedding_bag", "_embedding_bag")
+def embedding_bag(
+    low: Lowering,
+    table: Ref,
+    indices: Ref,
+    offsets: Ref | None = None,
+    scale_grad: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    weights: Ref | None = None,
+    include_last: bool = False,
+    padding: int | None = None,
+) -> list[Any]:
+    """Bags of equal length: their rows are looked up and reduced."""
+    starts = None if offsets is None or offsets.value is None else [int(v) for v in offsets.value.tolist()]
+    total = low.shape(indices)[0]
+    starts = starts[:-1] if starts and include_last else starts
+    bags = len(starts) if starts else 0
+    length = total // bags if bags else 0
+    if weights is not None or (padding is not None and padding >= 0) or starts != [i * length for i in range(bags)] or bags * length != total:
+        raise NotImplementedError("bags of different lengths, with weights or with padding; look up an embedding and reduce it yourself")
+    rows = low.add(Gather(0), table, low.reshape(indices, (bags, length)))
+    kind: Any = ("sum", "mean", "max")[mode]
+    return [low.add(Reduce(kind, (1,), False), rows), *[Missing("what an embedding bag notes for training")] * 3]
 
 
 @rule("index_select")

@@ -6,7 +6,7 @@ import math
 from math import prod
 from typing import Any
 
-from crossloom.network.aten.pointwise import cast, div, kind_of, maximum, minimum, mul, power
+from crossloom.network.aten.pointwise import add, cast, div, kind_of, maximum, minimum, mul, power, sub
 from crossloom.network.aten.table import Lowering, Missing, Ref, axis_of, many, rule, with_batch
 from crossloom.network.operators import (
     AdaptiveAvgPool,
@@ -231,3 +231,16 @@ def norm(low: Lowering, x: Ref, order: Any = 2, axes: Any = None, keep: bool = F
 def cosine_similarity(low: Lowering, a: Ref, b: Ref, axis: int = 1, eps: float = 1e-8) -> Ref:
     sizes = [maximum(low, norm(low, x, 2, axis, True), eps) for x in (a, b)]
     return total(low, low.add(Mul(), *(div(low, x, size) for x, size in zip((a, b), sizes, strict=True))), axis)
+
+
+@rule("cdist", "_cdist_forward")
+def cdist(low: Lowering, a: Ref, b: Ref, p: float = 2.0, mode: Any = None) -> Ref:
+    """Distance of each row of `a` from each row of `b`."""
+    rows, columns = low.shape(a), low.shape(b)
+    apart = sub(low, low.reshape(a, (*rows[:-1], 1, rows[-1])), low.reshape(b, (*columns[:-2], 1, *columns[-2:])))
+    return norm(low, apart, p, [-1])
+
+
+@rule("hypot")
+def hypot(low: Lowering, a: Ref, b: Ref) -> Ref:
+    return low.add(Function("sqrt"), add(low, mul(low, a, a), mul(low, b, b)))

@@ -7,11 +7,6 @@ from typing import Any
 from crossloom.network.aten.table import Lowering, rule
 
 
-@rule("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
-def recurrence(low: Lowering, *_: Any, **__: Any) -> Any:
-    raise NotImplementedError("a recurrent layer; write its step with linear layers and unroll it over a fixed number of steps")
-
-
 @rule("topk", "sort", "argsort", "msort", "kthvalue", "median", "unique", "unique2", "_unique2", "nonzero", "masked_select")
 def ordering(low: Lowering, *_: Any, **__: Any) -> Any:
     raise NotImplementedError("what it does next depends on the order of the data; keep it outside the network")

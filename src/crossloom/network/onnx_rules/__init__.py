@@ -15,6 +15,7 @@ from crossloom.network.onnx_rules import norm as norm
 from crossloom.network.onnx_rules import pad as pad
 from crossloom.network.onnx_rules import pointwise as pointwise
 from crossloom.network.onnx_rules import pool as pool
+from crossloom.network.onnx_rules import qlinear as qlinear
 from crossloom.network.onnx_rules import quantize as quantize
 from crossloom.network.onnx_rules import reduce as reduce
 from crossloom.network.onnx_rules import resize as resize

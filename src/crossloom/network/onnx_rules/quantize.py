@@ -56,7 +56,7 @@ def dequantize_linear(
     if isinstance(x, Integers):
         grid = _grid(low, scale, zero, (x.quantization.bits, x.quantization.signed), axis)
         if grid is not None and replace(grid, narrow=x.quantization.narrow) == x.quantization:
-            return _rounded(low, x)
+            return rounded(low, x)
         x = as_integers(low, x)
     value, kind = low.value(x), low.kinds.get(x) or (low.kinds.get(zero) if zero else None)
     if value is not None and not block_size and kind is not None and (size := width(kind)):
@@ -67,7 +67,7 @@ def dequantize_linear(
     return real if (plain := low.value(real)) is None else low.constant(plain, x)
 
 
-def _rounded(low: Lowering, x: Integers) -> str:
+def rounded(low: Lowering, x: Integers) -> str:
     """Add the FakeQuantize, or return the one there is."""
     if x not in low.quantized:
         low.quantized[x] = low.add(FakeQuantize(x.quantization), x.real)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import ChainMap
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Container, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,19 +20,23 @@ from crossloom.errors import ModelError
 from crossloom.network.builder import GraphBuilder
 from crossloom.network.graph import Graph, Node
 from crossloom.network.onnx_rules import single
-from crossloom.network.onnx_rules.quantize import as_integers
+from crossloom.network.onnx_rules.qlinear import MICROSOFT
+from crossloom.network.onnx_rules.quantize import as_integers, rounded
 from crossloom.network.onnx_rules.rebatch import Original
 from crossloom.network.onnx_rules.source import Source, short
-from crossloom.network.onnx_rules.table import RULES, TAKE_INTEGERS, Integers, Lowering
+from crossloom.network.onnx_rules.table import RULES, TAKE_INTEGERS, Integers, Lowering, Rule
 from crossloom.network.operators import Unsupported
 from crossloom.network.types import TensorType
 
 _STANDARD = ("", "ai.onnx")
 _REMEDIES = dict.fromkeys(
-    ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"),
-    "integers without their scales; export with pairs of QuantizeLinear and DequantizeLinear instead",
+    ("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"),
+    "its scales are chosen while it runs; quantise statically, or give the model in floating point",
 )
-_SAME_ELSEWHERE = {("com.microsoft", "QuantizeLinear"), ("com.microsoft", "DequantizeLinear")}
+_MOVES = {"DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze"}
+_MOVES |= {"Tile", "Transpose", "Unsqueeze"}
+"""What may stand between integers that are not scaled back, as in onnxruntime's operator format."""
+_SAME_ELSEWHERE = {("com.microsoft", name) for name in ("QuantizeLinear", "DequantizeLinear", "Gelu", *MICROSOFT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,35 @@ def refusal(label: str, found: Sequence[str]) -> str:
     return f"{label}: no counterpart for {'; '.join(found[:5])}{more}; replace them in the model, or run 'crossloom check' on it"
 
 
+def in_order(nodes: Sequence[Any], known: Container[str]) -> list[Any]:
+    """Return the nodes, each after those that compute what it reads; the standard demands it and not every tool obeys."""
+    made_by = {name: node for node in nodes for name in node.output if name}
+    done: set[str] = set()
+    ordered: list[Any] = []
+    for last in nodes:
+        stack = [last]
+        while stack:
+            node = stack[-1]
+            missing = [name for name in _read(node) if name in made_by and name not in done and name not in known]
+            if missing and len(stack) <= len(nodes):
+                stack.append(made_by[missing[0]])
+                continue
+            stack.pop()
+            if done.isdisjoint(node.output):
+                ordered.append(node)
+                done.update(node.output)
+    return ordered
+
+
+def _read(node: Any) -> Iterator[str]:
+    """Yield the tensors that a node reads, those within its branches included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _read(inner)
+
+
 @dataclass
 class Walk:
     """One pass over the nodes of a model; `values` maps its tensor names to ours."""
@@ -92,7 +125,7 @@ class Walk:
             self.low.kinds[str(self.values[port.name])] = port.kind
         for name, weight in self.source.weights.items():
             self.values[name] = self.low.constant(weight, _plain(name), self.source.kinds[name])
-        for node in self.source.graph.node:
+        for node in in_order(self.source.graph.node, self.values):
             self.node(node)
         return [as_integers(self.low, self.value(output.name)) for output in self.source.graph.output]
 
@@ -126,6 +159,8 @@ class Walk:
             if node.op_type == "If" and node.domain in _STANDARD:
                 return self._branch(node)
             rule = RULES.get(node.op_type) if not _foreign(node) else None
+            if rule is not None and node.op_type in _MOVES and isinstance(inputs[0], Integers):
+                return self._moved(rule, node, inputs[0], inputs[1:])
             if rule is not None:
                 given = inputs if node.op_type in TAKE_INTEGERS else [None if x is None else as_integers(self.low, x) for x in inputs]
                 results = rule(self.low, *_trimmed(given), **_attributes(node))
@@ -134,6 +169,12 @@ class Walk:
             reason = short(problem)
         plain = [None if x is None else as_integers(self.low, x) for x in inputs]
         return self._computed(node, plain) or self._defined(node, plain) or self._unsupported(node, plain, reason)
+
+    def _moved(self, rule: Rule, node: Any, x: Integers, rest: list[str | Integers | None]) -> Sequence[Value]:
+        """Move integers about without a look at them: the real numbers that they stand for move, and keep their grid."""
+        plain = [None if each is None else as_integers(self.low, each) for each in rest]
+        results = rule(self.low, *_trimmed([rounded(self.low, x), *plain]), **_attributes(node))
+        return [Integers(result, x.quantization) for result in (results if isinstance(results, tuple) else (results,))]
 
     def _branch(self, node: Any) -> Sequence[Value]:
         """Lower the branch that a known condition chooses."""
@@ -147,7 +188,7 @@ class Walk:
         try:
             for tensor in graph.initializer:
                 self.values[tensor.name] = RULES["Constant"](self.low, value=tensor)
-            for node in graph.node:
+            for node in in_order(graph.node, self.values):
                 self.node(node, origin)
             return [self.values[output.name] for output in graph.output]
         finally:

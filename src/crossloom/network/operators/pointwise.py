@@ -65,11 +65,18 @@ class Gelu(Unary):
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "abs": torch.abs,
+    "acos": torch.acos,
+    "acosh": torch.acosh,
+    "asin": torch.asin,
+    "asinh": torch.asinh,
     "atan": torch.atan,
+    "atanh": torch.atanh,
     "ceil": torch.ceil,
     "cos": torch.cos,
+    "cosh": torch.cosh,
     "erf": torch.erf,
     "exp": torch.exp,
+    "expm1": torch.expm1,
     "floor": torch.floor,
     "hard_sigmoid": F.hardsigmoid,
     "hard_swish": F.hardswish,
@@ -86,11 +93,14 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sign": torch.sign,
     "silu": F.silu,
     "sin": torch.sin,
+    "sinc": torch.sinc,
+    "sinh": torch.sinh,
     "softplus": F.softplus,
     "softsign": F.softsign,
     "sqrt": torch.sqrt,
     "tan": torch.tan,
     "tanh": torch.tanh,
+    "trunc": torch.trunc,
 }
 
 

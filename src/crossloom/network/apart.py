@@ -1,0 +1,31 @@
+"""Take operators apart that no rule covers, where torch knows how to build them from others.
+
+Torch has such definitions for recurrent layers (unrolled over their steps), distances, samplers on grids and many more. They are asked
+only for the operators that stand in the way, because a program in the smallest of torch's operators has lost what a layer was.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch._decomp import get_decompositions
+from torch._ops import OpOverload
+from torch.export import ExportedProgram, default_decompositions
+
+
+def taken_apart(program: ExportedProgram, operators: Iterable[Any]) -> ExportedProgram | None:
+    """Return the program with these operators replaced by torch's definitions of them, or None if it has none for any."""
+    known = default_decompositions()
+    table: dict[OpOverload[Any, Any], Callable[..., Any]] = {}
+    for operator in set(operators):
+        if isinstance(operator, OpOverload):
+            found = {operator: known[operator]} if operator in known else get_decompositions([operator])
+            table.update(found)  # type: ignore[arg-type]
+    if not table:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        simpler: ExportedProgram = program.run_decompositions(table)
+        return simpler
