@@ -23,6 +23,7 @@ from crossloom.network.text import parse_graph
 from crossloom.network.types import Batch
 
 onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
 IMAGE = (3, 32, 32)
 
 
@@ -212,6 +213,26 @@ def test_half_precision_and_double_become_float32() -> None:
 def test_an_old_opset_is_converted() -> None:
     graph = from_onnx(model("(float[N,4] x) => (float[N,4] y) { y = Clip<min = 0.0, max = 6.0>(x) }", opset=9))
     assert lines(graph) == ["Clip(low=0.0, high=6.0)"]
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(("operator", "opset"), [("Upsample", 9), ("Resize", 10)])
+def test_resizing_before_one_could_choose_how(operator: str, opset: int, mode: str) -> None:
+    factors = onnx.numpy_helper.from_array(np.array([1, 1, 2, 3], np.float32), "factors")
+    body = f'(float[2,3,5,4] x) => (float[2,3,10,12] y) {{ y = {operator}<mode = "{mode}">(x, factors) }}'
+    built = with_weights(body, factors, opset=opset)
+    x = torch.randn(2, 3, 5, 4)
+    (want,) = onnxruntime.InferenceSession(built.SerializeToString()).run(None, {"x": x.numpy()})
+    torch.testing.assert_close(from_onnx(built)(x), torch.from_numpy(want), rtol=1e-5, atol=1e-5)
+
+
+def test_nodes_may_stand_in_any_order() -> None:
+    built = model("(float[N,4] x) => (float[N,4] y) { a = Relu(x)  b = Exp(a)  y = Neg(b) }")
+    nodes = list(built.graph.node)
+    del built.graph.node[:]
+    built.graph.node.extend(reversed(nodes))
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(from_onnx(built)(x), -torch.relu(x).exp())
 
 
 # Batch sizes ----------------------------------------------------------------------------------------------------------

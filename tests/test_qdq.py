@@ -37,7 +37,15 @@ class Residual(nn.Module):
 
 
 @pytest.fixture(
-    scope="module", params=[("QUInt8", "QInt8", True), ("QInt8", "QInt8", False), ("QUInt8", "QUInt8", False)], ids=["u8s8", "s8s8", "u8u8"]
+    scope="module",
+    params=[
+        ("QDQ", "QUInt8", "QInt8", True),
+        ("QDQ", "QInt8", "QInt8", False),
+        ("QDQ", "QUInt8", "QUInt8", False),
+        ("QOperator", "QUInt8", "QInt8", True),
+        ("QOperator", "QInt8", "QInt8", False),
+    ],
+    ids=["u8s8", "s8s8", "u8u8", "operators u8s8", "operators s8s8"],
 )
 def files(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, torch.Tensor]:
     """A file that onnxruntime quantised, and samples."""
@@ -57,9 +65,9 @@ def files(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, torch
         def get_next(self):
             return next(self.batches, None)
 
-    activations, weights, per_channel = request.param
+    form, activations, weights, per_channel = request.param
     quantize_static(
-        str(folder / "real.onnx"), str(folder / "integer.onnx"), Samples(), quant_format=QuantFormat.QDQ,
+        str(folder / "real.onnx"), str(folder / "integer.onnx"), Samples(), quant_format=QuantFormat[form],
         activation_type=QuantType[activations], weight_type=QuantType[weights], per_channel=per_channel,
     )  # fmt: skip
     return str(folder / "integer.onnx"), x
@@ -108,3 +116,11 @@ def test_a_range_that_is_missing_is_named() -> None:
     with pytest.raises(ModelError, match="n1 has no range of its own"):
         quantize(graph)
     assert quantize(graph, [seeded(2, 3, 6)]).quantization["x"].scale == (0.1,)
+
+
+def test_activations_quantised_per_channel_are_refused() -> None:
+    """No machine here has a scale for each channel of what it multiplies."""
+    uneven = Quantization((0.01, 0.1) * 3, 0, 8, axis=1)
+    graph = chain((FakeQuantize(uneven), ()), (Linear(), (seeded(1, 4, 6),)), shape=(6,))
+    with pytest.raises(ModelError, match="n0 is quantised per channel and depends on the input"):
+        quantize(graph, [seeded(2, 3, 6)])

@@ -36,3 +36,17 @@ def test_wrong_unit_says_what_was_expected(text: str, dimension: units.Dimension
 @given(st.floats(1e-14, 1e13))
 def test_show_can_be_read_back(value: float) -> None:
     assert units.parse(units.show(value, "J", 9), "energy") == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (12345.678, "mm²", "12,346 mm²"),
+        (999.96e-9, "J", "1 µJ"),
+        (float("nan"), "J", "nan J"),
+        (0.0099999, "mm²", "10,000 µm²"),
+        (5e16, "J", "50,000 TJ"),
+    ],
+)
+def test_show_at_the_edges(value: float, unit: str, text: str) -> None:
+    assert units.show(value, unit) == text

@@ -39,7 +39,8 @@ class Stage:
         latency_s: time from the start of a step to its result.
         limited_by: the `part.action` that sets the interval.
         actions: number of each `part.action` for one inference.
-        arrays: arrays occupied, all copies together.
+        arrays: arrays that it works in, all copies together.
+        shares: name of the earlier stage whose arrays these are, because the weights are the same; empty if they are its own.
         tiles: first tile and number of tiles.
         hops: routers that a result passes on its way to the next stage.
         waits: what must be ready before a position can be computed.
@@ -59,6 +60,7 @@ class Stage:
     limited_by: str = ""
     actions: Mapping[str, int] = field(default_factory=dict)
     arrays: int = 0
+    shares: str = ""
     tiles: tuple[int, int] = (0, 0)
     hops: int = 1
     waits: tuple[Wait, ...] = ()
@@ -72,9 +74,24 @@ class Stage:
         return -(-self.positions // self.copies)
 
     @property
+    def holder(self) -> str:
+        """Name of the stage that holds the arrays: its own, or the one that it shares them with."""
+        return self.shares or self.name
+
+    @property
+    def own_arrays(self) -> int:
+        """Arrays that no other stage has been counted for."""
+        return 0 if self.shares else self.arrays
+
+    @property
     def busy_s(self) -> float:
         """Time for which one inference occupies the stage."""
         return self.steps * self.interval_s
+
+    @property
+    def worked_s(self) -> float:
+        """Time for which one inference keeps each copy at work on average; the last step may leave some idle."""
+        return self.positions / self.copies * self.interval_s
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,20 @@ from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import Program, Stage, Wait
 
-_RUNS = ("positions", "copies", "interval_s", "latency_s", "limited_by", "arrays", "tiles", "hops", "segment", "load_s", "inferences_per_load")
+_RUNS = (
+    "positions",
+    "copies",
+    "interval_s",
+    "latency_s",
+    "limited_by",
+    "arrays",
+    "shares",
+    "tiles",
+    "hops",
+    "segment",
+    "load_s",
+    "inferences_per_load",
+)
 
 
 def print_program(program: Program) -> str:

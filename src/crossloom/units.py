@@ -5,6 +5,7 @@ Inside, everything is an SI float; the one exception is area, in mm². Text is p
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 
@@ -70,9 +71,18 @@ _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"
 
 def show(value: float, unit: str, digits: int = 4) -> str:
     """Return a quantity with the prefix that suits it: `show(3.2e-6, "J")` is "3.2 µJ". Areas in mm² keep their unit."""
+    if not math.isfinite(value):
+        return f"{value} {unit}".strip()
     if unit == "mm²" and 0 < abs(value) < 1e-2:
-        return f"{value * 1e6:.{digits}g} µm²"
+        return f"{_plain(value * 1e6, digits)} µm²"
     if unit in ("mm²", "") or value == 0:
-        return f"{value:.{digits}g} {unit}".strip()
-    factor, prefix = next(((f, p) for f, p in _STEPS if abs(value) >= f * 0.99999), _STEPS[-1])
-    return f"{value / factor:.{digits}g} {prefix}{unit}"
+        return f"{_plain(value, digits)} {unit}".strip()
+    rounded = float(f"{value:.{digits}g}")
+    factor, prefix = next(((f, p) for f, p in _STEPS if abs(rounded) >= f * (1 - 1e-9)), _STEPS[-1])
+    return f"{_plain(value / factor, digits)} {prefix}{unit}"
+
+
+def _plain(value: float, digits: int) -> str:
+    """Return a number with so many digits that mean something; a large one with all its digits, in groups of three."""
+    short = f"{value:.{digits}g}"
+    return short if abs(float(short)) < 10.0**digits else f"{value:,.0f}"

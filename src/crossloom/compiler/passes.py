@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from crossloom.compiler.streams import streams
 from crossloom.engine import engines_of
@@ -102,6 +103,29 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareWeights:
+    """Let stages with the very same weights, such as the steps of a recurrent layer, work in the same arrays one after the other."""
+
+    def __call__(self, program: Program) -> Program:
+        holders: dict[tuple[str, str, Any], str] = {}
+        last: dict[str, str] = {}
+        stages = []
+        for stage in program.stages:
+            if stage.arrays:
+                weight = program.graph.node(stage.nodes[0]).inputs[1]
+                holder = holders.setdefault((stage.engine, weight, stage.placement), stage.name)
+                if holder != stage.name:
+                    before = last[holder]
+                    waits = stage.waits if any(wait.stage == before for wait in stage.waits) else (*stage.waits, Wait(before, Everything()))
+                    stage = replace(stage, shares=holder, waits=waits)
+                last[holder] = stage.name
+            stages.append(stage)
+        sharing = sum(1 for stage in stages if stage.shares)
+        notes = (f"{sharing} layers work in the arrays of another with the same weights, one after the other",) if sharing else ()
+        return replace(program, stages=tuple(stages), notes=(*program.notes, *notes))
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicateBalanced:
     """Give early layers more copies, so that all stages take about as many steps, until the arrays of the chips are used up.
 
@@ -111,24 +135,24 @@ class ReplicateBalanced:
 
     def __call__(self, program: Program) -> Program:
         budget = arrays_per_chip(program) * program.chips
-        steps = {segment: _fewest_steps(stages, budget) for segment, stages in program.segments.items()}
-        return replace(program, stages=tuple(_copied(stage, steps[stage.segment]) for stage in program.stages))
+        positions: Counter[str] = Counter()
+        for stage in program.stages:
+            positions[stage.holder] += stage.positions
+        steps = {segment: _fewest_steps(stages, positions, budget) for segment, stages in program.segments.items()}
+        copies = {stage.name: -(-positions[stage.holder] // steps[stage.segment]) for stage in program.stages}
+        stages = (replace(s, copies=copies[s.name], arrays=s.arrays * copies[s.name]) if s.arrays else s for s in program.stages)
+        return replace(program, stages=tuple(stages))
 
 
-def _fewest_steps(stages: list[Stage], budget: int) -> int:
+def _fewest_steps(stages: list[Stage], positions: Mapping[str, int], budget: int) -> int:
     """Return the smallest number of steps with which all stages fit together."""
-    need = [(stage.arrays, stage.positions) for stage in stages if stage.arrays]
+    need = [(stage.arrays, positions[stage.name]) for stage in stages if stage.own_arrays]
     low, high = 1, max((positions for _, positions in need), default=1)
     while low < high:
         steps = (low + high) // 2
         fits = sum(arrays * -(-positions // steps) for arrays, positions in need) <= budget
         low, high = (low, steps) if fits else (steps + 1, high)
     return low
-
-
-def _copied(stage: Stage, steps: int) -> Stage:
-    copies = -(-stage.positions // steps)
-    return replace(stage, copies=copies, arrays=stage.arrays * copies) if stage.arrays else stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +168,30 @@ class TimeMultiplex:
 
     def __call__(self, program: Program) -> Program:
         budget = arrays_per_chip(program) * self.chips
-        need = sum(stage.arrays for stage in program.stages)
+        need = sum(stage.own_arrays for stage in program.stages)
         if need <= budget:
             return replace(program, chips=self.chips)
         stages, segment, used = [], 0, 0
+        holders: dict[tuple[int, str], str] = {}
         for stage in program.stages:
             if stage.arrays > budget:
                 raise CapacityError(
                     "arrays", stage.arrays, budget, f"layer {stage.nodes[0]} alone is larger than the board: set compile.chips or overflow=chips"
                 )
-            if used + stage.arrays > budget:
-                segment, used = segment + 1, 0
-            used += stage.arrays
-            stages.append(replace(stage, segment=segment, inferences_per_load=self.inferences_per_load))
+            more = 0 if (segment, stage.holder) in holders else stage.arrays
+            if used + more > budget:
+                segment, used, more = segment + 1, 0, stage.arrays
+            used += more
+            shares = holders.setdefault((segment, stage.holder), stage.name) if stage.arrays else stage.name
+            shares = "" if shares == stage.name else shares
+            stages.append(replace(stage, segment=segment, inferences_per_load=self.inferences_per_load, shares=shares))
         note = f"one copy of each layer takes {need} arrays and there are {budget}: the network is written in {segment + 1} segments, for {self.inferences_per_load} inferences each"
         return replace(program, stages=tuple(_with_load(s, program) for s in stages), chips=self.chips, notes=(*program.notes, note))
 
 
 def _with_load(stage: Stage, program: Program) -> Stage:
     array = program.machine.part("array")
-    if not stage.arrays or "write_row" not in array.actions:
+    if not stage.own_arrays or "write_row" not in array.actions:
         return stage
     rows = min(stage.placement.rows * stage.placement.packed, stage.placement.array_rows)
     return replace(stage, load_s=rows * max(1.0, array.count) * array.actions["write_row"].latency_s.value)
@@ -180,7 +208,7 @@ class UseChips:
     most: int = 1 << 16
 
     def __call__(self, program: Program) -> Program:
-        need, have = sum(stage.arrays for stage in program.stages), arrays_per_chip(program)
+        need, have = sum(stage.own_arrays for stage in program.stages), arrays_per_chip(program)
         if need == 0:
             return program
         if have < 1:
@@ -211,7 +239,9 @@ class Allocate:
         stages = []
         in_each = {segment: self._in_each_tile(members, program) for segment, members in program.segments.items()}
         for stage in program.stages:
-            if stage.arrays:
+            if stage.shares:
+                tiles = where[stage.shares]
+            elif stage.arrays:
                 before = used.get(stage.segment, 0)
                 first, last = (int(array // in_each[stage.segment]) for array in (before, before + stage.arrays - 1))
                 used[stage.segment] = before + stage.arrays
@@ -228,7 +258,7 @@ class Allocate:
         if not self.spread:
             return there
         tiles = max(1.0, arrays_per_chip(program) * program.chips / there)
-        return min(there, max(1, math.ceil(sum(stage.arrays for stage in stages) / tiles)))
+        return min(there, max(1, math.ceil(sum(stage.own_arrays for stage in stages) / tiles)))
 
 
 def _with_hops(stages: list[Stage], program: Program) -> list[Stage]:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from crossloom.compiler.passes import Allocate, Assign, CheckBuffers, Connect, Pass, Place, ReplicateBalanced, Schedule, TimeMultiplex, UseChips
+from crossloom.compiler.passes import (
+    Allocate,
+    Assign,
+    CheckBuffers,
+    Connect,
+    Pass,
+    Place,
+    ReplicateBalanced,
+    Schedule,
+    ShareWeights,
+    TimeMultiplex,
+    UseChips,
+)
 from crossloom.compiler.verify import verify
 from crossloom.errors import MachineError, ModelError
 from crossloom.machines import Machine
@@ -14,6 +26,7 @@ from crossloom.program import Program
 _OPTIONS = {
     "replicate": ("balanced", "none"),
     "allocate": ("spread", "pack"),
+    "tied": ("shared", "copied"),
     "overflow": ("chips", "reload", "refuse"),
     "chips": None,
     "inferences_per_load": None,
@@ -33,7 +46,18 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
     overflow = options.get("overflow", "chips")
     fit = TimeMultiplex(chips or 1, inferences) if overflow == "reload" else UseChips(chips, 1 if overflow == "refuse" else 1 << 16)
     replicate: tuple[Pass, ...] = (ReplicateBalanced(),) if options.get("replicate", "balanced") == "balanced" else ()
-    return (Assign(), Place(), Connect(), fit, *replicate, Allocate(options.get("allocate", "spread") == "spread"), Schedule(), CheckBuffers())
+    share: tuple[Pass, ...] = (ShareWeights(),) if options.get("tied", "shared") == "shared" else ()
+    return (
+        Assign(),
+        Place(),
+        Connect(),
+        *share,
+        fit,
+        *replicate,
+        Allocate(options.get("allocate", "spread") == "spread"),
+        Schedule(),
+        CheckBuffers(),
+    )
 
 
 def _whole(machine: Machine, name: str, value: Any, least: int) -> int:

@@ -14,7 +14,7 @@ from crossloom.job.source import load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported
-from crossloom.network.quantize import unfit
+from crossloom.network.quantize import defects
 from crossloom.network.samples import mixes, mixing_node
 
 
@@ -50,14 +50,13 @@ def check(model: Any, machine: Machine) -> dict[str, Any]:
 
 
 def _defects(graph: Graph) -> list[dict[str, str]]:
-    """Return what no engine could help: weights that are no numbers, samples that influence each other."""
-    found = [
-        {"name": name, "op": "constant", "reason": f"{problem}; repair the weights"} for name, t in graph.constants.items() if (problem := unfit(t))
-    ]
-    if found or any(isinstance(node.op, Unsupported) for node in graph.nodes):
-        return found
-    node = mixing_node(graph)
-    return [] if node is None else [{"name": node, "op": _kind(graph.node(node)), "reason": mixes(node), "origin": graph.node(node).origin}]
+    """Return what no engine could help: tensors that cannot be quantised, samples that influence each other."""
+    kinds = {node.name: (_kind(node), node.origin) for node in graph.nodes}
+    found = [(name, reason) for name, reason in defects(graph) if "meta device" not in reason]
+    if not found and not any(isinstance(node.op, Unsupported) for node in graph.nodes) and (node := mixing_node(graph)) is not None:
+        found = [(node, mixes(node))]
+    rows = ((name, reason, *kinds.get(name, ("constant", ""))) for name, reason in found)
+    return [{"name": name, "op": kind, "reason": reason, "origin": origin} for name, reason, kind, origin in rows]
 
 
 def _kind(node: Node) -> str:

@@ -99,11 +99,11 @@ class Result:
     def utilization(self) -> dict[str, float]:
         """`spatial`: cells with weights over cells of the arrays used. `temporal`: share of the time that these arrays work."""
         held = [stage for stage in self.program.stages if stage.arrays]
-        arrays = sum(stage.arrays for stage in held)
+        arrays = sum(stage.own_arrays for stage in held)
         if not arrays:
             return {"spatial": 0.0, "temporal": 0.0}
-        spatial = sum(stage.arrays * stage.placement.spatial_utilization for stage in held) / arrays
-        temporal = sum(stage.arrays * stage.busy_s for stage in held) / (arrays * self.timeline.interval_s)
+        spatial = sum(stage.own_arrays * stage.placement.spatial_utilization for stage in held) / arrays
+        temporal = sum(stage.arrays * stage.worked_s for stage in held) / (arrays * self.timeline.interval_s)
         return {"spatial": spatial, "temporal": temporal}
 
     @cached_property
@@ -120,7 +120,8 @@ class Result:
                     "engine": stage.engine,
                     "latency_s": row.finish_s - row.start_s,
                     "energy_j": self.ledger.by_stage.get(stage.name, 0.0),
-                    "arrays": stage.arrays,
+                    "arrays": stage.own_arrays,
+                    "shares": stage.shares,
                     "start_s": row.start_s,
                     "finish_s": row.finish_s,
                     "busy_s": row.busy_s,

@@ -133,7 +133,7 @@ def _accuracy(
             right["quantized"] += _hits(_first(quantized(*inputs)), labels)
             if not network.quantized:
                 right["float"] += _hits(_first(network(*inputs)), labels)
-    each = {name: count // len(samples) for name, count in performed.items()}
+    each = {name: count // values.inferences(len(samples)) for name, count in performed.items()}
     if samples.labels is None:
         return None, each
     share = {name: count / len(samples) for name, count in right.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class GraphBuilder:
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
     types: dict[str, TensorType] = field(default_factory=dict)
+    _stored: dict[Any, tuple[str, Tensor]] = field(default_factory=dict)
 
     def input(self, name: str, type: TensorType) -> str:
         """Declare an input of the network and return its name."""
@@ -33,12 +35,17 @@ class GraphBuilder:
         return name
 
     def constant(self, value: Tensor, name: str = "const") -> str:
-        """Store a constant and return its name. Half precision and double become float32, narrow integers int64.
+        """Store a constant and return its name; the same memory is stored once, so that tied weights stay tied.
+
+        Half precision and double become float32, narrow integers int64.
 
         Raises ModelError for complex numbers and for a constant without elements.
         """
+        given = value = value.detach()
+        key = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride()) if value.layout is torch.strided and value.dim() > 1 else None
+        if key is not None and key[0] and key in self._stored:
+            return self._stored[key][0]
         name = self._fresh(name)
-        value = value.detach()
         if value.is_complex():
             raise ModelError(f"{self.name}: {name} holds complex numbers, for which no engine has arithmetic; split them into two real parts")
         if value.is_floating_point():
@@ -47,6 +54,8 @@ class GraphBuilder:
             value = value.to(torch.int64)
         self.constants[name] = (value.to_dense() if value.layout is not torch.strided else value).contiguous()
         self.types[name] = TensorType.of(value)
+        if key is not None:
+            self._stored[key] = name, given
         return name
 
     def add(self, op: Operator, *inputs: str, name: str = "", origin: str = "") -> str:

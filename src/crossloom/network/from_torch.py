@@ -154,8 +154,8 @@ def _unified(small: Source, large: Source, name: str, allow_unsupported: bool) -
 
 
 def _tensor(value: Any) -> Any:
-    """Return NumPy's arrays as tensors, and anything else as it is."""
-    return torch.as_tensor(value) if isinstance(value, np.ndarray) else value
+    """Return tensors of their own for arrays and tensors: torch takes the same one, given twice, for one input."""
+    return torch.as_tensor(value).detach().clone() if isinstance(value, np.ndarray | Tensor) else value
 
 
 def _batched(value: Any, batch: int) -> bool:

@@ -13,7 +13,8 @@ class Quantization:
     """real = scale · (integer − zero), integers of `bits` bits.
 
     `scale` has one entry, or one for each index along `axis` (weights per output channel; `zero` is 0 then).
-    A `narrow` range leaves out the most negative integer, so that it is symmetric; weights use it.
+    A `narrow` range leaves out the most negative integer, so that it is symmetric; weights use it. There are 1 to 16 bits, or 17
+    for a constant of 16 bits whose zero point was taken out.
     """
 
     scale: tuple[float, ...]
@@ -24,8 +25,8 @@ class Quantization:
     narrow: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 16:
-            raise ValueError(f"Quantization.bits must be 1..16, got {self.bits}")
+        if not 1 <= self.bits <= 17:
+            raise ValueError(f"Quantization.bits must be 1..17, got {self.bits}")
         if not self.scale or not all(0 < s < float("inf") for s in self.scale):
             raise ValueError("Quantization.scale must be positive and finite")
         if self.axis is None and len(self.scale) != 1:

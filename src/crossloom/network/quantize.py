@@ -7,7 +7,7 @@ that one's range, so nothing is lost between them. What the integers then comput
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -116,16 +116,27 @@ def _check(graph: Graph) -> None:
     for node in graph.nodes:
         if isinstance(node.op, Unsupported):
             raise ModelError(f"{graph.name}: {node.name} ({node.op.kind}) has no counterpart; see 'crossloom check'")
+    if (defect := next(defects(graph), None)) is not None:
+        raise ModelError(f"{graph.name}: {defect[0]} {defect[1]}")
+
+
+def defects(graph: Graph) -> Iterator[tuple[str, str]]:
+    """Yield the tensors that cannot be quantised whatever the data, each with the reason and the remedy."""
+    for node in graph.nodes:
         if 0 in node.type.shape:
-            raise ModelError(f"{graph.name}: {node.name} has no elements (shape {list(node.type.shape)}); leave it out")
+            yield node.name, f"has no elements (shape {list(node.type.shape)}); leave it out"
+        if isinstance(node.op, FakeQuantize) and node.op.quantization.axis is not None and node.inputs[0] not in graph.constants:
+            yield node.name, "is quantised per channel and depends on the input; quantise activations per tensor, weights alone per channel"
     for name, tensor in graph.constants.items():
         if problem := unfit(tensor):
-            raise ModelError(f"{graph.name}: constant {name} {problem}; repair the weights")
+            yield name, f"{problem}; repair the weights"
 
 
 def unfit(constant: Tensor) -> str | None:
-    """Return what keeps a constant from being quantised, if anything does: NaN, or +∞ (−∞ masks a softmax)."""
-    if not constant.is_floating_point() or constant.is_meta:
+    """Return what keeps a constant from being quantised, if anything does: no values, NaN, or +∞ (−∞ masks a softmax)."""
+    if constant.is_meta:
+        return "has no values (it lies on the meta device)"
+    if not constant.is_floating_point():
         return None
     if bool(torch.isnan(constant).any()):
         return "contains NaN"

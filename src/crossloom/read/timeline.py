@@ -123,8 +123,19 @@ def _ready(stage: Stage, steps: NDArray[np.int64], finish: dict[str, Times], pro
 
 
 def _busiest_stage(stages: list[Stage]) -> _Limit:
-    stage = max(stages, key=lambda each: each.busy_s)
-    return _Limit(stage.busy_s, stage.name, stage.limited_by)
+    """Return the stage whose arrays one inference occupies longest; stages that share arrays fill their copies together."""
+    members: dict[str, list[Stage]] = {}
+    for stage in stages:
+        members.setdefault(stage.holder, []).append(stage)
+    busy = {holder: _occupied(group) for holder, group in members.items()}
+    holder = max(busy, key=lambda each: busy[each])
+    longest = max(members[holder], key=lambda each: each.busy_s)
+    return _Limit(busy[holder], longest.name, longest.limited_by)
+
+
+def _occupied(group: list[Stage]) -> float:
+    positions = sum(stage.positions for stage in group)
+    return float(-(-positions // group[0].copies) * max(stage.interval_s for stage in group))
 
 
 def _busiest_part(stages: list[Stage], program: Program) -> _Limit:

@@ -51,10 +51,23 @@ class Values:
         with torch.no_grad():
             tensors = quantized_inputs(graph, inputs) | dict(graph.constants)
             for node, unused in zip(graph.nodes, self._last, strict=True):
-                tensors[node.name] = self.executors[node.name]([tensors[name] for name in node.inputs], batch, counts)
+                tensors[node.name] = self._computed(node, [tensors[name] for name in node.inputs], batch, counts)
                 for name in unused:
                     del tensors[name]
             return real_outputs(graph, tensors), Counter(performed(self.program, counts))
+
+    def _computed(self, node: Node, inputs: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
+        """Compute one node. What is the same for all samples is computed here once, and by the machine for each inference anew."""
+        if node.type.batched or self.program.graph.batch is not None:
+            return self.executors[node.name](inputs, self.inferences(batch), counts)
+        once: Counts = Counter()
+        result = self.executors[node.name](inputs, 1, once)
+        counts.update({name: count * batch for name, count in once.items()})
+        return result
+
+    def inferences(self, samples: int) -> int:
+        """Return how many inferences so many samples are: a network of one fixed batch size takes all of it at once."""
+        return samples // (self.program.graph.batch or 1)
 
     def batches(self, data: Iterable[Sequence[Tensor]]) -> Iterator[tuple[tuple[Tensor, ...], Counts]]:
         """Yield outputs and counts for each batch."""

@@ -70,7 +70,7 @@ def _pace(result: Result) -> str:
 
 
 def _arrays(result: Result) -> str:
-    used = sum(stage.arrays for stage in result.program.stages)
+    used = sum(stage.own_arrays for stage in result.program.stages)
     array = result.program.machine.optional("array")
     if array is None:
         return f"{plural(used, 'array')} in use"

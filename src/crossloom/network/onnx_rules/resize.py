@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossloom.network.onnx_rules.table import Lowering, rule
-from crossloom.network.operators import Gather, Resize
+from crossloom.network.operators import Add, Gather, Mul, Resize
 
 _LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
 
@@ -61,6 +61,8 @@ def resize(
         raise NotImplementedError("resizing a region of interest; crop the data beforehand")
     if mode == "nearest":
         return _nearest(low, x, plan, coordinate_transformation_mode, nearest_mode)
+    if mode == "linear" and coordinate_transformation_mode == "asymmetric":
+        return _between(low, x, plan)
     kind = _LINEAR.get(low.dims(x)) if mode == "linear" else "bicubic" if low.dims(x) == 4 else None
     cubic = mode == "cubic" and (abs(cubic_coeff_a + 0.75) > 1e-6 or exclude_outside)
     corners = coordinate_transformation_mode == "align_corners"
@@ -131,6 +133,18 @@ def _indices(before: int, after: int, factor: float, mode: str, rounding: str) -
     half_down, half_up = torch.ceil(at - 0.5), torch.floor(at + 0.5)
     rounded = {"round_prefer_floor": half_down, "round_prefer_ceil": half_up, "floor": at.floor(), "ceil": at.ceil()}[rounding]
     return rounded.clamp(0, before - 1).to(torch.int64)
+
+
+def _between(low: Lowering, x: str, plan: _Plan) -> str:
+    """Interpolate one dimension after the other between two neighbours of place / factor."""
+    for axis in plan.changed:
+        last = plan.before[axis] - 1
+        at = (torch.arange(plan.after[axis], dtype=torch.float64) / plan.factor[axis]).clamp(0, last)
+        left = at.floor().to(torch.int64)
+        share = (at - left).to(torch.float32).reshape(-1, *[1] * (low.dims(x) - 1 - axis))
+        parts = [low.add(Gather(axis), x, low.constant(index)) for index in (left, (left + 1).clamp(max=last))]
+        x = low.add(Add(), *(low.add(Mul(), part, low.constant(weight)) for part, weight in zip(parts, (1 - share, share), strict=True)))
+    return x
 
 
 @rule("Upsample")

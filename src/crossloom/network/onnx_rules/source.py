@@ -15,6 +15,8 @@ from crossloom.network.onnx_rules.casts import graph_dtype
 from crossloom.network.onnx_rules.constants import from_proto
 from crossloom.network.onnx_rules.table import Reordered
 
+FREE_RESIZE = 11
+"""The first opset in which Resize says how it finds positions."""
 OLDEST = 13
 
 
@@ -119,10 +121,25 @@ def _converted(model: Any, opset: int, label: str) -> Any:
     from onnx import version_converter
 
     try:
-        return version_converter.convert_version(model, OLDEST)
+        converted = version_converter.convert_version(model, OLDEST)
+        return _resized_as_before(converted) if opset < FREE_RESIZE else converted
     except Exception as problem:  # a RuntimeError or its own ConvertError
         remedy = f"export it with opset {OLDEST} or later"
         raise ModelError(f"{label}: opset {opset} could not be converted to {OLDEST} ({short(problem)}); {remedy}") from problem
+
+
+def _resized_as_before(model: Any) -> Any:
+    """Write down how Resize and Upsample found positions before one could choose; the converter leaves it out, and the default is another."""
+    from onnx import helper
+
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            own = [attribute for attribute in node.attribute if attribute.name not in ("coordinate_transformation_mode", "nearest_mode")]
+            del node.attribute[:]
+            node.attribute.extend(own)
+            node.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
+            node.attribute.append(helper.make_attribute("nearest_mode", "floor"))
+    return model
 
 
 def _inlined(model: Any, label: str) -> Any:
