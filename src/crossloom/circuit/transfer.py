@@ -1,0 +1,195 @@
+"""The exact linear map from word-line voltages to bit-line currents of a stack with ohmic cells: block elimination.
+
+Work downwards, row after row. Let w be the voltages of the bit-line nodes of a row (columns of all bit planes, n of them), and d the
+current that flows down out of them towards the sense amplifiers. Everything above is a Norton equivalent, d = c − Q·w, with an n × n
+conductance matrix Q and one column of c for each input voltage met so far.
+
+* **A row** adds S to Q and its own column to c. Word lines are eliminated exactly: with A = (tridiagonal wire + its cells' conductances),
+  a word line held at v gives its cells the currents G·(u − w), u = 1·v − A⁻¹·G·(1·v − w); hence S = G − G·A⁻¹·G and the column S·1.
+  In a plane that two layers of cells share, G is two diagonal blocks and S couples the bit planes on both sides.
+* **A segment** of r ohms between two rows: (Q, c) becomes (M·Q, M·c) with M = (1 + r·Q)⁻¹. 1 + r·Q is symmetric, positive definite and
+  close to 1 (wires are short beside cells), so one Cholesky factor per row is all there is, and r = 0 needs no special case.
+* **The foot**: through r = segment + sense amplifier to ground, the output is d = M·c.
+
+A⁻¹ needs no factorisation: seen from node j, the line to the left is a conductance s_j, to the right t_j, by s_j = g_j + s_{j−1} ∥ 1/r and
+likewise t. Then (A⁻¹)_jj = 1/(s_j + t_{j+1} ∥ 1/r), and from there to the right each node has ρ = 1/(1 + r·t) of its neighbour's voltage.
+Sums of positive terms throughout: no cancellation, whatever the ratio of cells to wires.
+
+Cost: rows · (Cholesky + two triangular solves of n × (n + inputs)), about 2·rows·n³ flops, n = columns · bit planes; a planar crossbar is
+turned if it has more columns than rows. Memory: n². It is plain torch, so leading dimensions are batches of tiles, gradients
+flow to the conductances, and tensors may lie on a GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossloom.circuit.stack import Stack, Wires, bit_plane, word_plane
+
+FAINT = 1e-250
+"""A product of voltage ratios smaller than this is near underflow; logarithms take over."""
+
+
+def transfer(stack: Stack) -> Tensor:
+    """Return T with T[..., b, j, w, i] the current (A per V) out of column j of bit plane b for the voltage on row i of word plane w.
+
+    Shape (..., bit planes, columns, word planes, rows), float64, differentiable with respect to the conductances. Word lines that are
+    not named by an input are held at 0 V by their drivers.
+    """
+    wide = stack.layers == 1 and stack.columns > stack.rows
+    flat = _swept(stack.turned()).mT.flip(-1, -2) if wide else _swept(stack)
+    shape = flat.shape[:-2]
+    return flat.reshape(*shape, stack.bit_planes, stack.columns, stack.rows, stack.word_planes).transpose(-1, -2)
+
+
+def _swept(stack: Stack) -> Tensor:
+    """Return T as (..., outputs, inputs), inputs row after row."""
+    lines = _lines(stack)
+    size = stack.bit_planes * stack.columns
+    cells = stack.cells_s
+    q = cells.new_zeros(*cells.shape[:-3], size, size)
+    view = _View(q, cells.new_zeros(*cells.shape[:-3], size, 0), None, None)
+    if stack.wires.bit_ends == "both" and stack.wires.foot_ohm:
+        view = _with_top(view, stack.wires.foot_ohm)
+    for row in range(stack.rows):
+        if row and stack.wires.bit_ohm:
+            view = _through(view, stack.wires.bit_ohm)
+        view = _joined(view, lines, row, stack)
+    if not stack.wires.foot_ohm:
+        return view.currents
+    view = _through(view, stack.wires.foot_ohm)
+    return view.currents if view.top_inputs is None else view.currents + view.top_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What is above a row, as seen from its bit-line nodes: d = currents − matrix · w, and if the tops of the bit lines are sensed as
+    well, the current there as top_nodes · w + top_inputs.
+    """
+
+    matrix: Tensor
+    currents: Tensor
+    top_nodes: Tensor | None
+    top_inputs: Tensor | None
+
+
+def _with_top(view: _View, ohm: float) -> _View:
+    ground = torch.eye(view.matrix.shape[-1], dtype=view.matrix.dtype, device=view.matrix.device).expand_as(view.matrix) / ohm
+    return _View(ground, view.currents, ground, view.currents)
+
+
+def _through(view: _View, ohm: float) -> _View:
+    """Return the view from behind a resistance in each bit line."""
+    size = view.matrix.shape[-1]
+    damped = view.matrix * ohm
+    damped.diagonal(dim1=-2, dim2=-1).add_(1.0)
+    factor = torch.linalg.cholesky(damped)
+    solved = torch.cholesky_solve(torch.cat((view.matrix, view.currents), -1), factor)
+    matrix, currents = solved[..., :size], solved[..., size:]
+    if view.top_nodes is None or view.top_inputs is None:
+        return _View(matrix, currents, None, None)
+    nodes = torch.cholesky_solve(view.top_nodes.mT, factor).mT
+    return _View(matrix, currents, nodes, view.top_inputs + ohm * (view.top_nodes @ currents))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Word lines eliminated: (..., word planes, rows, columns) the diagonal of A⁻¹, the products of voltage ratios from the left end,
+    and their logarithms where the products underflow.
+    """
+
+    own: Tensor
+    reach: Tensor
+    reach_log: Tensor | None
+
+
+def _lines(stack: Stack) -> _Lines | None:
+    """Return the word lines' elimination; None where word lines have no resistance at all."""
+    wires = stack.wires
+    if not wires.lead_ohm:
+        return None
+    load = _load(stack)
+    if not wires.word_ohm:
+        drivers = (2 if wires.word_ends == "both" else 1) / wires.source_ohm
+        return _Lines((1 / (load.sum(-1, keepdim=True) + drivers)).expand_as(load), torch.ones_like(load), None)
+    left, right = _seen(load, wires, True), _seen(load, wires, wires.word_ends == "both", backwards=True)
+    beyond = _behind(right[..., 1:], wires.word_ohm)
+    last = torch.full_like(load[..., :1], 1 / wires.lead_ohm if wires.word_ends == "both" else 0.0)
+    own = 1 / (left + torch.cat((beyond, last), -1))
+    ratio = 1 / (1 + wires.word_ohm * right[..., 1:])
+    reach = torch.cat((torch.ones_like(load[..., :1]), torch.cumprod(ratio, -1)), -1)
+    if bool((reach[..., -1] > FAINT).all()):
+        return _Lines(own, reach, None)
+    logs = torch.cat((torch.zeros_like(load[..., :1]), torch.cumsum(torch.log(ratio), -1)), -1)
+    return _Lines(own, reach, logs)
+
+
+def _load(stack: Stack) -> Tensor:
+    """Return the conductance of the cells at each word-line node, (..., word planes, rows, columns)."""
+    cells = stack.cells_s
+    planes: list[list[Tensor]] = [[] for _ in range(stack.word_planes)]
+    for layer in range(stack.layers):
+        planes[word_plane(layer)].append(cells[..., layer, :, :])
+    return torch.stack([torch.stack(plane).sum(0) for plane in planes], -3)
+
+
+def _behind(conductance: Tensor, ohm: float) -> Tensor:
+    """Return conductances to ground as seen through a resistance."""
+    return conductance / (1 + conductance * ohm)
+
+
+def _seen(load: Tensor, wires: Wires, driven: bool, backwards: bool = False) -> Tensor:
+    """Return, for each node of each word line, the conductance to its drivers and through its cells on one side, the node's included."""
+    count = load.shape[-1]
+    seen: list[Tensor] = [load[..., 0]] * count
+    order = range(count - 1, -1, -1) if backwards else range(count)
+    for place, node in enumerate(order):
+        if place:
+            rest = _behind(seen[node + 1 if backwards else node - 1], wires.word_ohm)
+            seen[node] = load[..., node] + rest
+        else:
+            seen[node] = load[..., node] + (1 / wires.lead_ohm if driven else 0.0)
+    return torch.stack(seen, -1)
+
+
+def _joined(view: _View, lines: _Lines | None, row: int, stack: Stack) -> _View:
+    """Return the view with a row's cells and word lines added."""
+    cells = stack.cells_s[..., row, :]
+    size, columns = view.matrix.shape[-1], stack.columns
+    matrix = view.matrix.clone()
+    fed = cells.new_zeros(*cells.shape[:-2], size, stack.word_planes)
+    for one in range(stack.layers):
+        rows = slice(bit_plane(one) * columns, (bit_plane(one) + 1) * columns)
+        matrix[..., rows, rows].diagonal(dim1=-2, dim2=-1).add_(cells[..., one, :])
+        fed[..., rows, word_plane(one)] += cells[..., one, :]
+    if lines is not None:
+        for plane in range(stack.word_planes):
+            layers = [layer for layer in range(stack.layers) if word_plane(layer) == plane]
+            inverse = _inverse(lines, plane, row)
+            load = cells[..., layers, :].sum(-2)
+            drop = (inverse @ load.unsqueeze(-1)).squeeze(-1)
+            for one in layers:
+                rows = slice(bit_plane(one) * columns, (bit_plane(one) + 1) * columns)
+                fed[..., rows, plane] -= cells[..., one, :] * drop
+                for other in layers:
+                    across = slice(bit_plane(other) * columns, (bit_plane(other) + 1) * columns)
+                    matrix[..., rows, across] -= cells[..., one, :, None] * inverse * cells[..., other, None, :]
+    currents = torch.cat((view.currents, fed), -1)
+    if view.top_inputs is None:
+        return _View(matrix, currents, None, None)
+    return _View(matrix, currents, view.top_nodes, torch.cat((view.top_inputs, torch.zeros_like(fed)), -1))
+
+
+def _inverse(lines: _Lines, plane: int, row: int) -> Tensor:
+    """Return A⁻¹ of one word line, (..., columns, columns): from each node to the right the voltage falls by the ratios in between."""
+    own = lines.own[..., plane, row, :]
+    if lines.reach_log is not None:
+        logs = lines.reach_log[..., plane, row, :]
+        upper = own.unsqueeze(-1) * torch.exp((logs.unsqueeze(-2) - logs.unsqueeze(-1)).clamp(max=0.0))
+    else:
+        reach = lines.reach[..., plane, row, :]
+        upper = (own / reach).unsqueeze(-1) * reach.unsqueeze(-2)
+    return torch.triu(upper) + torch.triu(upper, 1).mT
