@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from crossloom.errors import ModelError
+from crossloom.network import lower_aten
+from crossloom.network.aten import RULES
 from crossloom.network.from_torch import from_program, from_pt2, from_torch
 from crossloom.network.graph import Graph, infer, verify
 from crossloom.network.operators import BatchNorm, Conv, Linear, MatMul, Unsupported
@@ -842,6 +844,37 @@ def test_refusal(case: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         from_torch(make(), sample((shape,), 1))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        (ValueError("needs 4 sizes.\nand got 3"), "needs 4 sizes"),
+        (IndexError("x" * 200), "x" * 160),
+        (RuntimeError(), "RuntimeError"),
+        (TypeError("_rule() missing 1 required positional argument"), "called in a form that its rule does not cover"),
+        (AttributeError("'int' object has no attribute 'value'"), "called in a form that its rule does not cover"),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_a_rule_that_fails_names_its_operator(monkeypatch: pytest.MonkeyPatch, problem: Exception, reason: str) -> None:
+    def fail(*_: Any) -> Any:
+        raise problem
+
+    monkeypatch.setitem(RULES, "fft_rfft", fail)
+    module = Apply(lambda x: torch.fft.rfft(x).abs())
+    with pytest.raises(ModelError, match=rf"^apply: no counterpart for aten.fft_rfft at test_from_torch.py:\d+ \({reason}\); run") as caught:
+        from_torch(module, (torch.randn(2, 6),))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_torch_cannot_rewrite(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> Any:
+        raise AssertionError("torch's own words\non several lines")
+
+    monkeypatch.setattr(lower_aten, "without_mutation", fail)
+    with pytest.raises(ModelError, match=r"^apply: a tensor changes while others .* are read; replace its in-place operations by plain ones$"):
+        from_torch(Apply(lambda x: _through_view(x * 1.5)), (torch.randn(2, 5, 8),))
 
 
 def test_no_example_tensor() -> None:

@@ -20,7 +20,7 @@ from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
-from crossloom.errors import ModelError
+from crossloom.errors import ModelError, one_line
 from crossloom.network.apart import taken_apart
 from crossloom.network.aten import RULES, Lowering, Missing, Ref
 from crossloom.network.builder import GraphBuilder
@@ -55,9 +55,18 @@ class Source:
         try:
             return cls(program, graph, order_of(graph, program.graph_signature.user_inputs))
         except Tangled as problem:
-            if problem.rewritable and not rewritten:
-                return cls.of(without_mutation(program), name, rewritten=True)
-            raise ModelError(f"{name}: {problem}; replace its in-place operations by plain ones") from problem
+            plain = _rewritten(program) if problem.rewritable and not rewritten else None
+            if plain is None:
+                raise ModelError(f"{name}: {problem}; replace its in-place operations by plain ones") from problem
+            return cls.of(plain, name, rewritten=True)
+
+
+def _rewritten(program: ExportedProgram) -> ExportedProgram | None:
+    """Return the program without in-place operations, or None if torch fails at that."""
+    try:
+        return without_mutation(program)
+    except Exception:  # whatever kind torch's passes raise, the user can do the same about it
+        return None
 
 
 def lower(source: Source, batch: int, name: str, allow_unsupported: bool = False) -> Graph:
@@ -178,14 +187,19 @@ class _Walk:
         return self._apply(name, node, args, kwargs)
 
     def _apply(self, name: str, node: fx.Node, args: Any, kwargs: Any) -> Any:
-        """Apply the operator's rule; an in-place form has the rule of the plain one."""
+        """Apply the operator's rule; an in-place form has the rule of the plain one.
+
+        A rule fails as it pleases: what it asks of shapes and arguments may not hold, and then the operator has no counterpart.
+        """
         name = name.removesuffix("_") if in_place(node) else name
         reason = "no rule for this operator"
         if name in RULES:
             try:
                 return RULES[name](self.low, *args, **kwargs)
-            except (NotImplementedError, TypeError) as problem:
-                reason = str(problem)
+            except (TypeError, AttributeError):  # Python's words for it name our functions, not the model's
+                reason = "called in a form that its rule does not cover"
+            except (RuntimeError, ValueError, LookupError, ArithmeticError) as problem:
+                reason = one_line(problem)
         self.in_the_way.append(node.target)
         return self._unsupported(node, name, reason, _leaves((args, kwargs)))
 
