@@ -29,7 +29,7 @@ from crossloom.network.operators import (
 _PLAIN = {
     "abs": "abs", "absolute": "abs", "atan": "atan", "ceil": "ceil", "cos": "cos", "erf": "erf", "exp": "exp", "floor": "floor",
     "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish", "log": "log", "log1p": "log1p", "log_sigmoid": "log_sigmoid",
-    "mish": "mish", "neg": "neg", "negative": "neg", "reciprocal": "reciprocal", "round": "round", "rsqrt": "rsqrt",
+    "mish": "mish", "neg": "neg", "negative": "neg", "reciprocal": "reciprocal", "rsqrt": "rsqrt",
     "acos": "acos", "acosh": "acosh", "asin": "asin", "asinh": "asinh", "atanh": "atanh", "cosh": "cosh", "expm1": "expm1",
     "arccos": "acos", "arcsin": "asin", "arctan": "atan", "fix": "trunc", "sinc": "sinc", "sinh": "sinh", "trunc": "trunc",
     "sigmoid": "sigmoid", "sign": "sign", "silu": "silu", "sin": "sin", "softsign": "softsign", "special_expit": "sigmoid",
@@ -39,7 +39,7 @@ _PLAIN = {
 
 def _plain(name: str) -> Any:
     def lowered(low: Lowering, x: Ref) -> Ref:
-        moves_whole_numbers = name in ("abs", "ceil", "floor", "neg", "round", "sign")
+        moves_whole_numbers = name in ("abs", "ceil", "floor", "neg", "sign")
         if low.dtype(x) != "f32" and not moves_whole_numbers:
             x = low.add(Cast("f32"), x)
         return low.add(Function(name), x)
@@ -49,6 +49,16 @@ def _plain(name: str) -> Any:
 
 for _aten, _name in _PLAIN.items():
     rule(_aten)(_plain(_name))
+
+
+@rule("round")
+def round_(low: Lowering, x: Ref, *, decimals: int = 0) -> Ref:
+    """To whole numbers, or with `decimals` to whole multiples of a power of ten."""
+    if decimals == 0 or low.dtype(x) != "f32":
+        return low.add(Function("round"), x)
+    finer = low.scalar(10.0 ** abs(decimals))
+    shift, back = (Mul(), Div()) if decimals > 0 else (Div(), Mul())
+    return low.add(back, low.add(Function("round"), low.add(shift, x, finer)), finer)
 
 
 @rule("relu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from crossloom.network.aten.moves import permute
+from crossloom.network.aten.moves import permute, swap_last
 from crossloom.network.aten.pointwise import add, mul
 from crossloom.network.aten.table import Lowering, Ref, many, rule, with_batch
 from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Operator
@@ -82,7 +82,7 @@ def linear(low: Lowering, x: Ref, weight: Ref, bias: Ref | None = None) -> Ref:
     return low.add(Linear(), x, weight, *((bias,) if bias is not None else ()))
 
 
-@rule("mm", "bmm", "matmul", "mv", "dot", "vdot", "inner")
+@rule("mm", "bmm", "matmul", "mv", "dot", "vdot")
 def matmul(low: Lowering, left: Ref, right: Ref) -> Ref:
     """A known matrix on the right is the weight of a Linear. A vector is a matrix of one row or column."""
     if low.dims(right) == 1:
@@ -97,18 +97,38 @@ def matmul(low: Lowering, left: Ref, right: Ref) -> Ref:
     return low.add(MatMul(), left, right)
 
 
+@rule("inner")
+def inner(low: Lowering, left: Ref, right: Ref) -> Ref:
+    """Each row of one with each row of the other; a number scales."""
+    if not low.dims(left) or not low.dims(right):
+        return mul(low, left, right)
+    if low.dims(right) == 1:
+        return matmul(low, left, right)
+    rows = right if low.dims(right) == 2 else low.reshape(right, [-1, low.shape(right)[-1]])
+    y = linear(low, left, rows) if rows.value is not None else matmul(low, left, swap_last(low, rows))
+    return low.reshape(y, [*low.shape(left)[:-1], *low.shape(right)[:-1]])
+
+
 def _transposed(weight: Ref) -> Ref:
     assert weight.value is not None
     return Ref(None, weight.value.t().contiguous(), weight.hint, weight.learned)
 
 
-@rule("addmm", "baddbmm", "addmv", "addbmm")
+@rule("addmm", "baddbmm", "addmv")
 def addmm(low: Lowering, bias: Ref, left: Ref, right: Ref, *, beta: float = 1, alpha: float = 1) -> Ref:
     plain = beta == alpha == 1 and right.value is not None and bias.value is not None
     if plain and right.value is not None and right.value.dim() == 2 and low.dims(bias) == 1:
         return linear(low, left, _transposed(right), bias)
     product = mul(low, matmul(low, left, right), alpha)
     return product if beta == 0 else add(low, product, mul(low, bias, beta))
+
+
+@rule("addbmm")
+def addbmm(low: Lowering, bias: Ref, left: Ref, right: Ref, *, beta: float = 1, alpha: float = 1) -> Ref:
+    """The sum over all pairs of matrices is one product: each row goes on through all the left ones, each column likewise."""
+    pairs, rows, inside = low.shape(left)
+    joined = low.reshape(permute(low, left, (1, 0, 2)), (rows, pairs * inside))
+    return addmm(low, bias, joined, low.reshape(right, (pairs * inside, -1)), beta=beta, alpha=alpha)
 
 
 @rule("outer", "ger")
