@@ -81,6 +81,16 @@ def above(*shape: int) -> Callable[[int], Tensor]:
     return lambda batch: torch.rand(batch, *shape) + 0.1
 
 
+def extreme(*shape: int, among: tuple[float, ...] = (float("nan"), float("inf"), -float("inf"), 0.0, -0.0)) -> Callable[[int], Tensor]:
+    """Numbers of which half are replaced by these."""
+
+    def make(batch: int) -> Tensor:
+        chosen = torch.tensor(among)[torch.randint(len(among), (batch, *shape))]
+        return torch.where(torch.rand(batch, *shape) < 0.5, chosen, torch.randn(batch, *shape))
+
+    return make
+
+
 IMAGE, ROW, SEQUENCE = (4, 9, 8), (6,), (5, 8)
 
 # Products
@@ -189,6 +199,18 @@ function("functions above zero", lambda x: tuple(getattr(torch, name)(x) for nam
 function("round", lambda x: (torch.round(x, decimals=2), torch.round(x * 100, decimals=-1), torch.round(x, decimals=0)), SEQUENCE)
 function("nan_to_num", lambda x: torch.nan_to_num(torch.log(x), nan=0.5), SEQUENCE)
 function("isinf", lambda x: torch.isinf(1 / torch.relu(x)).sum(-1), SEQUENCE)
+
+# What is no plain number
+INFINITIES = (float("inf"), -float("inf"), -float("inf"))
+function("shrinking of NaN", lambda x: (F.threshold(x, 0.1, -0.2), F.hardshrink(x, 0.3), F.softshrink(x, 0.3)), extreme(40))
+function("fmax and fmin", lambda x, y: (torch.fmax(x, y), torch.fmin(x, y), torch.fmax(x, torch.tensor(0.5))), extreme(40), extreme(40))
+function("fmax of integers", lambda i, a: (torch.fmax(i, i - 1), torch.fmin(a, ~a)), ids(6), flags(6))
+function("maximum of NaN", lambda x, y: (torch.maximum(x, y), torch.minimum(x, y), x.clamp(-y, y)), extreme(40), extreme(40))
+function("logsumexp of infinities", lambda x: (x.logsumexp(-1), x.logsumexp((1, 2), True)), extreme(9, 2, among=INFINITIES))
+function("logsumexp of NaN", lambda x: x.logsumexp(-1), extreme(9, 2))
+function("logsumexp of nothing", lambda x: torch.where(x > 9, x, -float("inf")).logsumexp(-1), ROW)
+function("logaddexp of infinities", torch.logaddexp, extreme(40), extreme(40))
+function("variance of too few", lambda x: (x.var(-1, correction=8), x.std(-1, correction=9), (0 * x).var(1, correction=7)), SEQUENCE)
 
 # Pools
 layer("max_pool1d", lambda: nn.MaxPool1d(3, 2), (4, 11))
@@ -366,6 +388,9 @@ function("sdpa causal", lambda q, k, v: sdpa(q, k, v, is_causal=True, scale=0.3)
 function("sdpa truth mask", lambda q, k, v, m: sdpa(q, k, v, m), HEADS, HEADS, HEADS, flags(1, 5, 5))
 function("sdpa blind row", lambda q, m: sdpa(q, q, q, m), HEADS, m=torch.tensor([[False] * 5, *[[True] * 5] * 4]))
 function("sdpa number mask", lambda q, k, v, m: sdpa(q, k, v, m), HEADS, HEADS, HEADS, (1, 5, 5))
+function("sdpa blind row of numbers", lambda q, m: sdpa(q, q, q, m), HEADS, m=torch.zeros(5, 5).index_fill(0, torch.tensor([1, 3]), -float("inf")))
+function("sdpa number mask that hides", lambda q, m: sdpa(q, q[:, :, :2], q[:, :, :2], m), HEADS, extreme(1, 5, 2, among=(-float("inf"),)))
+function("sdpa mask made of numbers", lambda q, a: sdpa(q, q, q, torch.zeros(a.shape).masked_fill(a, -float("inf"))[:, None, None]), HEADS, flags(5))
 function("sdpa grouped", lambda q, k, v: sdpa(q, k, v, enable_gqa=True), (4, 5, 8), HEADS, HEADS)
 layer("multihead attention", lambda: _Attention(need_weights=True), SEQUENCE)
 layer("multihead attention, fast", lambda: _Attention(need_weights=False), SEQUENCE)
@@ -501,6 +526,7 @@ def whole(graph: Graph) -> None:
             assert made == TensorType(node.type.dtype, node.type.sizes(batch)), node
 
 
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom:UserWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_layer(name: str) -> None:
     torch.manual_seed(0)

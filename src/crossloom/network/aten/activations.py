@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from crossloom.network.aten.pointwise import clamp, maximum, mul
+from crossloom.network.aten.pointwise import clamp, finite, maximum, mul, where
 from crossloom.network.aten.table import Lowering, Missing, Ref, rule
 from crossloom.network.operators import (
     Add,
@@ -135,7 +135,7 @@ def softplus(low: Lowering, x: Ref, beta: float = 1, threshold: float = 20) -> R
 def threshold(low: Lowering, x: Ref, limit: float, value: float) -> Ref:
     if limit == value == 0:
         return relu(low, x)
-    return low.add(Where(), low.add(Compare("gt"), x, low.scalar(float(limit))), x, low.scalar(float(value)))
+    return where(low, low.add(Compare("le"), x, low.scalar(float(limit))), float(value), x)  # so, not the other way, NaN stays
 
 
 @rule("softshrink")
@@ -146,8 +146,8 @@ def softshrink(low: Lowering, x: Ref, limit: float = 0.5) -> Ref:
 
 @rule("hardshrink")
 def hardshrink(low: Lowering, x: Ref, limit: float = 0.5) -> Ref:
-    large = low.add(Compare("gt"), low.add(Function("abs"), x), low.scalar(float(limit)))
-    return low.add(Where(), large, x, low.scalar(0.0))
+    small = low.add(Compare("le"), low.add(Function("abs"), x), low.scalar(float(limit)))
+    return where(low, small, 0.0, x)
 
 
 @rule("glu")
@@ -231,5 +231,5 @@ def native_dropout(low: Lowering, x: Ref, probability: float, training: bool | N
 @rule("logaddexp")
 def logaddexp(low: Lowering, a: Ref, b: Ref) -> Ref:
     """The larger and log(1 + e^(−difference)): no exponential overflows."""
-    apart = low.add(Function("neg"), low.add(Function("abs"), low.add(Sub(), a, b)))
+    apart = low.add(Function("neg"), low.add(Function("abs"), low.add(Sub(), finite(low, a), finite(low, b))))
     return low.add(Add(), maximum(low, a, b), low.add(Function("log1p"), low.add(Function("exp"), apart)))

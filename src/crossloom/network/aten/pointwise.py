@@ -159,14 +159,31 @@ def lerp(low: Lowering, a: Ref, b: Ref, weight: Any) -> Ref:
     return add(low, a, mul(low, sub(low, b, a), weight))
 
 
-@rule("maximum", "fmax")
+@rule("maximum")
 def maximum(low: Lowering, a: Any, b: Any) -> Ref:
     return _pair(low, Maximum(), a, b, "or")
 
 
-@rule("minimum", "fmin")
+@rule("minimum")
 def minimum(low: Lowering, a: Any, b: Any) -> Ref:
     return _pair(low, Minimum(), a, b, "and")
+
+
+@rule("fmax")
+def fmax(low: Lowering, a: Ref, b: Ref) -> Ref:
+    return maximum(low, _unless_nan(low, a, b), _unless_nan(low, b, a))
+
+
+@rule("fmin")
+def fmin(low: Lowering, a: Ref, b: Ref) -> Ref:
+    return minimum(low, _unless_nan(low, a, b), _unless_nan(low, b, a))
+
+
+def _unless_nan(low: Lowering, x: Ref, other: Ref) -> Ref:
+    """Return `x` with what `other` has in place of each NaN."""
+    if low.dtype(x) != "f32" or (x.value is not None and not bool(x.value.isnan().any())):
+        return x
+    return where(low, low.add(Compare("ne"), x, x), other, x)
 
 
 @rule("hardtanh", "clamp", "clip")
@@ -176,6 +193,12 @@ def clamp(low: Lowering, x: Ref, lowest: Any = None, highest: Any = None, *, min
         return low.add(Clip(-math.inf if lowest is None else float(lowest), math.inf if highest is None else float(highest)), x)
     x = x if lowest is None else maximum(low, x, lowest)
     return x if highest is None else minimum(low, x, highest)
+
+
+def finite(low: Lowering, x: Ref) -> Ref:
+    """Return `x` with the largest number of its sign in place of an infinity: it may be taken from itself."""
+    largest = torch.finfo(torch.float32).max
+    return low.add(Clip(-largest, largest), x)
 
 
 def _comparison(name: str) -> Any:

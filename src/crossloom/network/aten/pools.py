@@ -7,7 +7,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from crossloom.network.aten.pointwise import add, cast, div, kind_of, maximum, minimum, mul, power, sub
+from crossloom.network.aten.pointwise import add, cast, div, finite, kind_of, maximum, minimum, mul, power, sub
 from crossloom.network.aten.table import Lowering, Missing, Ref, axis_of, many, rule, with_batch
 from crossloom.network.operators import (
     AdaptiveAvgPool,
@@ -177,7 +177,9 @@ def argmin(low: Lowering, x: Ref, axis: int | None = None, keep: bool = False) -
 
 @rule("logsumexp")
 def logsumexp(low: Lowering, x: Ref, axes: Any, keep: bool = False) -> Ref:
-    top = amax(low, x, axes, True)
+    """The largest and log Σ e^(difference from it): no exponential overflows, and an infinite one is not taken from itself."""
+    x = cast(low, x, "f32")
+    top = finite(low, amax(low, x, axes, True))
     rest = total(low, low.add(Function("exp"), low.add(Sub(), x, top)), axes, True)
     y = low.add(Add(), top, low.add(Function("log"), rest))
     gone = _axes(low, x, axes)
@@ -199,7 +201,8 @@ def var(
     less = correction if correction is not None else int(bool(unbiased))
     count = prod(low.shape(x)[axis] for axis in _axes(low, x, axes))
     centred = low.add(Sub(), x, mean(low, x, axes, True))
-    return div(low, total(low, low.add(Mul(), centred, centred), axes, bool(keep or keepdim)), float(count - less))
+    squares = total(low, low.add(Mul(), centred, centred), axes, bool(keep or keepdim))
+    return div(low, squares, float(max(0, count - less)))
 
 
 @rule("std")
