@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from crossloom.errors import ModelError
 from crossloom.network import lower_aten
 from crossloom.network.aten import RULES
+from crossloom.network.aten.pointwise import kind_of
 from crossloom.network.from_torch import from_program, from_pt2, from_torch
 from crossloom.network.graph import Graph, infer, verify
 from crossloom.network.operators import BatchNorm, Conv, Linear, MatMul, Unsupported
@@ -75,6 +76,11 @@ def ids(*shape: int, high: int = 7) -> Callable[[int], Tensor]:
 
 def flags(*shape: int) -> Callable[[int], Tensor]:
     return lambda batch: torch.rand(batch, *shape) > 0.4
+
+
+def beyond(*shape: int) -> Callable[[int], Tensor]:
+    """Integers beyond sixteen bits, of both signs."""
+    return lambda batch: torch.randint(-(10**6), 10**6, (batch, *shape))
 
 
 def above(*shape: int) -> Callable[[int], Tensor]:
@@ -243,6 +249,13 @@ function("add alpha", lambda x, y: torch.add(x, y, alpha=0.3), ROW, ROW)
 function("sub alpha", lambda x, y: torch.sub(x, y, alpha=2), ROW, ROW)
 function("integers", lambda i: i * 3 + 1 - i // 2 + i % 3, ids(6))
 function("integers meet numbers", lambda i: i * 0.5 + i / 4, ids(6))
+function("powers of integers", lambda i: (i**2, i**3, i**2.0, i**3.0, i**0.5, 2**i, 2.0**i, i.square()), ids(6))
+function("powers of truth", lambda a: (a**2, a**3, a**2.0, 2**a, a.square()), flags(6))
+function(
+    "float_power", lambda i, x: (torch.float_power(i, 2), torch.float_power(i, i), torch.float_power(2, i), torch.float_power(x, 3)), ids(6), ROW
+)
+function("whole numbers are whole", lambda i: ((i - 3).trunc(), (i - 3).fix(), i.floor(), i.round(), i.nan_to_num(nan=0.5)), ids(6))
+function("truth is no NaN", lambda a: torch.nan_to_num(a), flags(6))
 function("floor_divide", lambda x: x // 0.3, ROW)
 function("remainder", lambda x: x % 0.7, ROW)
 function("fmod", lambda x: torch.fmod(x, 0.7), ROW)
@@ -266,6 +279,9 @@ function("truth in arithmetic", lambda a, x: x * a + (a + a).sum(), flags(6), RO
 function("where", lambda a, x: torch.where(a, x, 0.0) + torch.where(x > 0, x, -x), flags(6), ROW)
 function("masked_fill", lambda x, a: x.masked_fill(a, -1e4).softmax(-1), ROW, flags(6))
 function("casts", lambda i, x: i.float() + x.to(torch.int64).to(x.dtype) + (x > 0).long(), ids(6), ROW)
+for narrow in (torch.uint8, torch.int8, torch.int16):
+    function(f"cast to {narrow}", lambda i, t=narrow: (i.to(t).float() + 0.5, (i // 7).to(t), i.type_as(torch.zeros(1, dtype=t)) > 5), beyond(40))
+function("cast of a cast", lambda x: ((x * 300).long().to(torch.uint8), (x > 0).to(torch.uint8), (x * 3).to(torch.int8)), ROW)
 function("half precision", lambda x: (x.half().float() > 10) | (x.to(torch.float64) < -10), ROW)
 
 # Moves
@@ -425,6 +441,9 @@ function("relu_ of a sum", lambda x, y: (x + y).relu_().add_(x).mul_(2), ROW, RO
 function("read after change", lambda x: _chain(x * 2), ROW)
 function("change through a view", lambda x: _through_view(x * 1.5), SEQUENCE)
 function("view before change", lambda x: _view_before(x * 1.5), SEQUENCE)
+function("comparison in place", lambda x, y: _twice((x * 2).gt_(y), (x * 2).le_(0.3), (x + y).logical_not_(), (x + y).eq_(x + y)), ROW, ROW)
+function("comparison of integers in place", lambda i: _twice((i * 2).ge_(3), (i > 2).logical_or_(i > 4)), ids(6))
+function("comparison in place through a view", lambda x: _through_comparison(x * 1.5), SEQUENCE)
 function("change of an input", lambda x: x.add_(1) * 2, ROW)
 function("slice assignment", lambda x: _assigned(x, (slice(None), slice(1, 3)), x[:, :2] * 2), SEQUENCE)
 function("strided assignment", lambda x: _assigned(x, (slice(None), slice(None), slice(1, None, 2)), 0.5), SEQUENCE)
@@ -446,6 +465,16 @@ def _through_view(x: Tensor) -> Tensor:
     x[:, 1].mul_(3)
     x.view(x.shape[0], -1)[:, :2].zero_()
     return x.exp()
+
+
+def _twice(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """What changed in place is added to itself: the sum of truth values would be another."""
+    return tuple(x + x for x in tensors)
+
+
+def _through_comparison(x: Tensor) -> Tensor:
+    x[:, 1].gt_(0.2)
+    return x + x
 
 
 def _view_before(x: Tensor) -> Tensor:
@@ -508,7 +537,7 @@ def replayed(graph: Graph, module: nn.Module, inputs: tuple[Tensor, ...]) -> Non
     wanted, given = (tuple(y) if isinstance(y, tuple | list) else (y,) for y in (wanted, given))
     assert len(wanted) == len(given)
     for want, have in zip(wanted, given, strict=True):
-        assert want.shape == have.shape
+        assert (want.shape, kind_of(want.dtype)) == (have.shape, kind_of(have.dtype))
         have = have.to(want.dtype)
         finite = want[want.isfinite()] if want.is_floating_point() else torch.ones(1)
         scale = max(float(finite.abs().max()) if finite.numel() else 0.0, 1e-3)

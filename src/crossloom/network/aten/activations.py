@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from crossloom.network.aten.pointwise import clamp, finite, maximum, mul, where
+from crossloom.network.aten.pointwise import cast, clamp, finite, maximum, mul, power, where
 from crossloom.network.aten.table import Lowering, Missing, Ref, rule
 from crossloom.network.operators import (
     Add,
-    Cast,
     Clip,
     Compare,
     Div,
@@ -39,10 +38,8 @@ _PLAIN = {
 
 def _plain(name: str) -> Any:
     def lowered(low: Lowering, x: Ref) -> Ref:
-        moves_whole_numbers = name in ("abs", "ceil", "floor", "neg", "sign")
-        if low.dtype(x) != "f32" and not moves_whole_numbers:
-            x = low.add(Cast("f32"), x)
-        return low.add(Function(name), x)
+        moves_whole_numbers = name in ("abs", "ceil", "floor", "neg", "sign", "trunc")
+        return low.add(Function(name), x if moves_whole_numbers else cast(low, x, "f32"))
 
     return lowered
 
@@ -174,26 +171,14 @@ def exp2(low: Lowering, x: Ref) -> Ref:
     return low.add(Function("exp"), mul(low, x, math.log(2.0)))
 
 
-@rule("expm1")
-def expm1(low: Lowering, x: Ref) -> Ref:
-    """Elu below zero is eˣ − 1 computed with care; above zero the plain difference is exact enough."""
-    above = low.add(Sub(), low.add(Function("exp"), low.add(Relu(), x)), low.scalar(1.0))
-    return low.add(Add(), above, low.add(Elu(), low.add(Minimum(), x, low.scalar(0.0))))
-
-
 @rule("square")
 def square(low: Lowering, x: Ref) -> Ref:
-    return low.add(Mul(), x, x)
-
-
-@rule("trunc", "fix")
-def trunc(low: Lowering, x: Ref) -> Ref:
-    return low.add(Div("trunc"), x, low.scalar(1.0))
+    return power(low, x, 2)
 
 
 @rule("frac")
 def frac(low: Lowering, x: Ref) -> Ref:
-    return low.add(Sub(), x, trunc(low, x))
+    return low.add(Sub(), x, low.add(Function("trunc"), x))
 
 
 @rule("isnan")
@@ -208,6 +193,8 @@ def isinf(low: Lowering, x: Ref) -> Ref:
 
 @rule("nan_to_num")
 def nan_to_num(low: Lowering, x: Ref, nan: float | None = None, high: float | None = None, lowest: float | None = None) -> Ref:
+    if low.dtype(x) != "f32":
+        return x
     largest = torch.finfo(torch.float32).max
     limits = {math.inf: largest if high is None else high, -math.inf: -largest if lowest is None else lowest}
     x = low.add(Where(), isnan(low, x), low.scalar(float(nan or 0.0)), x)

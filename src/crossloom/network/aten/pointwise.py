@@ -53,6 +53,18 @@ def to(low: Lowering, x: Ref, *args: Any, dtype: Any = None, **_: Any) -> Ref:
     return x if dtype is None else cast(low, x, kind_of(dtype))
 
 
+def counted(low: Lowering, x: Ref) -> Ref:
+    """Return `x` with zeros and ones in place of truth values."""
+    return cast(low, x, "i64") if low.dtype(x) == "bool" else x
+
+
+def wrapped(low: Lowering, x: Ref, dtype: torch.dtype) -> Ref:
+    """Return whole numbers as a narrower type holds them: x − 2ᵇ · ⌊(x − lowest) / 2ᵇ⌋."""
+    narrow = torch.iinfo(dtype)
+    turns = div(low, sub(low, x, narrow.min), 1 << narrow.bits, "floor")
+    return sub(low, x, mul(low, turns, 1 << narrow.bits))
+
+
 def _changes_nothing(low: Lowering, x: Ref, other: Ref, neutral: float) -> bool:
     """Whether `other` is known to be `neutral` throughout and does not widen `x`; weights count as unknown."""
     if other.value is None or other.learned or x.value is not None:
@@ -134,14 +146,22 @@ def fmod(low: Lowering, a: Ref, b: Any) -> Ref:
     return sub(low, a, mul(low, div(low, a, b, "trunc"), b))
 
 
-@rule("pow", "float_power")
+@rule("pow")
 def power(low: Lowering, a: Any, b: Any) -> Ref:
+    """Whole numbers to a whole power stay whole; truth values count as zeros and ones."""
     if isinstance(a, Ref) and not isinstance(b, Ref):
         if b == 2:
+            a = cast(low, a, "f32") if isinstance(b, float) else counted(low, a)
             return low.add(Mul(), a, a)
         if b in (0.5, -0.5):
             return low.add(Function("sqrt" if b > 0 else "rsqrt"), cast(low, a, "f32"))
     return _pair(low, Pow(), a, b)
+
+
+@rule("float_power")
+def float_power(low: Lowering, a: Any, b: Any) -> Ref:
+    a, b = (cast(low, v, "f32") if isinstance(v, Ref) else float(v) for v in (a, b))
+    return power(low, a, b)
 
 
 @rule("addcmul")
