@@ -139,8 +139,20 @@ for equation, shapes in {
     "bi,bic,bc->b": ((5,), SEQUENCE, (8,)),
     "bi,bj->bij": ((5,), (3,)),
     "bi,bjk->bi": ((5,), (3, 2)),
+    "bi,bi->bi": ((5,), (5,)),
+    "bi,bj,bk->bkji": ((5,), (3,), (2,)),
+    "bii->bi": ((5, 5),),
+    "bii,bij->bj": ((5, 5), (5, 3)),
+    "biji->b": ((5, 3, 5),),
+    "b...,b...i->b...": (SEQUENCE, (8, 2)),
+    "...ik,...kj->...ij": ((2, 5, 8), (1, 8, 4)),
+    "b...->b": (SEQUENCE,),
+    "bA,ba,bA": ((5,), (3,), (5,)),
+    "bij,bjk->bik": ((5, 1), (3, 2)),
 }.items():
     function(f"einsum {equation}", lambda *x, e=equation: torch.einsum(e, *x), *shapes)
+function("einsum of fewer dims", lambda x, w: torch.einsum("...ni,...i->...n", x, w), SEQUENCE, w=torch.randn(8))
+function("einsum of three", lambda x, v, w: torch.einsum("ij,bnj,ki->bkn", w, x, v), SEQUENCE, v=torch.randn(2, 3), w=torch.randn(3, 8))
 function("einsum weight right", lambda x, w: torch.einsum("bnd,de->bne", x, w), SEQUENCE, w=torch.randn(8, 3))
 function("einsum weight left", lambda x, w: torch.einsum("ed,bnd->ben", w, x), SEQUENCE, w=torch.randn(3, 8))
 function("tensordot", lambda x, w: torch.tensordot(x, w, dims=([2], [0])), SEQUENCE, w=torch.randn(8, 3))
@@ -302,7 +314,7 @@ function("transpose", lambda x: x.transpose(1, 2) @ x + x.mT @ x, SEQUENCE)
 function("permute", lambda x: x.permute(0, 3, 1, 2), IMAGE)
 function("movedim", lambda x: x.movedim((1, 2), (3, 1)), IMAGE)
 function("reshape", lambda x: x.reshape(-1, 40).view(x.shape[0], 8, -1), SEQUENCE)
-function("reverse", lambda x: x.T.reshape(9, 8, 4, -1).permute(3, 2, 0, 1) if x.dim() < 4 else x.T.sum((0, 1)), IMAGE)
+function("reverse", lambda x: (x.T, x[0].T, x[0, 0].T), IMAGE)
 function("flatten number", lambda x: x[..., None] * torch.ones(()).flatten() + x.sum().flatten(), ROW)
 function("flatten", lambda x: x.flatten(1).unflatten(1, (2, -1)), SEQUENCE)
 function("merge samples", lambda x: F.relu(x.reshape(-1, 8)).reshape(x.shape), SEQUENCE)
