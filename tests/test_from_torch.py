@@ -230,6 +230,12 @@ function("logsumexp of nothing", lambda x: torch.where(x > 9, x, -float("inf")).
 function("logaddexp of infinities", torch.logaddexp, extreme(40), extreme(40))
 function("variance of too few", lambda x: (x.var(-1, correction=8), x.std(-1, correction=9), (0 * x).var(1, correction=7)), SEQUENCE)
 
+function("signs", lambda x, i: (torch.signbit(x.nan_to_num()), torch.signbit(i - 3), torch.copysign(i, x.nan_to_num())), extreme(6), ids(6))
+function("atan2", torch.atan2, (40,), (40,))
+function("atan2 of anything", lambda y, x: (torch.atan2(y, x), torch.atan2(x, torch.tensor(-2.0))), extreme(90), extreme(90))
+function("atan2 of zeros", lambda y, x: torch.atan2(y, x).reciprocal(), extreme(30, among=(0.0, -0.0)), extreme(30, among=(0.0, -0.0)))
+function("atan2 of integers", lambda i, j: torch.atan2(i - 2, j - 3), ids(40, high=5), ids(40))
+
 # Pools
 layer("max_pool1d", lambda: nn.MaxPool1d(3, 2), (4, 11))
 layer("max_pool2d", lambda: nn.MaxPool2d(3, 2, 1), IMAGE)
