@@ -203,6 +203,29 @@ def test_an_einstein_sum_with_a_constant_is_a_layer(equation: str, shape: tuple[
     torch.testing.assert_close(graph(x), torch.einsum(equation, x, torch.from_numpy(onnx.numpy_helper.to_array(weight(shape)).copy())))
 
 
+def test_an_einstein_sum_with_the_constant_on_the_left_is_a_layer() -> None:
+    body = '(float[N,5,4] x) => (float[N,3,5] y) { y = Einsum<equation = "kj,bij->bki">(w, x) }'
+    graph = from_onnx(with_weights(body, weight((3, 4))))
+    x, w = torch.randn(3, 5, 4), torch.from_numpy(onnx.numpy_helper.to_array(weight((3, 4))).copy())
+    assert "Linear()" in lines(graph) and "MatMul()" not in lines(graph)
+    torch.testing.assert_close(graph(x), torch.einsum("kj,bij->bki", w, x))
+
+
+@pytest.mark.parametrize(("equation", "shape"), [("bii->bi", None), ("...j,j->...", (5,)), ("b...j,...j->b", (1, 5)), ("bij,ij->bj", (1, 5))])
+def test_an_einstein_sum_as_torch_has_it(equation: str, shape: tuple[int, ...] | None) -> None:
+    """Diagonals, ellipses for different numbers of dimensions, and dimensions of one that repeat."""
+    given = [] if shape is None else [weight(shape)]
+    body = f'(float[N,5,5] x) => (float[N,M] y) {{ y = Einsum<equation = "{equation}">({"x, w" if given else "x"}) }}'
+    x = torch.randn(3, 5, 5)
+    wanted = torch.einsum(equation, x, *(torch.from_numpy(onnx.numpy_helper.to_array(w).copy()) for w in given))
+    torch.testing.assert_close(from_onnx(with_weights(body, *given))(x), wanted)
+
+
+def test_an_einstein_sum_of_other_dimensions_is_refused() -> None:
+    with pytest.raises(ModelError, match="'bijk->b' of tensors of 3 dimensions"):
+        from_onnx(model('(float[N,5,4] x) => (float[N] y) { y = Einsum<equation = "bijk->b">(x) }'))
+
+
 def test_half_precision_and_double_become_float32() -> None:
     for kind, dtype in (("float16", np.float16), ("double", np.float64)):
         body = f"({kind}[N,4] x) => ({kind}[N,4] y) {{ m = Mul(x, w)  y = Sqrt(m) }}"

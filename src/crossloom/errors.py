@@ -39,3 +39,9 @@ class CapacityError(CrossloomError):
     def __init__(self, what: str, need: int, have: int, remedy: str) -> None:
         super().__init__(f"needs {need} {what} and the machine has {have} ({need - have} too few): {remedy}")
         self.what, self.need, self.have, self.remedy = what, need, have, remedy
+
+
+def one_line(problem: BaseException) -> str:
+    """Return the first line of an error's text, at most 160 characters and without the full stop; its kind if it has no text."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return (lines[0] if lines else type(problem).__name__)[:160].rstrip(".")

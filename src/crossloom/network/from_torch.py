@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram, export
 from torch.utils._pytree import tree_leaves, tree_map
 
-from crossloom.errors import ModelError
+from crossloom.errors import ModelError, one_line
 from crossloom.network.graph import Graph
 from crossloom.network.lower_aten import Source, lower
 from crossloom.network.pt2 import load_program
@@ -183,15 +183,9 @@ def _obstacle(problem: Exception) -> str:
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     if "data-dependent" in str(problem):
         return f"its control flow depends on the data{where}; compute both ways and choose with torch.where, or give an ONNX file"
-    return f"torch.export cannot read it{where} ({_short(problem)}); see torch's export guide, or give an ONNX file"
+    return f"torch.export cannot read it{where} ({one_line(problem)}); see torch's export guide, or give an ONNX file"
 
 
 def _of_the_user(file: str) -> bool:
     inside = file == __file__ or (file.startswith(("<", sysconfig.get_path("stdlib"))) and "site-packages" not in file)
     return not inside and "/torch/" not in file.replace("\\", "/")
-
-
-def _short(problem: BaseException) -> str:
-    """Return the first line of an error's text, at most 160 characters."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return (lines[0] if lines else type(problem).__name__)[:160].rstrip(".")

@@ -20,9 +20,10 @@ from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
-from crossloom.errors import ModelError
+from crossloom.errors import ModelError, one_line
 from crossloom.network.apart import taken_apart
 from crossloom.network.aten import RULES, Lowering, Missing, Ref
+from crossloom.network.aten.pointwise import cast, kind_of, wrapped
 from crossloom.network.builder import GraphBuilder
 from crossloom.network.graph import Graph
 from crossloom.network.inline import inlined
@@ -36,6 +37,7 @@ _ARITHMETIC |= {math.ceil, math.floor, math.sqrt, math.trunc, round, torch.sym_f
 _ARITHMETIC |= {torch.sym_not, torch.sym_ite, torch.sym_sum}
 
 
+_CASTS = {"to", "_to_copy", "type_as", "_to"}
 _ROUNDS = 3
 """A definition may itself use operators that have one."""
 
@@ -55,9 +57,18 @@ class Source:
         try:
             return cls(program, graph, order_of(graph, program.graph_signature.user_inputs))
         except Tangled as problem:
-            if problem.rewritable and not rewritten:
-                return cls.of(without_mutation(program), name, rewritten=True)
-            raise ModelError(f"{name}: {problem}; replace its in-place operations by plain ones") from problem
+            plain = _rewritten(program) if problem.rewritable and not rewritten else None
+            if plain is None:
+                raise ModelError(f"{name}: {problem}; replace its in-place operations by plain ones") from problem
+            return cls.of(plain, name, rewritten=True)
+
+
+def _rewritten(program: ExportedProgram) -> ExportedProgram | None:
+    """Return the program without in-place operations, or None if torch fails at that."""
+    try:
+        return without_mutation(program)
+    except Exception:  # whatever kind torch's passes raise, the user can do the same about it
+        return None
 
 
 def lower(source: Source, batch: int, name: str, allow_unsupported: bool = False) -> Graph:
@@ -178,16 +189,29 @@ class _Walk:
         return self._apply(name, node, args, kwargs)
 
     def _apply(self, name: str, node: fx.Node, args: Any, kwargs: Any) -> Any:
-        """Apply the operator's rule; an in-place form has the rule of the plain one."""
+        """Apply the operator's rule; an in-place form has the rule of the plain one.
+
+        A rule fails as it pleases: what it asks of shapes and arguments may not hold, and then the operator has no counterpart.
+        """
         name = name.removesuffix("_") if in_place(node) else name
         reason = "no rule for this operator"
         if name in RULES:
             try:
-                return RULES[name](self.low, *args, **kwargs)
-            except (NotImplementedError, TypeError) as problem:
-                reason = str(problem)
+                return self._typed(name, node, RULES[name](self.low, *args, **kwargs))
+            except (TypeError, AttributeError):  # Python's words for it name our functions, not the model's
+                reason = "called in a form that its rule does not cover"
+            except (RuntimeError, ValueError, LookupError, ArithmeticError) as problem:
+                reason = one_line(problem)
         self.in_the_way.append(node.target)
         return self._unsupported(node, name, reason, _leaves((args, kwargs)))
+
+    def _typed(self, name: str, node: fx.Node, result: Any) -> Any:
+        """Return a rule's result with torch's type of element: what changes in place keeps its own, and a narrower integer wraps round."""
+        dtype = _dtype(node)
+        if not isinstance(result, Ref) or dtype is None or dtype.is_complex:
+            return result
+        result = cast(self.low, result, kind_of(dtype))
+        return wrapped(self.low, result, dtype) if name in _CASTS and _narrows(_dtype(node.args[0]), dtype) else result
 
     def _unsupported(self, node: fx.Node, name: str, reason: str, leaves: list[Any]) -> Any:
         """Add nodes that stand for each result of an operator without a counterpart."""
@@ -259,6 +283,20 @@ def _leaves(value: Any) -> list[Any]:
 
 def _value(value: Any) -> Any:
     return value.value if isinstance(value, Ref) else value
+
+
+def _dtype(node: Any) -> torch.dtype | None:
+    """Return the type of element of a node's tensor, or None if it has none or several."""
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return value.dtype if isinstance(value, Tensor) else None
+
+
+def _narrows(before: torch.dtype | None, after: torch.dtype) -> bool:
+    """Whether integers of one type may be beyond another of at most 16 bits. What a float beyond it becomes, torch leaves open."""
+    if before is None or any(dtype.is_floating_point or dtype.is_complex or dtype == torch.bool for dtype in (before, after)):
+        return False
+    wide, narrow = torch.iinfo(before), torch.iinfo(after)
+    return narrow.bits <= 16 and not (narrow.min <= wide.min and wide.max <= narrow.max)
 
 
 def _module(node: fx.Node) -> str:

@@ -1,10 +1,10 @@
 """How each ATen operator is lowered: one small rule for each, by topic. To support an operator, add its rule here."""
 
-from crossloom.network.aten import activations, attention, indexing, moves, norms, pointwise, pools, products, quantize, refused, windows
+from crossloom.network.aten import activations, attention, indexing, moves, norms, pointwise, pools, products, quantize, refused, signs, windows
 from crossloom.network.aten.table import RULES as RULES
 from crossloom.network.aten.table import Lowering as Lowering
 from crossloom.network.aten.table import Missing as Missing
 from crossloom.network.aten.table import Ref as Ref
 
 __all__ = ["RULES", "Lowering", "Missing", "Ref"]
-__all__ += ["activations", "attention", "indexing", "moves", "norms", "pointwise", "pools", "products", "quantize", "refused", "windows"]
+__all__ += ["activations", "attention", "indexing", "moves", "norms", "pointwise", "pools", "products", "quantize", "refused", "signs", "windows"]

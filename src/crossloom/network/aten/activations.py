@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from crossloom.network.aten.pointwise import clamp, maximum, mul
+from crossloom.network.aten.pointwise import cast, clamp, finite, maximum, mul, power, where
 from crossloom.network.aten.table import Lowering, Missing, Ref, rule
 from crossloom.network.operators import (
     Add,
-    Cast,
     Clip,
     Compare,
     Div,
@@ -29,7 +28,7 @@ from crossloom.network.operators import (
 _PLAIN = {
     "abs": "abs", "absolute": "abs", "atan": "atan", "ceil": "ceil", "cos": "cos", "erf": "erf", "exp": "exp", "floor": "floor",
     "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish", "log": "log", "log1p": "log1p", "log_sigmoid": "log_sigmoid",
-    "mish": "mish", "neg": "neg", "negative": "neg", "reciprocal": "reciprocal", "round": "round", "rsqrt": "rsqrt",
+    "mish": "mish", "neg": "neg", "negative": "neg", "reciprocal": "reciprocal", "rsqrt": "rsqrt",
     "acos": "acos", "acosh": "acosh", "asin": "asin", "asinh": "asinh", "atanh": "atanh", "cosh": "cosh", "expm1": "expm1",
     "arccos": "acos", "arcsin": "asin", "arctan": "atan", "fix": "trunc", "sinc": "sinc", "sinh": "sinh", "trunc": "trunc",
     "sigmoid": "sigmoid", "sign": "sign", "silu": "silu", "sin": "sin", "softsign": "softsign", "special_expit": "sigmoid",
@@ -39,16 +38,24 @@ _PLAIN = {
 
 def _plain(name: str) -> Any:
     def lowered(low: Lowering, x: Ref) -> Ref:
-        moves_whole_numbers = name in ("abs", "ceil", "floor", "neg", "round", "sign")
-        if low.dtype(x) != "f32" and not moves_whole_numbers:
-            x = low.add(Cast("f32"), x)
-        return low.add(Function(name), x)
+        moves_whole_numbers = name in ("abs", "ceil", "floor", "neg", "sign", "trunc")
+        return low.add(Function(name), x if moves_whole_numbers else cast(low, x, "f32"))
 
     return lowered
 
 
 for _aten, _name in _PLAIN.items():
     rule(_aten)(_plain(_name))
+
+
+@rule("round")
+def round_(low: Lowering, x: Ref, *, decimals: int = 0) -> Ref:
+    """To whole numbers, or with `decimals` to whole multiples of a power of ten."""
+    if decimals == 0 or low.dtype(x) != "f32":
+        return low.add(Function("round"), x)
+    finer = low.scalar(10.0 ** abs(decimals))
+    shift, back = (Mul(), Div()) if decimals > 0 else (Div(), Mul())
+    return low.add(back, low.add(Function("round"), low.add(shift, x, finer)), finer)
 
 
 @rule("relu")
@@ -125,7 +132,7 @@ def softplus(low: Lowering, x: Ref, beta: float = 1, threshold: float = 20) -> R
 def threshold(low: Lowering, x: Ref, limit: float, value: float) -> Ref:
     if limit == value == 0:
         return relu(low, x)
-    return low.add(Where(), low.add(Compare("gt"), x, low.scalar(float(limit))), x, low.scalar(float(value)))
+    return where(low, low.add(Compare("le"), x, low.scalar(float(limit))), float(value), x)  # so, not the other way, NaN stays
 
 
 @rule("softshrink")
@@ -136,8 +143,8 @@ def softshrink(low: Lowering, x: Ref, limit: float = 0.5) -> Ref:
 
 @rule("hardshrink")
 def hardshrink(low: Lowering, x: Ref, limit: float = 0.5) -> Ref:
-    large = low.add(Compare("gt"), low.add(Function("abs"), x), low.scalar(float(limit)))
-    return low.add(Where(), large, x, low.scalar(0.0))
+    small = low.add(Compare("le"), low.add(Function("abs"), x), low.scalar(float(limit)))
+    return where(low, small, 0.0, x)
 
 
 @rule("glu")
@@ -164,26 +171,14 @@ def exp2(low: Lowering, x: Ref) -> Ref:
     return low.add(Function("exp"), mul(low, x, math.log(2.0)))
 
 
-@rule("expm1")
-def expm1(low: Lowering, x: Ref) -> Ref:
-    """Elu below zero is eˣ − 1 computed with care; above zero the plain difference is exact enough."""
-    above = low.add(Sub(), low.add(Function("exp"), low.add(Relu(), x)), low.scalar(1.0))
-    return low.add(Add(), above, low.add(Elu(), low.add(Minimum(), x, low.scalar(0.0))))
-
-
 @rule("square")
 def square(low: Lowering, x: Ref) -> Ref:
-    return low.add(Mul(), x, x)
-
-
-@rule("trunc", "fix")
-def trunc(low: Lowering, x: Ref) -> Ref:
-    return low.add(Div("trunc"), x, low.scalar(1.0))
+    return power(low, x, 2)
 
 
 @rule("frac")
 def frac(low: Lowering, x: Ref) -> Ref:
-    return low.add(Sub(), x, trunc(low, x))
+    return low.add(Sub(), x, low.add(Function("trunc"), x))
 
 
 @rule("isnan")
@@ -198,6 +193,8 @@ def isinf(low: Lowering, x: Ref) -> Ref:
 
 @rule("nan_to_num")
 def nan_to_num(low: Lowering, x: Ref, nan: float | None = None, high: float | None = None, lowest: float | None = None) -> Ref:
+    if low.dtype(x) != "f32":
+        return x
     largest = torch.finfo(torch.float32).max
     limits = {math.inf: largest if high is None else high, -math.inf: -largest if lowest is None else lowest}
     x = low.add(Where(), isnan(low, x), low.scalar(float(nan or 0.0)), x)
@@ -221,5 +218,5 @@ def native_dropout(low: Lowering, x: Ref, probability: float, training: bool | N
 @rule("logaddexp")
 def logaddexp(low: Lowering, a: Ref, b: Ref) -> Ref:
     """The larger and log(1 + e^(−difference)): no exponential overflows."""
-    apart = low.add(Function("neg"), low.add(Function("abs"), low.add(Sub(), a, b)))
+    apart = low.add(Function("neg"), low.add(Function("abs"), low.add(Sub(), finite(low, a), finite(low, b))))
     return low.add(Add(), maximum(low, a, b), low.add(Function("log1p"), low.add(Function("exp"), apart)))

@@ -11,7 +11,7 @@ from crossloom.network.aten.moves import repeat_interleave, swap_last
 from crossloom.network.aten.pointwise import add, mul, where
 from crossloom.network.aten.products import matmul
 from crossloom.network.aten.table import Lowering, Missing, Ref, rule
-from crossloom.network.operators import Softmax
+from crossloom.network.operators import Compare, Softmax
 
 # Of what is masked nothing is left after the exponential, and unlike −∞ it survives a subtraction.
 _MASKED = torch.finfo(torch.float32).min
@@ -46,12 +46,16 @@ def scaled_dot_product_attention(
 
 def _probabilities(low: Lowering, scores: Ref, mask: Ref | None) -> Ref:
     softmax = Softmax(low.dims(scores) - 1)
-    if mask is None or low.dtype(mask) != "bool":
-        return low.add(softmax, scores if mask is None else add(low, scores, mask))
-    shares = low.add(softmax, where(low, mask, scores, _MASKED))
-    if mask.value is not None and bool(mask.value.any(-1).all()):
+    if mask is None:
+        return low.add(softmax, scores)
+    if low.dtype(mask) == "bool":
+        seen, masked = mask, where(low, mask, scores, _MASKED)
+    else:
+        seen, masked = low.add(Compare("ne"), mask, low.scalar(-math.inf)), add(low, scores, mask)
+    shares = low.add(softmax, masked)
+    if seen.value is not None and bool(seen.value.any(-1).all()):
         return shares
-    return where(low, mask, shares, 0.0)  # a query that may see nothing at all gets zeros, as torch has it
+    return where(low, seen, shares, 0.0)  # a query that may see nothing at all gets zeros, as torch has it
 
 
 @rule("_scaled_dot_product_flash_attention_for_cpu")

@@ -150,6 +150,8 @@ def slice_scatter(low: Lowering, x: Ref, source: Ref, axis: int = 0, start: int 
     size = low.shape(x)[axis]
     first, last, step = slice(start, stop, step).indices(size)
     length = len(range(first, last, step))
+    if not length:
+        return x
     source = expand(low, cast(low, source, low.dtype(x)), [*low.shape(x)[:axis], length, *low.shape(x)[axis + 1 :]])
     if step != 1:
         places = torch.arange(size)

@@ -6,12 +6,16 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
+import torch
+
 from crossloom.network.aten.table import Lowering, Ref, axis_of, broadcast, many, rule
-from crossloom.network.operators import Concat, Expand, Slice, Transpose
+from crossloom.network.operators import Concat, Expand, Gather, Slice, Transpose
 
 
 @rule("view", "reshape", "_unsafe_view", "_reshape_alias")
 def view(low: Lowering, x: Ref, shape: Any, *_: Any) -> Ref:
+    if isinstance(shape, torch.dtype):
+        raise NotImplementedError("it reads the bits of one type as another; use x.to(dtype)")
     return low.reshape(x, list(shape))
 
 
@@ -23,6 +27,8 @@ def view_as(low: Lowering, x: Ref, other: Ref) -> Ref:
 @rule("flatten")
 def flatten(low: Lowering, x: Ref, start: int = 0, end: int = -1) -> Ref:
     shape = low.shape(x)
+    if not shape:
+        return low.reshape(x, (1,))
     first, last = axis_of(start, len(shape)), axis_of(end, len(shape))
     return low.reshape(x, [*shape[:first], -1, *shape[last + 1 :]]) if last > first else x
 
@@ -64,9 +70,14 @@ def transpose(low: Lowering, x: Ref, a: int, b: int) -> Ref:
     return low.add(Transpose(tuple(order)), x)
 
 
-@rule("t", "numpy_T", "mT", "adjoint")
+@rule("t", "mT", "mH", "matrix_H", "adjoint")
 def swap_last(low: Lowering, x: Ref) -> Ref:
     return x if low.dims(x) < 2 else transpose(low, x, -2, -1)
+
+
+@rule("numpy_T")
+def reverse(low: Lowering, x: Ref) -> Ref:
+    return permute(low, x, list(reversed(range(low.dims(x)))))
 
 
 @rule("movedim")
@@ -104,9 +115,15 @@ def repeat(low: Lowering, x: Ref, times: Any) -> Ref:
 
 @rule("repeat_interleave")
 def repeat_interleave(low: Lowering, x: Ref, times: Any, axis: int | None = None, **_: Any) -> Ref:
-    if not isinstance(times, int) or axis is None:
-        raise NotImplementedError("repeat_interleave with a tensor of counts")
+    """Repeat each element, of the flattened tensor if no dimension is given; different counts are one Gather."""
+    if axis is None:
+        x, axis = low.reshape(x, [-1]), 0
     shape, axis = low.shape(x), axis_of(axis, low.dims(x))
+    if isinstance(times, Ref):
+        if times.value is None:
+            raise NotImplementedError("counts that depend on the data: the size of the result would as well")
+        places = torch.arange(shape[axis]).repeat_interleave(times.value)
+        return low.add(Gather(axis), x, low.known(places, "places"))
     x = low.reshape(x, [*shape[: axis + 1], 1, *shape[axis + 1 :]])
     x = low.add(Expand((*shape[: axis + 1], times, *shape[axis + 1 :])), x)
     return low.reshape(x, [*shape[:axis], shape[axis] * times, *shape[axis + 1 :]])
@@ -138,6 +155,7 @@ def slice_(low: Lowering, x: Ref, axis: int = 0, start: int | None = None, stop:
 
 @rule("narrow")
 def narrow(low: Lowering, x: Ref, axis: int, start: int, length: int) -> Ref:
+    start = start % low.shape(x)[axis] if start < 0 else start
     return slice_(low, x, axis, start, start + length)
 
 
@@ -169,8 +187,7 @@ def chunk(low: Lowering, x: Ref, count: int, axis: int = 0) -> list[Ref]:
 def tensor_split(low: Lowering, x: Ref, count: Any, axis: int = 0) -> list[Ref]:
     total = low.shape(x)[axis_of(axis, low.dims(x))]
     if isinstance(count, list | tuple):
-        cuts = [0, *(min(cut + total if cut < 0 else cut, total) for cut in count), total]
-        return split(low, x, [stop - start for start, stop in pairwise(cuts)], axis)
+        return [slice_(low, x, axis, start, stop) for start, stop in pairwise([0, *count, total])]
     return split(low, x, [total // count + (i < total % count) for i in range(count)], axis)
 
 
@@ -203,16 +220,23 @@ def roll(low: Lowering, x: Ref, shifts: Any, axes: Any = ()) -> Ref:
 
 @rule("pixel_shuffle")
 def pixel_shuffle(low: Lowering, x: Ref, factor: int) -> Ref:
-    n, c, h, w = low.shape(x)
-    x = low.reshape(x, (n, c // factor**2, factor, factor, h, w))
-    return low.reshape(permute(low, x, (0, 1, 4, 2, 5, 3)), (n, c // factor**2, h * factor, w * factor))
+    """Blocks of channels become pixels; whatever dimensions stand before the channels stay."""
+    *outer, c, h, w = low.shape(x)
+    x = low.reshape(x, (*outer, c // factor**2, factor, factor, h, w))
+    return low.reshape(_inner(low, x, (0, 3, 1, 4, 2)), (*outer, c // factor**2, h * factor, w * factor))
 
 
 @rule("pixel_unshuffle")
 def pixel_unshuffle(low: Lowering, x: Ref, factor: int) -> Ref:
-    n, c, h, w = low.shape(x)
-    x = low.reshape(x, (n, c, h // factor, factor, w // factor, factor))
-    return low.reshape(permute(low, x, (0, 1, 3, 5, 2, 4)), (n, c * factor**2, h // factor, w // factor))
+    *outer, c, h, w = low.shape(x)
+    x = low.reshape(x, (*outer, c, h // factor, factor, w // factor, factor))
+    return low.reshape(_inner(low, x, (0, 2, 4, 1, 3)), (*outer, c * factor**2, h // factor, w // factor))
+
+
+def _inner(low: Lowering, x: Ref, order: tuple[int, ...]) -> Ref:
+    """Permute the last dimensions; those before them stay in place."""
+    outer = low.dims(x) - len(order)
+    return permute(low, x, [*range(outer), *(outer + i for i in order)])
 
 
 @rule("channel_shuffle", "native_channel_shuffle")
@@ -246,5 +270,6 @@ def diagonal(low: Lowering, x: Ref, offset: int = 0, first: int = 0, second: int
     x = permute(low, x, [*(i for i in range(dims) if i not in pair), *pair])
     *outer, rows, columns = low.shape(x)
     start = offset if offset >= 0 else -offset * columns
-    length = min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns)
-    return slice_(low, low.reshape(x, [*outer, rows * columns]), -1, start, start + (length - 1) * (columns + 1) + 1, columns + 1)
+    length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    stop = start + (length - 1) * (columns + 1) + 1 if length else start
+    return slice_(low, low.reshape(x, [*outer, rows * columns]), -1, start, stop, columns + 1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 
-from crossloom.network.aten.pointwise import cast
+from crossloom.network.aten.pointwise import cast, where
 from crossloom.network.aten.table import Lowering, Missing, Ref, axis_of, rule
-from crossloom.network.operators import BatchNorm, GroupNorm, LayerNorm, RmsNorm, Softmax
+from crossloom.network.operators import BatchNorm, Compare, GroupNorm, LayerNorm, RmsNorm, Softmax
 
 _STATISTICS = (Missing("the mean beside a normalisation"), Missing("the variance beside a normalisation"))
 
@@ -99,9 +100,16 @@ def fused_rms_norm(low: Lowering, x: Ref, shape: list[int], weight: Ref | None, 
     return [rms_norm(low, x, shape, weight, eps), _STATISTICS[1]]
 
 
-@rule("softmax", "_softmax", "_safe_softmax")
+@rule("softmax", "_softmax")
 def softmax(low: Lowering, x: Ref, axis: int, *_: Any, **__: Any) -> Ref:
     return low.add(Softmax(axis_of(axis, low.dims(x))), cast(low, x, "f32"))
+
+
+@rule("_safe_softmax")
+def safe_softmax(low: Lowering, x: Ref, axis: int, *_: Any, **__: Any) -> Ref:
+    """Softmax that gives zeros, not NaN, where everything is hidden."""
+    seen = low.add(Compare("ne"), x, low.scalar(-math.inf))
+    return where(low, seen, softmax(low, x, axis), 0.0)
 
 
 @rule("log_softmax", "_log_softmax")

@@ -53,6 +53,18 @@ def to(low: Lowering, x: Ref, *args: Any, dtype: Any = None, **_: Any) -> Ref:
     return x if dtype is None else cast(low, x, kind_of(dtype))
 
 
+def counted(low: Lowering, x: Ref) -> Ref:
+    """Return `x` with zeros and ones in place of truth values."""
+    return cast(low, x, "i64") if low.dtype(x) == "bool" else x
+
+
+def wrapped(low: Lowering, x: Ref, dtype: torch.dtype) -> Ref:
+    """Return whole numbers as a narrower type holds them: x − 2ᵇ · ⌊(x − lowest) / 2ᵇ⌋."""
+    narrow = torch.iinfo(dtype)
+    turns = div(low, sub(low, x, narrow.min), 1 << narrow.bits, "floor")
+    return sub(low, x, mul(low, turns, 1 << narrow.bits))
+
+
 def _changes_nothing(low: Lowering, x: Ref, other: Ref, neutral: float) -> bool:
     """Whether `other` is known to be `neutral` throughout and does not widen `x`; weights count as unknown."""
     if other.value is None or other.learned or x.value is not None:
@@ -134,14 +146,22 @@ def fmod(low: Lowering, a: Ref, b: Any) -> Ref:
     return sub(low, a, mul(low, div(low, a, b, "trunc"), b))
 
 
-@rule("pow", "float_power")
+@rule("pow")
 def power(low: Lowering, a: Any, b: Any) -> Ref:
+    """Whole numbers to a whole power stay whole; truth values count as zeros and ones."""
     if isinstance(a, Ref) and not isinstance(b, Ref):
         if b == 2:
+            a = cast(low, a, "f32") if isinstance(b, float) else counted(low, a)
             return low.add(Mul(), a, a)
         if b in (0.5, -0.5):
             return low.add(Function("sqrt" if b > 0 else "rsqrt"), cast(low, a, "f32"))
     return _pair(low, Pow(), a, b)
+
+
+@rule("float_power")
+def float_power(low: Lowering, a: Any, b: Any) -> Ref:
+    a, b = (cast(low, v, "f32") if isinstance(v, Ref) else float(v) for v in (a, b))
+    return power(low, a, b)
 
 
 @rule("addcmul")
@@ -159,14 +179,31 @@ def lerp(low: Lowering, a: Ref, b: Ref, weight: Any) -> Ref:
     return add(low, a, mul(low, sub(low, b, a), weight))
 
 
-@rule("maximum", "fmax")
+@rule("maximum")
 def maximum(low: Lowering, a: Any, b: Any) -> Ref:
     return _pair(low, Maximum(), a, b, "or")
 
 
-@rule("minimum", "fmin")
+@rule("minimum")
 def minimum(low: Lowering, a: Any, b: Any) -> Ref:
     return _pair(low, Minimum(), a, b, "and")
+
+
+@rule("fmax")
+def fmax(low: Lowering, a: Ref, b: Ref) -> Ref:
+    return maximum(low, _unless_nan(low, a, b), _unless_nan(low, b, a))
+
+
+@rule("fmin")
+def fmin(low: Lowering, a: Ref, b: Ref) -> Ref:
+    return minimum(low, _unless_nan(low, a, b), _unless_nan(low, b, a))
+
+
+def _unless_nan(low: Lowering, x: Ref, other: Ref) -> Ref:
+    """Return `x` with what `other` has in place of each NaN."""
+    if low.dtype(x) != "f32" or (x.value is not None and not bool(x.value.isnan().any())):
+        return x
+    return where(low, low.add(Compare("ne"), x, x), other, x)
 
 
 @rule("hardtanh", "clamp", "clip")
@@ -176,6 +213,12 @@ def clamp(low: Lowering, x: Ref, lowest: Any = None, highest: Any = None, *, min
         return low.add(Clip(-math.inf if lowest is None else float(lowest), math.inf if highest is None else float(highest)), x)
     x = x if lowest is None else maximum(low, x, lowest)
     return x if highest is None else minimum(low, x, highest)
+
+
+def finite(low: Lowering, x: Ref) -> Ref:
+    """Return `x` with the largest number of its sign in place of an infinity: it may be taken from itself."""
+    largest = torch.finfo(torch.float32).max
+    return low.add(Clip(-largest, largest), x)
 
 
 def _comparison(name: str) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from math import prod
 from typing import Any
 
-from crossloom.network.aten.pointwise import add, cast, div, kind_of, maximum, minimum, mul, power, sub
+from crossloom.network.aten.pointwise import add, cast, div, finite, kind_of, maximum, minimum, mul, power, sub
 from crossloom.network.aten.table import Lowering, Missing, Ref, axis_of, many, rule, with_batch
 from crossloom.network.operators import (
     AdaptiveAvgPool,
@@ -25,20 +26,19 @@ from crossloom.network.operators import (
 _WHERE_LARGEST = Missing("the indices beside the values of a max pool")
 
 
-@rule("max_pool1d", "max_pool2d", "max_pool3d")
-def max_pool(low: Lowering, x: Ref, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False) -> Ref:
-    space = len(kernel)
+def max_pool(space: int, low: Lowering, x: Ref, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False) -> Ref:
+    """Largest of each window over the last `space` dimensions; a list of one number is for all of them."""
     op = MaxPool(many(kernel, space), many(stride or kernel, space), many(padding, space) * 2, many(dilation, space), bool(ceil))
     return with_batch(low, x, space, lambda whole: low.add(op, whole))
 
 
-@rule("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices")
-def max_pool_with_indices(low: Lowering, *args: Any) -> list[Any]:
-    return [max_pool(low, *args), _WHERE_LARGEST]
+def max_pool_with_indices(space: int, low: Lowering, *args: Any) -> list[Any]:
+    """Return the pool and what stands for the indices."""
+    return [max_pool(space, low, *args), _WHERE_LARGEST]
 
 
-@rule("avg_pool1d", "avg_pool2d", "avg_pool3d")
 def avg_pool(
+    space: int,
     low: Lowering,
     x: Ref,
     kernel: Any,
@@ -48,13 +48,19 @@ def avg_pool(
     count_padding: bool = True,
     divisor: int | None = None,
 ) -> Ref:
-    space = len(kernel)
+    """Mean of each window over the last `space` dimensions; a list of one number is for all of them."""
     if divisor is not None and ceil:
         raise NotImplementedError("average pooling with a divisor of its own over windows that are cut at the border")
     counts = bool(count_padding) or divisor is not None
     op = AvgPool(many(kernel, space), many(stride or kernel, space), many(padding, space) * 2, bool(ceil), counts)
     y = with_batch(low, x, space, lambda whole: low.add(op, whole))
-    return y if divisor is None else mul(low, y, prod(kernel) / divisor)
+    return y if divisor is None else mul(low, y, prod(op.kernel) / divisor)
+
+
+for _space in (1, 2, 3):
+    rule(f"max_pool{_space}d")(partial(max_pool, _space))
+    rule(f"max_pool{_space}d_with_indices")(partial(max_pool_with_indices, _space))
+    rule(f"avg_pool{_space}d")(partial(avg_pool, _space))
 
 
 @rule("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
@@ -159,7 +165,8 @@ def aminmax(low: Lowering, x: Ref, *, dim: int | None = None, keepdim: bool = Fa
 def argmax(low: Lowering, x: Ref, axis: int | None = None, keep: bool = False) -> Ref:
     x = cast(low, x, "i64") if low.dtype(x) == "bool" else x
     if axis is None:
-        return low.add(ArgMax(0, False), low.reshape(x, (-1,)))
+        place = low.add(ArgMax(0, False), low.reshape(x, (-1,)))
+        return low.reshape(place, [1] * low.dims(x)) if keep else place
     return low.add(ArgMax(axis_of(axis, low.dims(x)), keep), x)
 
 
@@ -170,7 +177,9 @@ def argmin(low: Lowering, x: Ref, axis: int | None = None, keep: bool = False) -
 
 @rule("logsumexp")
 def logsumexp(low: Lowering, x: Ref, axes: Any, keep: bool = False) -> Ref:
-    top = amax(low, x, axes, True)
+    """The largest and log Σ e^(difference from it): no exponential overflows, and an infinite one is not taken from itself."""
+    x = cast(low, x, "f32")
+    top = finite(low, amax(low, x, axes, True))
     rest = total(low, low.add(Function("exp"), low.add(Sub(), x, top)), axes, True)
     y = low.add(Add(), top, low.add(Function("log"), rest))
     gone = _axes(low, x, axes)
@@ -192,7 +201,8 @@ def var(
     less = correction if correction is not None else int(bool(unbiased))
     count = prod(low.shape(x)[axis] for axis in _axes(low, x, axes))
     centred = low.add(Sub(), x, mean(low, x, axes, True))
-    return div(low, total(low, low.add(Mul(), centred, centred), axes, bool(keep or keepdim)), float(count - less))
+    squares = total(low, low.add(Mul(), centred, centred), axes, bool(keep or keepdim))
+    return div(low, squares, float(max(0, count - less)))
 
 
 @rule("std")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
+from functools import partial
 from typing import Any
 
-from crossloom.network.aten.moves import permute
+from crossloom.network.aten.moves import permute, swap_last
 from crossloom.network.aten.pointwise import add, mul
 from crossloom.network.aten.table import Lowering, Ref, many, rule, with_batch
+from crossloom.network.einsum import einstein_sum
 from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Operator
 
 
@@ -82,7 +83,7 @@ def linear(low: Lowering, x: Ref, weight: Ref, bias: Ref | None = None) -> Ref:
     return low.add(Linear(), x, weight, *((bias,) if bias is not None else ()))
 
 
-@rule("mm", "bmm", "matmul", "mv", "dot", "vdot", "inner")
+@rule("mm", "bmm", "matmul", "mv", "dot", "vdot")
 def matmul(low: Lowering, left: Ref, right: Ref) -> Ref:
     """A known matrix on the right is the weight of a Linear. A vector is a matrix of one row or column."""
     if low.dims(right) == 1:
@@ -97,18 +98,38 @@ def matmul(low: Lowering, left: Ref, right: Ref) -> Ref:
     return low.add(MatMul(), left, right)
 
 
+@rule("inner")
+def inner(low: Lowering, left: Ref, right: Ref) -> Ref:
+    """Each row of one with each row of the other; a number scales."""
+    if not low.dims(left) or not low.dims(right):
+        return mul(low, left, right)
+    if low.dims(right) == 1:
+        return matmul(low, left, right)
+    rows = right if low.dims(right) == 2 else low.reshape(right, [-1, low.shape(right)[-1]])
+    y = linear(low, left, rows) if rows.value is not None else matmul(low, left, swap_last(low, rows))
+    return low.reshape(y, [*low.shape(left)[:-1], *low.shape(right)[:-1]])
+
+
 def _transposed(weight: Ref) -> Ref:
     assert weight.value is not None
     return Ref(None, weight.value.t().contiguous(), weight.hint, weight.learned)
 
 
-@rule("addmm", "baddbmm", "addmv", "addbmm")
+@rule("addmm", "baddbmm", "addmv")
 def addmm(low: Lowering, bias: Ref, left: Ref, right: Ref, *, beta: float = 1, alpha: float = 1) -> Ref:
     plain = beta == alpha == 1 and right.value is not None and bias.value is not None
     if plain and right.value is not None and right.value.dim() == 2 and low.dims(bias) == 1:
         return linear(low, left, _transposed(right), bias)
     product = mul(low, matmul(low, left, right), alpha)
     return product if beta == 0 else add(low, product, mul(low, bias, beta))
+
+
+@rule("addbmm")
+def addbmm(low: Lowering, bias: Ref, left: Ref, right: Ref, *, beta: float = 1, alpha: float = 1) -> Ref:
+    """The sum over all pairs of matrices is one product: each row goes on through all the left ones, each column likewise."""
+    pairs, rows, inside = low.shape(left)
+    joined = low.reshape(permute(low, left, (1, 0, 2)), (rows, pairs * inside))
+    return addmm(low, bias, joined, low.reshape(right, (pairs * inside, -1)), beta=beta, alpha=alpha)
 
 
 @rule("outer", "ger")
@@ -118,63 +139,7 @@ def outer(low: Lowering, a: Ref, b: Ref) -> Ref:
 
 @rule("einsum")
 def einsum(low: Lowering, equation: str, operands: list[Ref], *, path: Any = None) -> Ref:
-    """Operands join from left to right, each time by one batched product; letters that nobody else has are summed first."""
-    terms, output = _equation(equation, [low.dims(x) for x in operands])
-    left, right_terms = terms[0], terms[1:]
-    x = operands[0]
-    for i, (term, operand) in enumerate(zip(right_terms, operands[1:], strict=True)):
-        wanted = set(output).union(*right_terms[i + 1 :])
-        x, left = _summed(low, x, left, wanted | set(term))
-        operand, term = _summed(low, operand, term, wanted | set(left))
-        x, left = _joined(low, x, left, operand, term, wanted)
-    x, left = _summed(low, x, left, set(output))
-    return permute(low, x, [left.index(letter) for letter in output])
-
-
-def _equation(equation: str, dims: list[int]) -> tuple[list[str], str]:
-    """Return the letters of each operand and of the result; an ellipsis becomes capital Greek letters, last dimension first."""
-    inputs, arrow, output = equation.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    counts = [n - len(term.replace("...", "")) for term, n in zip(terms, dims, strict=True)]
-    spelled = [term.replace("...", _greek(n)) for term, n in zip(terms, counts, strict=True)]
-    if not arrow:
-        letters = "".join(spelled)
-        output = "..." + "".join(sorted(c for c in set(letters) if letters.count(c) == 1 and c < "Α"))
-    output = output.replace("...", _greek(max(n if "..." in term else 0 for term, n in zip(terms, counts, strict=True))))
-    if any(len(set(term)) != len(term) for term in spelled):
-        raise NotImplementedError(f"einsum {equation!r} takes a diagonal; use torch.diagonal first")
-    return spelled, output
-
-
-def _greek(count: int) -> str:
-    return "".join(chr(ord("Α") + i) for i in reversed(range(count)))
-
-
-def _summed(low: Lowering, x: Ref, term: str, wanted: set[str]) -> tuple[Ref, str]:
-    from crossloom.network.aten.pools import total
-
-    gone = [i for i, letter in enumerate(term) if letter not in wanted]
-    return (total(low, x, gone), "".join(c for c in term if c in wanted)) if gone else (x, term)
-
-
-def _joined(low: Lowering, left: Ref, a: str, right: Ref, b: str, wanted: set[str]) -> tuple[Ref, str]:
-    """Multiply two operands: shared letters that are wanted are batches, the others are summed over."""
-    if left.value is not None and right.value is None:
-        left, a, right, b = right, b, left, a  # a known operand goes to the right, where it can be a weight
-    sizes = dict(zip(a, low.shape(left), strict=True))
-    if any(sizes.get(letter, size) != size for letter, size in zip(b, low.shape(right), strict=True)):
-        raise NotImplementedError("einsum that repeats a dimension of size one")
-    sizes |= dict(zip(b, low.shape(right), strict=True))
-    batch, summed = ([c for c in a if c in b and (c in wanted) == kept] for kept in (True, False))
-    rows, columns = [c for c in a if c not in b], [c for c in b if c not in a]
-
-    def arranged(x: Ref, term: str, *groups: list[str]) -> Ref:
-        x = permute(low, x, [term.index(c) for group in groups for c in group])
-        return low.reshape(x, [*(sizes[c] for c in groups[0]), *(prod(sizes[c] for c in group) for group in groups[1:])])
-
-    product = matmul(low, arranged(left, a, batch, rows, summed), arranged(right, b, batch, summed, columns))
-    letters = batch + rows + columns
-    return low.reshape(product, [sizes[c] for c in letters]), "".join(letters)
+    return einstein_sum(low, equation, operands, partial(matmul, low), lambda x: x.value is not None)
 
 
 @rule("bilinear")

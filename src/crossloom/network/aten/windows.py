@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from crossloom.network.aten.moves import permute
-from crossloom.network.aten.table import Lowering, Ref, axis_of, many, rule
+from crossloom.network.aten.table import Lowering, Ref, axis_of, many, rule, with_batch
 from crossloom.network.operators import Add, Gather, Mul, Pad, Resize
+
+Sides = tuple[int, ...]
 
 
 @rule("pad", "constant_pad_nd")
@@ -113,7 +115,11 @@ def unfold(low: Lowering, x: Ref, axis: int, size: int, step: int) -> Ref:
 @rule("im2col")
 def im2col(low: Lowering, x: Ref, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Ref:
     """Image (N, C, H, W) to columns (N, C·kernel, windows): one Gather for the rows of each window, one for its columns."""
-    kernel, dilation, padding, stride = (many(v, 2) for v in (kernel, dilation, padding, stride))
+    sizes = [many(v, 2) for v in (kernel, dilation, padding, stride)]
+    return with_batch(low, x, 2, lambda whole: _columns(low, whole, *sizes))
+
+
+def _columns(low: Lowering, x: Ref, kernel: Sides, dilation: Sides, padding: Sides, stride: Sides) -> Ref:
     x = pad(low, x, [padding[1], padding[1], padding[0], padding[0]])
     for axis, (k, d, s) in zip((2, 4), zip(kernel, dilation, stride, strict=True), strict=True):
         starts = torch.arange(0, low.shape(x)[axis] - d * (k - 1), s)

@@ -7,7 +7,6 @@ What does not: reading files and choosing batch sizes (`network/from_onnx.py`). 
 from crossloom.network.onnx_rules import attention as attention
 from crossloom.network.onnx_rules import casts as casts
 from crossloom.network.onnx_rules import constants as constants
-from crossloom.network.onnx_rules import einsum as einsum
 from crossloom.network.onnx_rules import indexing as indexing
 from crossloom.network.onnx_rules import matrix as matrix
 from crossloom.network.onnx_rules import moves as moves

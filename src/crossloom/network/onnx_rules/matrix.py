@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
+from crossloom.network.einsum import einstein_sum
 from crossloom.network.onnx_rules.table import Lowering, rule
 from crossloom.network.operators import Add, Conv, ConvTranspose, Linear, MatMul, Mul, Transpose
 
@@ -110,6 +112,11 @@ def matmul(low: Lowering, a: str, b: str) -> str:
     if low.dims(b) == 2 and (weight := low.transposed(b, (1, 0))):
         return low.add(Linear(), a, weight)
     return low.add(MatMul(), a, b)
+
+
+@rule("Einsum")
+def einsum(low: Lowering, *operands: str, equation: str) -> str:
+    return einstein_sum(low, equation, operands, partial(matmul, low), lambda x: low.weight(x) is not None)
 
 
 @rule("Gemm")

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from crossloom.errors import InputError, ModelError
+from crossloom.errors import InputError, ModelError, one_line
 from crossloom.network.onnx_rules.casts import graph_dtype
 from crossloom.network.onnx_rules.constants import from_proto
 from crossloom.network.onnx_rules.table import Reordered
@@ -70,12 +70,6 @@ def read(model: str | Path | Any, name: str | None = None) -> Source:
     return Source(label, re.sub(r"\s+", "_", name or fallback), proto.graph, opset, ports, weights, kinds)
 
 
-def short(problem: BaseException) -> str:
-    """Return the first line of an error's text, at most 160 characters."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return (lines[0] if lines else type(problem).__name__)[:160]
-
-
 def _load(path: Path) -> Any:
     import onnx
     from onnx.external_data_helper import load_external_data_for_model
@@ -85,14 +79,14 @@ def _load(path: Path) -> Any:
     try:
         model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
     except Exception as problem:  # the protobuf library's own DecodeError; its place differs between versions
-        raise ModelError(f"{path}: not an ONNX file, or cut short ({short(problem)}); export or download it again") from problem
+        raise ModelError(f"{path}: not an ONNX file, or cut short ({one_line(problem)}); export or download it again") from problem
     if not model.ir_version or not model.opset_import or not (model.graph.node or model.graph.output):
         raise ModelError(f"{path}: not an ONNX file (it holds no graph); export or download it again")
     try:
         load_external_data_for_model(model, str(path.parent.resolve()))
     except (onnx.checker.ValidationError, ValueError, OSError) as problem:
         remedy = "keep the data file beside the model, under the name it was exported with"
-        raise ModelError(f"{path}: cannot read its external weights ({short(problem)}); {remedy}") from problem
+        raise ModelError(f"{path}: cannot read its external weights ({one_line(problem)}); {remedy}") from problem
     return model
 
 
@@ -125,7 +119,7 @@ def _converted(model: Any, opset: int, label: str) -> Any:
         return _resized_as_before(converted) if opset < FREE_RESIZE else converted
     except Exception as problem:  # a RuntimeError or its own ConvertError
         remedy = f"export it with opset {OLDEST} or later"
-        raise ModelError(f"{label}: opset {opset} could not be converted to {OLDEST} ({short(problem)}); {remedy}") from problem
+        raise ModelError(f"{label}: opset {opset} could not be converted to {OLDEST} ({one_line(problem)}); {remedy}") from problem
 
 
 def _resized_as_before(model: Any) -> Any:
@@ -148,14 +142,14 @@ def _inlined(model: Any, label: str) -> Any:
     try:
         return inliner.inline_local_functions(model, convert_version=True)
     except Exception as problem:
-        raise ModelError(f"{label}: its functions cannot be inlined ({short(problem)}); export it without functions") from problem
+        raise ModelError(f"{label}: its functions cannot be inlined ({one_line(problem)}); export it without functions") from problem
 
 
 def _weight(tensor: Any, label: str) -> Tensor:
     try:
         value = from_proto(tensor)
     except (NotImplementedError, ValueError, TypeError) as problem:
-        raise ModelError(f"{label}: the initializer {tensor.name} cannot be read ({short(problem)}); export the model again") from problem
+        raise ModelError(f"{label}: the initializer {tensor.name} cannot be read ({one_line(problem)}); export the model again") from problem
     if value.is_floating_point() and bool(value.isnan().any()):
         raise ModelError(f"{label}: the initializer {tensor.name} holds NaN; train or export the model again")
     return value
@@ -169,7 +163,7 @@ def _port(value: Any, label: str) -> Port:
     try:
         dtype = graph_dtype(given.elem_type)
     except (NotImplementedError, ValueError) as problem:
-        raise ModelError(f"{label}: the input {value.name} has {short(problem)}; export it with numbers or truth values") from problem
+        raise ModelError(f"{label}: the input {value.name} has {one_line(problem)}; export it with numbers or truth values") from problem
     if not given.HasField("shape"):
         return Port(value.name, dtype, given.elem_type, None)
     dims = tuple(int(d.dim_value) if d.HasField("dim_value") else str(d.dim_param) for d in given.shape.dim)

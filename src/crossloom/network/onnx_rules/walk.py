@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from crossloom.errors import ModelError
+from crossloom.errors import ModelError, one_line
 from crossloom.network.builder import GraphBuilder
 from crossloom.network.graph import Graph, Node
 from crossloom.network.onnx_rules import single
 from crossloom.network.onnx_rules.qlinear import MICROSOFT
 from crossloom.network.onnx_rules.quantize import as_integers, rounded
 from crossloom.network.onnx_rules.rebatch import Original
-from crossloom.network.onnx_rules.source import Source, short
+from crossloom.network.onnx_rules.source import Source
 from crossloom.network.onnx_rules.table import RULES, TAKE_INTEGERS, Integers, Lowering, Rule
 from crossloom.network.operators import Unsupported
 from crossloom.network.types import TensorType
@@ -166,7 +166,7 @@ class Walk:
                 results = rule(self.low, *_trimmed(given), **_attributes(node))
                 return results if isinstance(results, tuple) else (results,)
         except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as problem:
-            reason = short(problem)
+            reason = one_line(problem)
         plain = [None if x is None else as_integers(self.low, x) for x in inputs]
         return self._computed(node, plain) or self._defined(node, plain) or self._unsupported(node, plain, reason)
 
