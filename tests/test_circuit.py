@@ -15,7 +15,6 @@ from crossloom.circuit import Stack, Wires, ngspice, planar, solve, transfer
 from crossloom.circuit.stack import bit_plane, word_plane
 from crossloom.errors import InputError
 
-
 Joint = tuple[object, ...]
 GROUND: Joint = ("ground",)
 

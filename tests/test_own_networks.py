@@ -308,3 +308,13 @@ def test_weights_that_are_no_numbers(damage: float, problem: str, isaac: Machine
 def test_complex_numbers_are_refused() -> None:
     with pytest.raises(ModelError, match="holds complex numbers"):
         xl.load(Net(lambda m, x: m[0](x.to(torch.complex64)).abs(), nn.Linear(8, 3, dtype=torch.complex64)), (VECTOR,))
+
+
+def test_a_row_of_attention_that_sees_nothing(isaac: Machine) -> None:
+    hidden = torch.ones(5, 5, dtype=torch.bool).tril()
+    hidden[2] = False
+    graph = xl.load(Net(lambda m, x: F.scaled_dot_product_attention(m[0](x), m[0](x), m[0](x), attn_mask=hidden), nn.Linear(8, 8)), (WORDS,))
+    quantized, x = _quantized(graph, 4)
+    assert not bool(graph(*x).isnan().any())
+    assert bool((quantized(*x)[:, 2] == 0).all())
+    assert torch.equal(Values.of(compile_network(quantized, isaac))(x)[0][0], quantized(*x))

@@ -178,7 +178,9 @@ def _joined(view: _View, lines: _Lines | None, row: int, stack: Stack, cells: Te
     for layer in range(stack.layers):
         matrix[..., place[layer], place[layer]].diagonal(dim1=-2, dim2=-1).add_(cells[..., layer, :])
         fed[..., place[layer], word_plane(layer)] += cells[..., layer, :]
-    for one, other in _pairs(stack) if lines is not None else ():
+    for one, other in _pairs(stack):
+        if lines is None:
+            break
         lost = _lost(lines, word_plane(one), row, cells[..., one, :], cells[..., other, :])
         matrix[..., place[one], place[other]] -= lost
         fed[..., place[one], word_plane(one)] -= lost.sum(-1)

@@ -60,18 +60,26 @@ class RmsNorm(Operator):
         return F.rms_norm(x, x.shape[x.dim() - self.dims :], weight[0] if weight else None, self.eps)
 
 
+HIDDEN = -1e30
+"""Far below any score, so that its exponential beside one is 0, and finite, so that a row of nothing else is no 0 / 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Softmax(Operator):
-    """eˣ / Σ eˣ along one axis, or its logarithm; inputs x[, mask]. Where the mask is false, a position does not count."""
+    """eˣ / Σ eˣ along one axis, or its logarithm; inputs x[, mask].
+
+    Where the mask is false, a position does not count; where none counts, all are 0 (log: −∞), as in torch's attention.
+    """
 
     axis: int
     log: bool = False
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         x, *mask = tensors
-        if mask:
-            x = torch.where(mask[0], x, -torch.inf)
-        return (torch.log_softmax if self.log else torch.softmax)(x, self.axis)
+        function = torch.log_softmax if self.log else torch.softmax
+        if not mask:
+            return function(x, self.axis)
+        return torch.where(mask[0], function(torch.where(mask[0], x, HIDDEN), self.axis), -torch.inf if self.log else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
