@@ -21,6 +21,26 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Compute on one thread in torch and in the BLAS of NumPy and SciPy alike."""
+    from threadpoolctl import threadpool_limits
+
+    with threads(1), threadpool_limits(1):
+        yield
+
+
+def cpu_seconds(work: Callable[[], object], runs: int = 5) -> float:
+    """Return the least processor time of several calls, of all threads together."""
+    work()
+    times = []
+    for _ in range(runs):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Return how long one call takes."""
     start = time.perf_counter()

@@ -5,18 +5,18 @@ current that flows down out of them towards the sense amplifiers. Everything abo
 conductance matrix Q and one column of c for each input voltage met so far.
 
 * **A row** adds S to Q and its own column to c. Word lines are eliminated exactly: with A = (tridiagonal wire + its cells' conductances),
-  a word line held at v gives its cells the currents G·(u − w), u = 1·v − A⁻¹·G·(1·v − w); hence S = G − G·A⁻¹·G and the column S·1.
-  In a plane that two layers of cells share, G is two diagonal blocks and S couples the bit planes on both sides.
-* **A segment** of r ohms between two rows: (Q, c) becomes (M·Q, M·c) with M = (1 + r·Q)⁻¹. 1 + r·Q is symmetric, positive definite and
-  close to 1 (wires are short beside cells), so its inverse by Cholesky factors is as good as a solve, and r = 0 needs no special case.
-* **The foot**: through r = segment + sense amplifier to ground, the output is d = M·c.
+  a word line held at v gives its cells the currents G·(u − w), u = A⁻¹·(lead·v + G·w); hence S = G − G·A⁻¹·G and the column
+  G·A⁻¹·lead. In a plane that two layers of cells share, G is two diagonal blocks and S couples the bit planes on both sides.
+* **A segment** of r ohms between two rows: with E = r·Q and N = E·(1 + E)⁻¹, (Q, c) becomes (N/r, c − N·c). E is symmetric, positive and small
+  (wires are short beside cells). N is found in halves, from small quantities alone: (1 + E)⁻¹ itself would bury them under the 1.
+* **The foot**: through r = segment + sense amplifier to ground, the output is d = c − N·c.
 
 A⁻¹ needs no factorisation: seen from node j, the line to the left is a conductance s_j, to the right t_j, by s_j = g_j + s_{j−1} ∥ 1/r and
 likewise t. Then (A⁻¹)_jj = 1/(s_j + t_{j+1} ∥ 1/r), and from there to the right each node has ρ = 1/(1 + r·t) of its neighbour's voltage.
 Sums of positive terms throughout: no cancellation, whatever the ratio of cells to wires.
 
-Cost: for each row one inverse (2n³ flops), one product with Q (2n³) and one with c (2n² for each row above), n = columns · bit planes: about
-5·rows·n³ flops for a square tile, nearly all in matrix products. A planar crossbar is turned if it has more columns than rows.
+Cost: for each row N (about 3n³ flops) and its product with c (2n² for each row above), n = columns · bit planes: about 4·rows·n³ flops for
+a square tile, nearly all in matrix products. A planar crossbar is turned if it has more columns than rows.
 Memory: a few n². It is plain torch, so leading dimensions are batches of tiles, gradients flow to the conductances, and tensors may lie on
 a GPU.
 """
@@ -31,7 +31,7 @@ from torch import Tensor
 from crossloom.circuit.stack import Stack, Wires, bit_plane, word_plane
 
 LEAF = 64
-"""Order below which a matrix is inverted as a whole; measured on one core (64: 40 µs, 128: 237 µs whole and 173 µs in halves)."""
+"""Order up to which a matrix is inverted as a whole. Measured on one core: an inverse of order 128 takes 237 µs whole, 173 µs in halves of 64."""
 FAINT = 1e-250
 """A product of voltage ratios smaller than this is near underflow; logarithms take over."""
 
@@ -86,60 +86,71 @@ def _with_top(view: _View, ohm: float) -> _View:
 
 def _through(view: _View, ohm: float) -> _View:
     """Return the view from behind a resistance in each bit line."""
-    damped = view.matrix * ohm
-    damped.diagonal(dim1=-2, dim2=-1).add_(1.0)
-    inverse = _inverse_of(damped)
-    matrix, currents = inverse @ view.matrix, inverse @ view.currents
+    damping = _damping(view.matrix * ohm)
+    currents = view.currents - damping @ view.currents
     if view.top_nodes is None or view.top_inputs is None:
-        return _View(matrix, currents, None, None)
-    return _View(matrix, currents, view.top_nodes @ inverse, view.top_inputs + ohm * (view.top_nodes @ currents))
+        return _View(damping / ohm, currents, None, None)
+    nodes = view.top_nodes - view.top_nodes @ damping
+    return _View(damping / ohm, currents, nodes, view.top_inputs + ohm * (view.top_nodes @ currents))
 
 
-def _inverse_of(x: Tensor) -> Tensor:
-    """Return the inverse of a symmetric positive definite matrix, in halves: most of the work is then in products, which are faster."""
+def _damping(x: Tensor) -> Tensor:
+    """Return x·(1 + x)⁻¹ for a symmetric positive semidefinite matrix, to the relative accuracy of its entries however small they are.
+
+    With halves a, b, d of x and y = (1 + a)⁻¹·b, s = d − bᵀ·y, the result has the corners D(a) − y·(1 − D(s))·yᵀ and D(s), and beside them
+    y·(1 − D(s)).
+    """
     size = x.shape[-1]
     if size <= LEAF:
-        return torch.cholesky_inverse(torch.linalg.cholesky(x))
+        whole = x.clone()
+        whole.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        return x @ torch.cholesky_inverse(torch.linalg.cholesky(whole))
     half = size // 2
-    first, beside, second = x[..., :half, :half], x[..., :half, half:], x[..., half:, half:]
-    first = _inverse_of(first)
-    across = first @ beside
-    second = _inverse_of(second - beside.mT @ across)
-    corner = across @ second
-    above = torch.cat((first + corner @ across.mT, -corner), -1)
-    return torch.cat((above, torch.cat((-corner.mT, second), -1)), -2)
+    beside = x[..., :half, half:]
+    first = _damping(x[..., :half, :half])
+    y = beside - first @ beside
+    second = _damping(x[..., half:, half:] - beside.mT @ y)
+    across = y - y @ second
+    above = torch.cat((first - across @ y.mT, across), -1)
+    return torch.cat((above, torch.cat((across.mT, second), -1)), -2)
 
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """Word lines eliminated: (..., word planes, rows, columns) the diagonal of A⁻¹, the products of voltage ratios from the left end,
-    and their logarithms where the products underflow.
+    """Word lines eliminated, (..., word planes, rows, columns) each: the diagonal of A⁻¹, the products of voltage ratios from the left end,
+    their logarithms where the products underflow, and A⁻¹·lead, the voltages of a line driven at 1 V whose cells lead to 0 V.
     """
 
     own: Tensor
     reach: Tensor
     reach_log: Tensor | None
+    driven: Tensor
 
 
-def _lines(stack: Stack, cells: Tensor) -> _Lines | None:
-    """Return the word lines' elimination; None where word lines have no resistance at all."""
-    wires = stack.wires
+def _lines(stack: Stack, cells: Tensor) -> _Lines:
+    """Return the word lines' elimination."""
+    wires, load = stack.wires, _load(stack, cells)
+    both = wires.word_ends == "both"
     if not wires.lead_ohm:
-        return None
-    load = _load(stack, cells)
+        return _Lines(torch.zeros_like(load), torch.ones_like(load), None, torch.ones_like(load))
+    lead = 1 / wires.lead_ohm
     if not wires.word_ohm:
-        drivers = (2 if wires.word_ends == "both" else 1) / wires.source_ohm
-        return _Lines((1 / (load.sum(-1, keepdim=True) + drivers)).expand_as(load), torch.ones_like(load), None)
-    left, right = _seen(load, wires, True), _seen(load, wires, wires.word_ends == "both", backwards=True)
-    beyond = _behind(right[..., 1:], wires.word_ohm)
-    last = torch.full_like(load[..., :1], 1 / wires.lead_ohm if wires.word_ends == "both" else 0.0)
-    own = 1 / (left + torch.cat((beyond, last), -1))
+        drivers = 2 * lead if both else lead
+        own = (1 / (load.sum(-1, keepdim=True) + drivers)).expand_as(load)
+        return _Lines(own, torch.ones_like(load), None, own * drivers)
+    left, right = _seen(load, wires, True), _seen(load, wires, both, backwards=True)
+    last = torch.full_like(load[..., :1], lead if both else 0.0)
+    own = 1 / (left + torch.cat((_behind(right[..., 1:], wires.word_ohm), last), -1))
     ratio = 1 / (1 + wires.word_ohm * right[..., 1:])
     reach = torch.cat((torch.ones_like(load[..., :1]), torch.cumprod(ratio, -1)), -1)
+    driven = lead * own[..., :1] * reach
+    if both:
+        back = torch.cat((torch.flip(torch.cumprod(torch.flip(ratio, (-1,)), -1), (-1,)), torch.ones_like(last)), -1)
+        driven = driven + lead * own * back
     if bool((reach[..., -1] > FAINT).all()):
-        return _Lines(own, reach, None)
+        return _Lines(own, reach, None, driven)
     logs = torch.cat((torch.zeros_like(load[..., :1]), torch.cumsum(torch.log(ratio), -1)), -1)
-    return _Lines(own, reach, logs)
+    return _Lines(own, reach, logs, driven)
 
 
 def _load(stack: Stack, cells: Tensor) -> Tensor:
@@ -169,25 +180,26 @@ def _seen(load: Tensor, wires: Wires, driven: bool, backwards: bool = False) -> 
     return torch.stack(seen, -1)
 
 
-def _joined(view: _View, lines: _Lines | None, row: int, stack: Stack, cells: Tensor) -> _View:
+def _joined(view: _View, lines: _Lines, row: int, stack: Stack, cells: Tensor) -> _View:
     """Return the view with a row's cells and word lines added. `cells` are those of the row, (..., layers, columns)."""
-    columns = stack.columns
-    matrix = view.matrix
+    columns, matrix = stack.columns, view.matrix
     fed = cells.new_zeros(*cells.shape[:-2], matrix.shape[-1], stack.word_planes)
     place = [slice(bit_plane(layer) * columns, (bit_plane(layer) + 1) * columns) for layer in range(stack.layers)]
     for layer in range(stack.layers):
         matrix[..., place[layer], place[layer]].diagonal(dim1=-2, dim2=-1).add_(cells[..., layer, :])
-        fed[..., place[layer], word_plane(layer)] += cells[..., layer, :]
-    for one, other in _pairs(stack):
-        if lines is None:
-            break
-        lost = _lost(lines, word_plane(one), row, cells[..., one, :], cells[..., other, :])
-        matrix[..., place[one], place[other]] -= lost
-        fed[..., place[one], word_plane(one)] -= lost.sum(-1)
+        fed[..., place[layer], word_plane(layer)] += cells[..., layer, :] * lines.driven[..., word_plane(layer), row, :]
+    if stack.wires.lead_ohm:
+        for one, other in _pairs(stack):
+            matrix[..., place[one], place[other]] -= _lost(lines, word_plane(one), row, *_cells_of(cells, one, other))
     currents = torch.cat((view.currents, fed), -1)
     if view.top_inputs is None:
         return _View(matrix, currents, None, None)
     return _View(matrix, currents, view.top_nodes, torch.cat((view.top_inputs, torch.zeros_like(fed)), -1))
+
+
+def _cells_of(cells: Tensor, one: int, other: int) -> tuple[Tensor, Tensor]:
+    first = cells[..., one, :]
+    return first, first if one == other else cells[..., other, :]
 
 
 def _pairs(stack: Stack) -> list[tuple[int, int]]:
@@ -207,5 +219,6 @@ def _lost(lines: _Lines, plane: int, row: int, one: Tensor, other: Tensor) -> Te
     reach = lines.reach[..., plane, row, :]
     near, far = own / reach, reach
     right = torch.triu((one * near).unsqueeze(-1) * (far * other).unsqueeze(-2))
-    left = torch.tril((one * far).unsqueeze(-1) * (near * other).unsqueeze(-2), -1)
-    return right + left
+    if one is other:
+        return right + torch.triu(right, 1).mT
+    return right + torch.tril((one * far).unsqueeze(-1) * (near * other).unsqueeze(-2), -1)

@@ -1,0 +1,59 @@
+"""Wires with resistance: one input, a hundred, a whole transfer matrix; beside badcrossbar where it is installed.
+
+badcrossbar wants pycairo for its pictures alone; `pip install --no-deps badcrossbar && pip install pathvalidate sigfig` is enough here.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from benchmarks.timing import cpu_seconds, one_core
+from crossloom.circuit import Wires, planar, solve, transfer
+
+
+def measure() -> Iterator[str]:
+    """Yield processor times on one core, and ratios to badcrossbar's in the same run."""
+    with one_core():
+        yield from _planar()
+
+
+def _planar() -> Iterator[str]:
+    peer = _badcrossbar()
+    yield f"conductances 1e-6 to 1e-4 S, 1 ohm a segment; badcrossbar {'beside us' if peer else 'is not installed'}"
+    for size in (64, 128, 256):
+        conductance = 10 ** (torch.rand(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 6)
+        tile = planar(conductance, Wires(word_ohm=1.0, bit_ohm=1.0))
+        inputs = torch.rand(size, 100, dtype=torch.float64)
+        one = cpu_seconds(lambda tile=tile, inputs=inputs: solve(tile, inputs[:, 0]))
+        hundred = cpu_seconds(lambda tile=tile, inputs=inputs: transfer(tile)[0, :, 0] @ inputs)
+        yield f"{size}: one input {one * 1e3:.1f} ms{_beside(peer, conductance, inputs[:, :1], one)}"
+        yield f"{size}: 100 inputs {hundred * 1e3:.1f} ms (the whole transfer matrix and a product){_beside(peer, conductance, inputs, hundred)}"
+    for ohm in (1.0, 20.0):
+        conductance = 10 ** (torch.rand(512, 512, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 6)
+        tile = planar(conductance, Wires(word_ohm=ohm, bit_ohm=ohm))
+        seconds = cpu_seconds(lambda tile=tile: solve(tile, torch.ones(512)))
+        yield f"512, {ohm:g} ohm: one input {seconds * 1e3:.0f} ms, {solve(tile, torch.ones(512)).iterations} iterations"
+
+
+def _badcrossbar() -> Any:
+    logging.disable(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import badcrossbar
+    except ImportError:
+        return None
+    return badcrossbar if hasattr(badcrossbar, "compute") else None
+
+
+def _beside(peer: Any, conductance: torch.Tensor, inputs: torch.Tensor, ours: float) -> str:
+    if peer is None:
+        return ""
+    run: Callable[[], Any] = lambda: peer.compute(inputs.numpy(), 1 / conductance.numpy(), 1.0)  # noqa: E731
+    theirs = cpu_seconds(run)
+    return f"; badcrossbar {theirs * 1e3:.0f} ms, {theirs / ours:.0f} times as long"
