@@ -1,0 +1,105 @@
+"""A cell, and cells as written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossloom.device.faults import Faults
+from crossloom.device.iv import Iv, Ohmic
+from crossloom.device.programming import Exact, Programming
+from crossloom.device.reading import Quiet, Reading
+from crossloom.device.time import Drift, Steady
+from crossloom.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A kind of memory cell.
+
+    Attributes:
+        name, title: short and long name.
+        source: where its figures come from.
+        low_s, high_s: range of conductances (S) that targets may have.
+        programming: how far from its target a cell is written.
+        drift: what time does to it.
+        reading: fluctuation from one read to the next.
+        faults: cells that are stuck.
+        iv: current for a voltage.
+        longest_s: time after writing up to which the source measured; later is extrapolation.
+        note: what a user should know.
+    """
+
+    name: str
+    title: str
+    source: str
+    low_s: float
+    high_s: float
+    programming: Programming = field(default_factory=Exact)
+    drift: Drift = field(default_factory=Steady)
+    reading: Reading = field(default_factory=Quiet)
+    faults: Faults = field(default_factory=Faults)
+    iv: Iv = field(default_factory=Ohmic)
+    longest_s: float = math.inf
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low_s < self.high_s < math.inf:
+            raise InputError(f"cell {self.name}: its range must be 0 <= low < high, got {self.low_s:g} to {self.high_s:g} S")
+
+    def with_(self, **changes: Any) -> Cell:
+        """Return a variant with other fields. Raises InputError for a field that does not exist."""
+        if unknown := [name for name in changes if name not in self.__dataclass_fields__]:
+            raise InputError(f"cell {self.name} has no field {unknown[0]}; it has {', '.join(self.__dataclass_fields__)}")
+        return replace(self, **changes)
+
+    def write(self, target_s: Tensor, generator: torch.Generator) -> Written:
+        """Return cells written to target conductances (S, float64). Raises InputError for targets outside the range.
+
+        Draws are the same whatever effects are switched off, so that variants of a cell can be compared seed by seed.
+        """
+        target = target_s.to(torch.float64)
+        slack = 1e-9 * self.high_s
+        if bool(((target < self.low_s - slack) | (target > self.high_s + slack) | ~torch.isfinite(target)).any()):
+            raise InputError(
+                f"cell {self.name}: targets go from {float(target.min()):g} to {float(target.max()):g} S and it can hold {self.low_s:g} to {self.high_s:g} S"
+            )
+        normal = torch.randn(2, *target.shape, dtype=torch.float64, generator=generator)
+        uniform = torch.rand(target.shape, dtype=torch.float64, generator=generator)
+        return Written(self, target, normal[0], normal[1], self.faults.stuck(uniform))
+
+
+@dataclass(frozen=True)
+class Written:
+    """Cells as written: what was meant, and what chance decided once.
+
+    Attributes:
+        cell: their kind.
+        target_s: what was meant.
+        error, pace: standard normal numbers, one for each cell: of its programming error, and of how fast it drifts.
+        stuck: −1 where a cell is stuck at its lowest conductance, 1 at its highest, 0 where it works.
+    """
+
+    cell: Cell
+    target_s: Tensor
+    error: Tensor
+    pace: Tensor
+    stuck: Tensor
+
+    def conductance_s(self, time_s: float = 0.0) -> Tensor:
+        """Return the conductances a time after writing, noise of reading left out. Raises InputError for a negative time."""
+        if not 0 <= time_s < math.inf:
+            raise InputError(f"cell {self.cell.name}: the time after writing must be at least 0 s, got {time_s:g}")
+        g = self.cell.drift.after(self.cell.programming.written(self.target_s, self.error, self.cell.high_s), self.pace, time_s, self.cell.high_s)
+        g = g.clamp(min=0.0)
+        g = torch.where(self.stuck < 0, self.cell.low_s, g)
+        return torch.where(self.stuck > 0, self.cell.high_s, g)
+
+    def reading_sigma_s(self, time_s: float = 0.0) -> Tensor:
+        """Return the standard deviation of the conductances from one read to the next, a time after writing."""
+        programmed = self.cell.programming.written(self.target_s, self.error, self.cell.high_s).clamp(min=0.0)
+        return self.cell.reading.sigma(self.conductance_s(time_s), programmed, time_s, self.cell.high_s)

@@ -1,0 +1,34 @@
+"""Cells that are stuck."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossloom.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Shares of cells that stay at their highest conductance (low resistance) and at their lowest (high resistance), whatever is written.
+
+    The states are named because "stuck at 0" means one of them in some papers and tools, and the other in others.
+    """
+
+    stuck_high: float = 0.0
+    stuck_low: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.stuck_high < 0 or self.stuck_low < 0 or self.stuck_high + self.stuck_low > 1:
+            raise InputError(f"faults: shares must not be negative nor exceed 1 together, got {self.stuck_high:g} high and {self.stuck_low:g} low")
+
+    def stuck(self, uniform: Tensor) -> Tensor:
+        """Return 1 (highest conductance), −1 (lowest) or 0 for numbers drawn evenly from 0 to 1; a higher share keeps the faults of a lower."""
+        high, low = uniform < self.stuck_high, uniform > 1 - self.stuck_low
+        return high.to(torch.int8) - low.to(torch.int8)
+
+
+CHEN_2015 = Faults(stuck_high=0.0175, stuck_low=0.0904)
+"""A 4-Mb HfO2 test chip: Chen et al., IEEE Trans. Computers 64(1), 2015, as quoted by He et al. (DAC 2019)."""

@@ -1,0 +1,83 @@
+"""Current for a voltage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Iv(Protocol):
+    """The current-voltage law of a cell."""
+
+    @property
+    def ohmic(self) -> bool:
+        """Whether current is proportional to voltage."""
+        ...
+
+    def current_a(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
+        """Return the current."""
+        ...
+
+    def slope_s(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
+        """Return its derivative with respect to the voltage."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ohmic:
+    """I = g·V."""
+
+    ohmic: bool = True
+
+    def current_a(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
+        """Return g·V."""
+        return conductance_s * volts
+
+    def slope_s(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
+        """Return g."""
+        return conductance_s + torch.zeros_like(volts)
+
+
+@dataclass(frozen=True, slots=True)
+class Cubic:
+    """I = g·V + n₂·V·|V| + n₃·V³, n₂ and n₃ functions of g; odd in V, as nothing was measured for negative voltages.
+
+    Attributes:
+        second, third: n₂ (A/V²) and n₃ (A/V³) as functions of g (S).
+        highest_v: voltage up to which it was measured.
+    """
+
+    second: Callable[[Tensor], Tensor]
+    third: Callable[[Tensor], Tensor]
+    highest_v: float
+    ohmic: bool = False
+
+    def current_a(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
+        """Return the current."""
+        g = conductance_s
+        return g * volts + self.second(g) * volts * volts.abs() + self.third(g) * volts**3
+
+    def slope_s(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
+        """Return dI/dV."""
+        g = conductance_s
+        return g + 2 * self.second(g) * volts.abs() + 3 * self.third(g) * volts**2
+
+
+@dataclass(frozen=True, slots=True)
+class Sinh:
+    """I = g·v₀·sinh(V/v₀): the usual law of a tunnelling barrier; g is the conductance at small voltages."""
+
+    scale_v: float
+    ohmic: bool = False
+
+    def current_a(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
+        """Return the current."""
+        return conductance_s * self.scale_v * torch.sinh(volts / self.scale_v)
+
+    def slope_s(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
+        """Return dI/dV."""
+        return conductance_s * torch.cosh(volts / self.scale_v)

@@ -1,0 +1,1 @@
+"""Published devices, one file each; each file's `CELLS` are found by `crossloom.device.library`."""
