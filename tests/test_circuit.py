@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from crossloom.circuit import Stack, Wires, ngspice, planar, solve, transfer
+from crossloom.circuit import Stack, Wires, ngspice, planar, solve, solve_curved, transfer
 from crossloom.circuit.stack import bit_plane, word_plane
+from crossloom.device import cell
+from crossloom.device.iv import Ohmic, Sinh
 from crossloom.errors import InputError
 
 Joint = tuple[object, ...]
@@ -192,6 +194,40 @@ def test_ngspice_agrees_on_64_by_64() -> None:
     stack = planar(10 ** (torch.rand(64, 64, dtype=torch.float64) * 2 - 6), Wires(word_ohm=2.5, bit_ohm=2.5))
     voltages = torch.rand(64, dtype=torch.float64)
     close(solve(stack, voltages).output_a, ngspice(stack, voltages), 1e-6)
+
+
+LAWS = {"sinh": Sinh(0.1), "steep": Sinh(0.03), "milo": cell("milo-hfo2").iv}
+
+
+@pytest.mark.parametrize("access", [0.0, 2e3])
+@pytest.mark.parametrize("name", LAWS)
+def test_curved_cells_obey_kirchhoff(name: str, access: float) -> None:
+    """Currents into every node add up to nothing, with the law's own currents."""
+    stack = Stack(50e-6 + 150e-6 * torch.rand(2, 9, 7, dtype=torch.float64), Wires(word_ohm=5.0, bit_ohm=8.0, source_ohm=20.0, access_ohm=access))
+    inputs = torch.rand(2, 9, dtype=torch.float64) * 0.4
+    found = solve_curved(stack, LAWS[name], inputs)
+    segment = (found.word_v[..., :-1] - found.word_v[..., 1:]) / 5.0
+    lead = (inputs[..., None] - found.word_v[..., :1]) / 25.0
+    flow = torch.cat((lead, segment, torch.zeros_like(lead)), -1)
+    taken = torch.stack((found.cell_a[0], found.cell_a[1]))
+    close(flow[..., :-1] - flow[..., 1:], taken, 1e-7)
+    inner = found.cell_v - access * found.cell_a
+    close(found.cell_a, LAWS[name].current_a(stack.conductance_s, inner), 1e-8)
+
+
+@pytest.mark.skipif(which("ngspice") is None, reason="ngspice is not installed")
+@pytest.mark.parametrize("access", [0.0, 2e3])
+@pytest.mark.parametrize("name", LAWS)
+def test_ngspice_agrees_on_curved_cells(name: str, access: float) -> None:
+    stack = planar(50e-6 + 150e-6 * torch.rand(8, 6, dtype=torch.float64), Wires(word_ohm=5.0, bit_ohm=5.0, access_ohm=access))
+    inputs = torch.rand(8, dtype=torch.float64) * 0.3
+    close(solve_curved(stack, LAWS[name], inputs).output_a, ngspice(stack, inputs, LAWS[name]), 1e-6)
+
+
+def test_a_straight_law_is_the_ohmic_solution() -> None:
+    stack = planar(10 ** (torch.rand(12, 9, dtype=torch.float64) * 2 - 6), Wires(word_ohm=5.0, bit_ohm=5.0, access_ohm=1e3))
+    inputs = torch.rand(12, dtype=torch.float64)
+    close(solve_curved(stack, Ohmic(), inputs).output_a, solve(stack, inputs).output_a, 1e-9)
 
 
 def test_gradients() -> None:

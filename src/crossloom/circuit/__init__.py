@@ -6,6 +6,7 @@ finds every node voltage for one input, `netlist` writes the same circuit for SP
 numbers become voltages and conductances belongs to the engines.
 """
 
+from crossloom.circuit.curved import solve_curved as solve_curved
 from crossloom.circuit.solve import Solution as Solution
 from crossloom.circuit.solve import solve as solve
 from crossloom.circuit.spice import netlist as netlist

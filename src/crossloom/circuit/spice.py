@@ -16,15 +16,16 @@ from shutil import which
 import torch
 from torch import Tensor
 
+from crossloom.circuit.curved import Law
 from crossloom.circuit.solve import inputs_of
 from crossloom.circuit.stack import Stack, bit_plane, word_plane
 from crossloom.errors import InputError
 
 
-def netlist(stack: Stack, voltages: Tensor, title: str = "crossbar") -> str:
+def netlist(stack: Stack, voltages: Tensor, law: Law | None = None, title: str = "crossbar") -> str:
     """Return the netlist of one tile under input voltages of shape (word planes, rows), with an operating-point analysis.
 
-    Output j of bit plane b is `-i(vsense_b_j)`, with both ends sensed plus `-i(vtop_b_j)`; `.print` lists them all.
+    Cells are resistors, or follow a law. Output j of bit plane b is `-i(vsense_b_j)`, with both ends sensed plus `-i(vtop_b_j)`; `.print` lists them all.
     """
     given = inputs_of(stack, voltages)
     names = _Names(stack)
@@ -35,7 +36,7 @@ def netlist(stack: Stack, voltages: Tensor, title: str = "crossbar") -> str:
     for plane in range(stack.bit_planes):
         for column in range(stack.columns):
             lines += names.bit_line(plane, column)
-    lines += names.cells()
+    lines += names.cells() if law is None else names.curved(law)
     lines += [".options reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-18", ".op", ".control", "set numdgt=15", "op"]
     lines += [f"print {name}" for name in names.outputs()]
     return "\n".join([*lines, ".endc", ".end", ""])
@@ -80,6 +81,16 @@ class _Names:
             word, bit = f"w{word_plane(layer)}_{row}_{column}", f"b{bit_plane(layer)}_{row}_{column}"
             yield f"Rcell{layer}_{row}_{column} {word} {bit} {1 / float(conductance[layer, row, column])!r}"
 
+    def curved(self, law: Law) -> Iterator[str]:
+        """Yield cells that follow a law, each with its access resistance in front."""
+        for layer, row, column in torch.nonzero(self.stack.conductance_s).tolist():
+            word, bit = f"w{word_plane(layer)}_{row}_{column}", f"b{bit_plane(layer)}_{row}_{column}"
+            if self.wires.access_ohm:
+                word, outer = f"a{layer}_{row}_{column}", word
+                yield f"Raccess{layer}_{row}_{column} {outer} {word} {self.wires.access_ohm!r}"
+            expression = law.spice(float(self.stack.conductance_s[layer, row, column]), f"v({word},{bit})")
+            yield f"Bcell{layer}_{row}_{column} {word} {bit} I={expression}"
+
     def outputs(self) -> Iterator[str]:
         """Yield the names of the output currents."""
         for plane in range(self.stack.bit_planes):
@@ -89,14 +100,14 @@ class _Names:
                     yield f"i(vtop{plane}_{column})"
 
 
-def ngspice(stack: Stack, voltages: Tensor, seconds: float = 600.0) -> Tensor:
+def ngspice(stack: Stack, voltages: Tensor, law: Law | None = None, seconds: float = 600.0) -> Tensor:
     """Return the output currents that ngspice finds, (bit planes, columns) amperes. Raises InputError if it is missing or fails."""
     program = which("ngspice")
     if program is None:
         raise InputError("ngspice is not installed; install the system package ngspice")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "crossbar.cir"
-        path.write_text(netlist(stack, voltages), encoding="ascii")
+        path.write_text(netlist(stack, voltages, law), encoding="ascii")
         done = subprocess.run([program, "-b", str(path)], capture_output=True, text=True, timeout=seconds, check=False)
     found = torch.zeros(stack.bit_planes, stack.columns, dtype=torch.float64)
     seen = re.findall(r"^i\(v(?:sense|top)(\d+)_(\d+)\) = (\S+)$", done.stdout, re.MULTILINE)

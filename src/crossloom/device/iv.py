@@ -26,6 +26,10 @@ class Iv(Protocol):
         """Return its derivative with respect to the voltage."""
         ...
 
+    def spice(self, conductance_s: float, across: str) -> str:
+        """Return the current as an expression of SPICE in the voltage `across`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Ohmic:
@@ -40,6 +44,10 @@ class Ohmic:
     def slope_s(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
         """Return g."""
         return conductance_s + torch.zeros_like(volts)
+
+    def spice(self, conductance_s: float, across: str) -> str:
+        """Return g·V."""
+        return f"{conductance_s!r}*{across}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,12 @@ class Cubic:
         g = conductance_s
         return g + 2 * self.second(g) * volts.abs() + 3 * self.third(g) * volts**2
 
+    def spice(self, conductance_s: float, across: str) -> str:
+        """Return the polynomial."""
+        g = torch.tensor(conductance_s, dtype=torch.float64)
+        second, third = float(self.second(g)), float(self.third(g))
+        return f"{conductance_s!r}*{across}+({second!r})*{across}*abs({across})+({third!r})*{across}*{across}*{across}"
+
 
 @dataclass(frozen=True, slots=True)
 class Sinh:
@@ -81,3 +95,7 @@ class Sinh:
     def slope_s(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
         """Return dI/dV."""
         return conductance_s * torch.cosh(volts / self.scale_v)
+
+    def spice(self, conductance_s: float, across: str) -> str:
+        """Return g·v₀·sinh(V/v₀)."""
+        return f"{conductance_s * self.scale_v!r}*sinh({across}/{self.scale_v!r})"
