@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from crossloom.cli import main
+from crossloom.errors import ModelError
 
 RUN_KEYS = {
     "model", "machine", "seed", "accuracy", "latency_s", "throughput_per_s", "energy_j", "power_w", "area_mm2", "utilization", "layers", "breakdown",
@@ -221,6 +222,30 @@ def test_commands_print_something_a_person_can_read(capsys, words: tuple[str, ..
     assert code == 0
     assert len(out) > 10
     assert "Traceback" not in out
+
+
+ESCAPES = "\x1b]0;pwned\x07\x1b[31mred[bold]\nSecond line\u202e"
+
+
+def test_names_of_others_cannot_write_to_the_terminal(capsys, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    made = onnx.helper
+    ports = [[made.make_tensor_value_info(name, 1, ["N", 4])] for name in (f"x{ESCAPES}", "y")]
+    for kind, code, stream in (("Relu", 0, 0), ("NonZero", 2, 1), ("RandomNormalLike", 0, 0)):
+        node = made.make_node(kind, [f"x{ESCAPES}"], ["y"], name=f"place{ESCAPES}")
+        onnx.save(made.make_model(made.make_graph([node], f"net{ESCAPES}", *ports)), tmp_path / "net.onnx")
+        found = crossloom(capsys, "check", str(tmp_path / "net.onnx"))
+        assert found[0] == code, found
+        assert "\x1b" not in found[1] + found[2] and "\u202e" not in found[1] + found[2]
+        assert kind in found[1 + stream] and not found[2 - stream]
+    assert "[31mred[bold] Second line" in " ".join(found[1].split())
+
+
+def test_an_error_is_one_line_whatever_it_quotes(capsys) -> None:
+    code, out, err = crossloom(capsys, "check", f"nowhere{ESCAPES}.onnx")
+    assert code == 2 and not out and err.count("\n") == 1
+    assert err.strip().isprintable() and "[31mred[bold] Second line" in err
+    assert str(ModelError(ESCAPES)).isprintable()
 
 
 def bad_files(folder: Path) -> dict[str, str]:

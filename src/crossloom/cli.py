@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from crossloom import __version__
-from crossloom.errors import CrossloomError, InputError
+from crossloom.errors import CrossloomError, InputError, printable
 
 app = typer.Typer(
     name="crossloom",
@@ -273,12 +273,12 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"crossloom: {' '.join(message.split())}", file=sys.stderr)
+    print(f"crossloom: {printable(message)}", file=sys.stderr)
     sys.exit(2)
 
 
 def _one_line(problem: BaseException) -> str:
-    return " ".join(str(problem).split())[:300]
+    return printable(str(problem))[:300]
 
 
 def _machine(name: str, sets: list[str] | None) -> Any:
@@ -358,7 +358,7 @@ def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = 
 
     if as_json:
         for warning in result.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {printable(warning)}", file=sys.stderr)
         _print_json(result.to_dict())
     else:
         print_result(result, Console())
