@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram, export
 from torch.utils._pytree import tree_leaves, tree_map
 
-from crossloom.errors import ModelError
+from crossloom.errors import ModelError, short
 from crossloom.network.graph import Graph
 from crossloom.network.lower_aten import Source, lower
 from crossloom.network.pt2 import load_program
@@ -57,9 +57,13 @@ def from_torch(
 
 def from_program(program: ExportedProgram, *, name: str = "exported", allow_unsupported: bool = False) -> Graph:
     """Return the graph of an exported program; it runs at any batch size if it was exported with that dimension open."""
+    return _from_program(program, name, allow_unsupported)
+
+
+def _from_program(program: ExportedProgram, name: str, allow_unsupported: bool, foreign: bool = False) -> Graph:
     shapes = _input_shapes(program)
     free = {symbol for shape in shapes for dim in shape if not isinstance(dim, int) for symbol in dim.node.expr.free_symbols}
-    source = Source.of(program, name)
+    source = Source.of(program, name, foreign)
     if not free:
         graph = lower(source, next((int(shape[0]) for shape in shapes if shape), 1), name, allow_unsupported)
         return replace(graph, fixed="it was exported for one size; export it with dynamic_shapes that leave the first dimension open")
@@ -76,7 +80,11 @@ def from_pt2(path: str | Path, *, allow_unsupported: bool = False) -> Graph:
     path = Path(path)
     with _quiet():
         program = load_program(path)
-    return from_program(program, name=path.stem, allow_unsupported=allow_unsupported)
+    try:
+        return _from_program(program, path.stem, allow_unsupported, foreign=True)
+    except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError) as problem:
+        # Its parts do not fit together: the format promises that they do, and torch looks at few of them.
+        raise ModelError(f"{path}: its program contradicts itself ({short(problem)}); export it again") from problem
 
 
 @dataclass(frozen=True)
@@ -183,15 +191,9 @@ def _obstacle(problem: Exception) -> str:
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     if "data-dependent" in str(problem):
         return f"its control flow depends on the data{where}; compute both ways and choose with torch.where, or give an ONNX file"
-    return f"torch.export cannot read it{where} ({_short(problem)}); see torch's export guide, or give an ONNX file"
+    return f"torch.export cannot read it{where} ({short(problem)}); see torch's export guide, or give an ONNX file"
 
 
 def _of_the_user(file: str) -> bool:
     inside = file == __file__ or (file.startswith(("<", sysconfig.get_path("stdlib"))) and "site-packages" not in file)
     return not inside and "/torch/" not in file.replace("\\", "/")
-
-
-def _short(problem: BaseException) -> str:
-    """Return the first line of an error's text, at most 160 characters."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return (lines[0] if lines else type(problem).__name__)[:160].rstrip(".")
