@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,9 @@ import torch
 from torch import nn
 
 from crossloom.cli import main
-from crossloom.errors import ModelError
+from crossloom.errors import DataError, ModelError
+from crossloom.job.data import Data, load_data
+from crossloom.job.source import load
 
 RUN_KEYS = {
     "model", "machine", "seed", "accuracy", "latency_s", "throughput_per_s", "energy_j", "power_w", "area_mm2", "utilization", "layers", "breakdown",
@@ -65,6 +70,38 @@ class Branching(nn.Module):
 def branching():
     """A factory of a network with control flow."""
     return Branching(), (torch.zeros(1, 10),)
+
+
+class Two(nn.Module):
+    """Takes two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 3), nn.Linear(4, 3)
+
+    def forward(self, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return self.a(u) + self.b(v)
+
+
+def two():
+    """A factory of a network with two inputs."""
+    return Two(), (torch.zeros(2, 6), torch.zeros(2, 4))
+
+
+class Embedding(nn.Module):
+    """Chooses rows of a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.fc = nn.Embedding(10, 6), nn.Linear(6, 3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.table(tokens).mean(1))
+
+
+def embedding():
+    """A factory of a network for whole numbers."""
+    return Embedding(), (torch.zeros(1, 2, dtype=torch.int64),)
 
 
 def raising():
@@ -248,6 +285,12 @@ def test_an_error_is_one_line_whatever_it_quotes(capsys) -> None:
     assert str(ModelError(ESCAPES)).isprintable()
 
 
+def enormous_image() -> bytes:
+    """The head of a PNG of 30000 x 30000 points."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+
+
 def bad_files(folder: Path) -> dict[str, str]:
     """Write one of each kind of broken file and return their paths."""
     made = {}
@@ -275,13 +318,27 @@ def bad_files(folder: Path) -> dict[str, str]:
     np.savez(path("scalar.npz"), x=np.float32(3))
     path("cut.npz").write_bytes(Path(made["count.npz"]).read_bytes()[:200])
     np.savez(path("objects.npz"), x=np.array([{}, {}], dtype=object))
+    np.savez(path("dates.npz"), x=np.full((2, 1, 8, 8), "2001-01-01", dtype="datetime64[D]"))
+    np.savez(path("complex.npz"), x=np.zeros((2, 1, 8, 8), np.complex64))
+    np.savez(path("onehot.npz"), x=np.zeros((2, 1, 8, 8), np.float32), y=np.eye(10, dtype=np.int64)[:2])
+    np.savez(path("two.npz"), u=np.full((2, 6), "a"), v=np.zeros((2, 4), np.float32))
+    np.savez(path("token.npz"), x=np.array([[0, 10]]))
+    np.savez(path("negative.npz"), x=np.array([[0, -1]]))
+    np.savez(path("real.npz"), x=np.array([[0.0, 1.5]], np.float32))
+    with zipfile.ZipFile(path("bytes.npz"), "w") as archive:
+        archive.writestr("x", b"hello")
     path("nothing").mkdir()
     (path("photos") / "cat").mkdir(parents=True)
     (folder / "photos" / "cat" / "a.png").write_text("no image")
+    (path("hidden") / ".cat").mkdir(parents=True)
+    (folder / "hidden" / ".cat" / "a.png").write_text("no image")
+    (path("enormous") / "cat").mkdir(parents=True)
+    (folder / "enormous" / "cat" / "a.png").write_bytes(enormous_image())
     return made
 
 
 RUN = ("run", MODEL, "--on", "isaac-ce")
+EMBED = ("run", "tests.test_cli:embedding", "--on", "isaac-ce")
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no such model": (("run", "nowhere.onnx", "--on", "isaac-ce"), "nowhere.onnx"),
     "no such pt2": (("run", "nowhere.pt2", "--on", "isaac-ce"), "no such file"),
@@ -319,6 +376,16 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "data without x": ((*RUN, "--data", "{nox.npz}"), "no 'x'"),
     "data with NaN": ((*RUN, "--data", "{nan.npz}"), "NaN"),
     "data of another shape": ((*RUN, "--data", "{shape.npz}"), "wants samples of shape"),
+    "dates as samples": ((*RUN, "--data", "{dates.npz}"), "datetime64[D], not numbers"),
+    "complex samples": ((*RUN, "--data", "{complex.npz}"), "complex64, not numbers"),
+    "bytes as samples": ((*RUN, "--data", "{bytes.npz}"), "not numbers"),
+    "one label for each class": ((*RUN, "--data", "{onehot.npz}"), "argmax(1)"),
+    "words for one of two inputs": (("run", "tests.test_cli:two", "--on", "isaac-ce", "--data", "{two.npz}"), "u holds <U1, not numbers"),
+    "a token beyond the table": ((*EMBED, "--data", "{token.npz}"), "goes from 0 to 10 and chooses from 10 rows"),
+    "a token below the table": ((*EMBED, "--data", "{negative.npz}"), "goes from -1 to 0"),
+    "fractions as tokens": ((*EMBED, "--data", "{real.npz}"), "wants whole numbers"),
+    "an enormous image": ((*RUN, "--data", "{enormous}"), "not a readable image"),
+    "hidden folders": ((*RUN, "--data", "{hidden}"), "no images"),
     "more labels than samples": ((*RUN, "--data", "{count.npz}"), "3 labels"),
     "labels out of range": ((*RUN, "--data", "{labels.npz}"), "10 classes"),
     "labels that are fractions": ((*RUN, "--data", "{floats.npz}"), "whole number"),
@@ -373,6 +440,37 @@ def test_wrong_input_gets_one_line_and_exit_code_2(name: str, capsys, tmp_path: 
     assert len(lines) == 1, err
     assert expected in lines[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "labels", [np.arange(3)[:, None], [0, 1, 2], torch.arange(3), torch.arange(3)[:, None], np.arange(3, dtype=np.uint8)], ids=str
+)
+def test_labels_of_any_kind_are_one_number_for_each_sample(labels) -> None:
+    graph = load(*small())
+    data = load_data((np.zeros((3, 1, 8, 8), np.float32), labels), graph)
+    assert data.labels is not None and data.labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "labels", [np.eye(3), np.eye(3, dtype=int), np.arange(3) + 0.5, np.arange(3.0), ["0", "1", "2"], [[0], [1, 2], [3]]], ids=str
+)
+def test_labels_that_are_not_one_number_for_each_sample_are_refused(labels) -> None:
+    """Compared with one choice for each sample they would spread, and give accuracies of any size."""
+    graph = load(*small())
+    with pytest.raises(DataError, match=r"data: y "):
+        load_data((np.zeros((3, 1, 8, 8), np.float32), labels), graph)
+    with pytest.raises(DataError):
+        load_data(Data((torch.zeros(3, 1, 8, 8),), labels), graph)
+
+
+def test_folders_without_images_are_no_classes(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for folder, files in {"ant": ["b.txt"], "cat": ["a.png", "._a.png"], ".git": ["a.png"], "dog": ["a.PNG", "b.png"]}.items():
+        (tmp_path / folder).mkdir()
+        for name in files:
+            image.new("L", (8, 8)).save(tmp_path / folder / name, format="PNG")
+    data = load_data(str(tmp_path), load(*small()))
+    assert data.labels is not None and data.labels.tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("kind", ["bool", ">f8", "int64", "uint16", "longdouble"])
