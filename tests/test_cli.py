@@ -301,6 +301,7 @@ def bad_files(folder: Path) -> dict[str, str]:
 
     path("text.onnx").write_text("this is no model")
     path("empty.onnx").write_bytes(b"")
+    open_model(path("open.onnx"))
     path("text.pt2").write_text("this is no program")
     path("weights.pth").write_bytes(b"x")
     path("bad.yaml").write_text("machine: [")
@@ -386,6 +387,13 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "fractions as tokens": ((*EMBED, "--data", "{real.npz}"), "wants whole numbers"),
     "an enormous image": ((*RUN, "--data", "{enormous}"), "not a readable image"),
     "hidden folders": ((*RUN, "--data", "{hidden}"), "no images"),
+    "a shape without name": (("check", "{text.onnx}", "--shape", "1,3"), "write it as NAME=1,3,224,224"),
+    "a shape of words": (("check", "{text.onnx}", "--shape", "x=1,many"), "x=1,many"),
+    "a shape given twice": (("check", "{text.onnx}", "--shape", "x=1", "--shape", "x=2"), "given twice"),
+    "a shape for a factory": ((*RUN, "--shape", "x=1,1,8,8"), "shapes are for .onnx files"),
+    "a shape of nothing": (("compare", "{open.onnx}", "--on", "isaac-ce", "--shape", "z=1,4"), "it has no input z"),
+    "a shape that contradicts": (("run", "{open.onnx}", "--on", "isaac-ce", "--shape", "x=1,4,5"), "dimension 2 of input x is 4"),
+    "a shape that is left open": (("check", "{open.onnx}"), "or --shape x=1,1,4"),
     "more labels than samples": ((*RUN, "--data", "{count.npz}"), "3 labels"),
     "labels out of range": ((*RUN, "--data", "{labels.npz}"), "10 classes"),
     "labels that are fractions": ((*RUN, "--data", "{floats.npz}"), "whole number"),
@@ -471,6 +479,23 @@ def test_folders_without_images_are_no_classes(tmp_path: Path) -> None:
             image.new("L", (8, 8)).save(tmp_path / folder / name, format="PNG")
     data = load_data(str(tmp_path), load(*small()))
     assert data.labels is not None and data.labels.tolist() == [0, 1, 1]
+
+
+def open_model(path: Path) -> str:
+    """Write a network whose second dimension is open beside its batch."""
+    onnx = pytest.importorskip("onnx")
+    path.write_bytes(
+        onnx.parser.parse_model('<ir_version: 9, opset_import: ["" : 21]> m (float[N,L,4] x) => (float[N,L,4] y) { y = Relu(x) }').SerializeToString()
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize("shape", ["x=_,7,4", "x=,7,", "x = _, 7 ,_"])
+def test_shapes_on_the_command_line(capsys, tmp_path: Path, shape: str) -> None:
+    path = open_model(tmp_path / "open.onnx")
+    assert document(capsys, "check", path, "--shape", shape)["inputs"] == [{"name": "x", "type": "f32[N, 7, 4]"}]
+    for command in ("run", "compare"):
+        assert document(capsys, command, path, "--on", "isaac-ce", "--shape", shape)
 
 
 @pytest.mark.parametrize("kind", ["bool", ">f8", "int64", "uint16", "longdouble"])
