@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,9 @@ import torch
 from torch import nn
 
 from crossloom.cli import main
+from crossloom.errors import DataError, ModelError
+from crossloom.job.data import Data, load_data
+from crossloom.job.source import load
 
 RUN_KEYS = {
     "model", "machine", "seed", "accuracy", "latency_s", "throughput_per_s", "energy_j", "power_w", "area_mm2", "utilization", "layers", "breakdown",
@@ -64,6 +70,38 @@ class Branching(nn.Module):
 def branching():
     """A factory of a network with control flow."""
     return Branching(), (torch.zeros(1, 10),)
+
+
+class Two(nn.Module):
+    """Takes two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 3), nn.Linear(4, 3)
+
+    def forward(self, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return self.a(u) + self.b(v)
+
+
+def two():
+    """A factory of a network with two inputs."""
+    return Two(), (torch.zeros(2, 6), torch.zeros(2, 4))
+
+
+class Embedding(nn.Module):
+    """Chooses rows of a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.fc = nn.Embedding(10, 6), nn.Linear(6, 3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.table(tokens).mean(1))
+
+
+def embedding():
+    """A factory of a network for whole numbers."""
+    return Embedding(), (torch.zeros(1, 2, dtype=torch.int64),)
 
 
 def raising():
@@ -223,6 +261,36 @@ def test_commands_print_something_a_person_can_read(capsys, words: tuple[str, ..
     assert "Traceback" not in out
 
 
+ESCAPES = "\x1b]0;pwned\x07\x1b[31mred[bold]\nSecond line\u202e"
+
+
+def test_names_of_others_cannot_write_to_the_terminal(capsys, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    made = onnx.helper
+    ports = [[made.make_tensor_value_info(name, 1, ["N", 4])] for name in (f"x{ESCAPES}", "y")]
+    for kind, code, stream in (("Relu", 0, 0), ("NonZero", 2, 1), ("RandomNormalLike", 0, 0)):
+        node = made.make_node(kind, [f"x{ESCAPES}"], ["y"], name=f"place{ESCAPES}")
+        onnx.save(made.make_model(made.make_graph([node], f"net{ESCAPES}", *ports)), tmp_path / "net.onnx")
+        found = crossloom(capsys, "check", str(tmp_path / "net.onnx"))
+        assert found[0] == code, found
+        assert "\x1b" not in found[1] + found[2] and "\u202e" not in found[1] + found[2]
+        assert kind in found[1 + stream] and not found[2 - stream]
+    assert "[31mred[bold] Second line" in " ".join(found[1].split())
+
+
+def test_an_error_is_one_line_whatever_it_quotes(capsys) -> None:
+    code, out, err = crossloom(capsys, "check", f"nowhere{ESCAPES}.onnx")
+    assert code == 2 and not out and err.count("\n") == 1
+    assert err.strip().isprintable() and "[31mred[bold] Second line" in err
+    assert str(ModelError(ESCAPES)).isprintable()
+
+
+def enormous_image() -> bytes:
+    """The head of a PNG of 30000 x 30000 points."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+
+
 def bad_files(folder: Path) -> dict[str, str]:
     """Write one of each kind of broken file and return their paths."""
     made = {}
@@ -233,6 +301,7 @@ def bad_files(folder: Path) -> dict[str, str]:
 
     path("text.onnx").write_text("this is no model")
     path("empty.onnx").write_bytes(b"")
+    open_model(path("open.onnx"))
     path("text.pt2").write_text("this is no program")
     path("weights.pth").write_bytes(b"x")
     path("bad.yaml").write_text("machine: [")
@@ -250,13 +319,27 @@ def bad_files(folder: Path) -> dict[str, str]:
     np.savez(path("scalar.npz"), x=np.float32(3))
     path("cut.npz").write_bytes(Path(made["count.npz"]).read_bytes()[:200])
     np.savez(path("objects.npz"), x=np.array([{}, {}], dtype=object))
+    np.savez(path("dates.npz"), x=np.full((2, 1, 8, 8), "2001-01-01", dtype="datetime64[D]"))
+    np.savez(path("complex.npz"), x=np.zeros((2, 1, 8, 8), np.complex64))
+    np.savez(path("onehot.npz"), x=np.zeros((2, 1, 8, 8), np.float32), y=np.eye(10, dtype=np.int64)[:2])
+    np.savez(path("two.npz"), u=np.full((2, 6), "a"), v=np.zeros((2, 4), np.float32))
+    np.savez(path("token.npz"), x=np.array([[0, 10]]))
+    np.savez(path("negative.npz"), x=np.array([[0, -1]]))
+    np.savez(path("real.npz"), x=np.array([[0.0, 1.5]], np.float32))
+    with zipfile.ZipFile(path("bytes.npz"), "w") as archive:
+        archive.writestr("x", b"hello")
     path("nothing").mkdir()
     (path("photos") / "cat").mkdir(parents=True)
     (folder / "photos" / "cat" / "a.png").write_text("no image")
+    (path("hidden") / ".cat").mkdir(parents=True)
+    (folder / "hidden" / ".cat" / "a.png").write_text("no image")
+    (path("enormous") / "cat").mkdir(parents=True)
+    (folder / "enormous" / "cat" / "a.png").write_bytes(enormous_image())
     return made
 
 
 RUN = ("run", MODEL, "--on", "isaac-ce")
+EMBED = ("run", "tests.test_cli:embedding", "--on", "isaac-ce")
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no such model": (("run", "nowhere.onnx", "--on", "isaac-ce"), "nowhere.onnx"),
     "no such pt2": (("run", "nowhere.pt2", "--on", "isaac-ce"), "no such file"),
@@ -294,6 +377,23 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "data without x": ((*RUN, "--data", "{nox.npz}"), "no 'x'"),
     "data with NaN": ((*RUN, "--data", "{nan.npz}"), "NaN"),
     "data of another shape": ((*RUN, "--data", "{shape.npz}"), "wants samples of shape"),
+    "dates as samples": ((*RUN, "--data", "{dates.npz}"), "datetime64[D], not numbers"),
+    "complex samples": ((*RUN, "--data", "{complex.npz}"), "complex64, not numbers"),
+    "bytes as samples": ((*RUN, "--data", "{bytes.npz}"), "not numbers"),
+    "one label for each class": ((*RUN, "--data", "{onehot.npz}"), "argmax(1)"),
+    "words for one of two inputs": (("run", "tests.test_cli:two", "--on", "isaac-ce", "--data", "{two.npz}"), "u holds <U1, not numbers"),
+    "a token beyond the table": ((*EMBED, "--data", "{token.npz}"), "goes from 0 to 10 and chooses from 10 rows"),
+    "a token below the table": ((*EMBED, "--data", "{negative.npz}"), "goes from -1 to 0"),
+    "fractions as tokens": ((*EMBED, "--data", "{real.npz}"), "wants whole numbers"),
+    "an enormous image": ((*RUN, "--data", "{enormous}"), "not a readable image"),
+    "hidden folders": ((*RUN, "--data", "{hidden}"), "no images"),
+    "a shape without name": (("check", "{text.onnx}", "--shape", "1,3"), "write it as NAME=1,3,224,224"),
+    "a shape of words": (("check", "{text.onnx}", "--shape", "x=1,many"), "x=1,many"),
+    "a shape given twice": (("check", "{text.onnx}", "--shape", "x=1", "--shape", "x=2"), "given twice"),
+    "a shape for a factory": ((*RUN, "--shape", "x=1,1,8,8"), "shapes are for .onnx files"),
+    "a shape of nothing": (("compare", "{open.onnx}", "--on", "isaac-ce", "--shape", "z=1,4"), "it has no input z"),
+    "a shape that contradicts": (("run", "{open.onnx}", "--on", "isaac-ce", "--shape", "x=1,4,5"), "dimension 2 of input x is 4"),
+    "a shape that is left open": (("check", "{open.onnx}"), "or --shape x=1,1,4"),
     "more labels than samples": ((*RUN, "--data", "{count.npz}"), "3 labels"),
     "labels out of range": ((*RUN, "--data", "{labels.npz}"), "10 classes"),
     "labels that are fractions": ((*RUN, "--data", "{floats.npz}"), "whole number"),
@@ -348,6 +448,54 @@ def test_wrong_input_gets_one_line_and_exit_code_2(name: str, capsys, tmp_path: 
     assert len(lines) == 1, err
     assert expected in lines[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "labels", [np.arange(3)[:, None], [0, 1, 2], torch.arange(3), torch.arange(3)[:, None], np.arange(3, dtype=np.uint8)], ids=str
+)
+def test_labels_of_any_kind_are_one_number_for_each_sample(labels) -> None:
+    graph = load(*small())
+    data = load_data((np.zeros((3, 1, 8, 8), np.float32), labels), graph)
+    assert data.labels is not None and data.labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "labels", [np.eye(3), np.eye(3, dtype=int), np.arange(3) + 0.5, np.arange(3.0), ["0", "1", "2"], [[0], [1, 2], [3]]], ids=str
+)
+def test_labels_that_are_not_one_number_for_each_sample_are_refused(labels) -> None:
+    """Compared with one choice for each sample they would spread, and give accuracies of any size."""
+    graph = load(*small())
+    with pytest.raises(DataError, match=r"data: y "):
+        load_data((np.zeros((3, 1, 8, 8), np.float32), labels), graph)
+    with pytest.raises(DataError):
+        load_data(Data((torch.zeros(3, 1, 8, 8),), labels), graph)
+
+
+def test_folders_without_images_are_no_classes(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for folder, files in {"ant": ["b.txt"], "cat": ["a.png", "._a.png"], ".git": ["a.png"], "dog": ["a.PNG", "b.png"]}.items():
+        (tmp_path / folder).mkdir()
+        for name in files:
+            image.new("L", (8, 8)).save(tmp_path / folder / name, format="PNG")
+    data = load_data(str(tmp_path), load(*small()))
+    assert data.labels is not None and data.labels.tolist() == [0, 1, 1]
+
+
+def open_model(path: Path) -> str:
+    """Write a network whose second dimension is open beside its batch."""
+    onnx = pytest.importorskip("onnx")
+    path.write_bytes(
+        onnx.parser.parse_model('<ir_version: 9, opset_import: ["" : 21]> m (float[N,L,4] x) => (float[N,L,4] y) { y = Relu(x) }').SerializeToString()
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize("shape", ["x=_,7,4", "x=,7,", "x = _, 7 ,_"])
+def test_shapes_on_the_command_line(capsys, tmp_path: Path, shape: str) -> None:
+    path = open_model(tmp_path / "open.onnx")
+    assert document(capsys, "check", path, "--shape", shape)["inputs"] == [{"name": "x", "type": "f32[N, 7, 4]"}]
+    for command in ("run", "compare"):
+        assert document(capsys, command, path, "--on", "isaac-ce", "--shape", shape)
 
 
 @pytest.mark.parametrize("kind", ["bool", ">f8", "int64", "uint16", "longdouble"])

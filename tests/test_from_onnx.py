@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
@@ -21,6 +22,7 @@ from crossloom.network.graph import Graph
 from crossloom.network.operators import Conv, FakeQuantize, Function, Linear, Reshape, Unsupported
 from crossloom.network.text import parse_graph
 from crossloom.network.types import Batch
+from tests.hostile import answers
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -506,6 +508,144 @@ def test_bad_input_is_one_line_that_names_the_file_and_the_remedy(case: str, tmp
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
     assert ";" in str(caught.value)
+
+
+# Files that mean harm ----------------------------------------------------------------------------------------------------
+
+
+def ending(steps: str, *tensors: Any, shape: str = "N,2") -> Any:
+    """A model that adds what `steps` call `large` to its input, after taking a little of it."""
+    return with_weights(f"(float[{shape}] x) => (float[{shape}] y) {{ {steps}  m = ReduceMax<keepdims = 0>(large)  y = Add(x, m) }}", *tensors)
+
+
+def numbers(name: str, *values: float, dtype: Any = np.int64) -> Any:
+    return onnx.numpy_helper.from_array(np.array(values, dtype), name)
+
+
+def number(name: str, value: float, dtype: Any = np.int64) -> Any:
+    return onnx.numpy_helper.from_array(np.array(value, dtype), name)
+
+
+def looping(kind: str) -> Any:
+    """Known inputs, and a trillion rounds or a graph that runs for each of them."""
+    value = onnx.helper.make_tensor_value_info
+    body = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["go"], ["on"]), onnx.helper.make_node("Add", ["v", "v"], ["w"])],
+        "body",
+        [value("i", 7, []), value("go", 9, []), value("v", 1, [2])],
+        [value("on", 9, []), value("w", 1, [2])],
+    )
+    built = ending("large = Identity(v)", number("times", 10**12), number("go", True, bool), weight((2,), "v"))
+    loop = onnx.helper.make_node("Loop", ["times", "go", "v"], ["large"], body=body)
+    if kind == "Scan":
+        body.input.pop(0), body.output.pop(0), body.node.pop(0)
+        loop = onnx.helper.make_node("Scan", ["go", "v"], ["large"], body=body, num_scan_inputs=1)
+    built.graph.node[0].CopyFrom(loop)
+    return built
+
+
+def multiplying() -> Any:
+    """Forty functions, each of which calls the one before it twice."""
+    first = '<domain : "own", opset_import : ["" : 21, "own" : 1]> f0 (a) => (b) { b = Neg(a) }'
+    more = [
+        f'<domain : "own", opset_import : ["" : 21, "own" : 1]> f{i} (a) => (b) {{ c = own.f{i - 1}(a)  b = own.f{i - 1}(c) }}' for i in range(1, 40)
+    ]
+    return model("(float[N,2] x) => (float[N,2] y) { y = own.f39(x) }", functions="\n".join([first, *more]), domains=', "own" : 1')
+
+
+def scoped(scopes: str) -> Any:
+    built = model("(float[N,2] x) => (float[N,2] y) { y = Relu(x) }")
+    entry = built.graph.node[0].metadata_props.add()
+    entry.key, entry.value = "pkg.torch.onnx.name_scopes", scopes
+    return built
+
+
+def nameless() -> Any:
+    built = model("(float[N,2] x) => (float[N,2] y) { z = Neg(x)  y = Relu(x) }")
+    built.graph.node[0].ClearField("output")
+    return built
+
+
+LARGE = numbers("large_shape", 60000, 60000)
+ONE = number("one", 1.0, np.float32)
+HARMFUL: dict[str, tuple[Callable[[], Any], str]] = {
+    "Loop": (lambda: looping("Loop"), "no counterpart for Loop at large"),
+    "Scan": (lambda: looping("Scan"), "no counterpart for Scan at large"),
+    "ConstantOfShape": (lambda: ending("large = ConstantOfShape(large_shape)", LARGE), r"would have 3.6e\+09 elements"),
+    "Expand": (lambda: ending("large = Expand(one, large_shape)", LARGE, ONE), r"3.6e\+09 elements"),
+    "Expand of the input": (lambda: ending("large = Expand(x, wide)", numbers("wide", 10**6, 10**6, 1, 2)), r"e\+12 elements"),
+    "Tile": (lambda: ending("o = Reshape(one, two)  large = Tile(o, large_shape)", LARGE, ONE, numbers("two", 1, 1)), r"3.6e\+09 elements"),
+    "EyeLike": (lambda: ending("c = ConstantOfShape(large_shape)  large = EyeLike(c)", LARGE), r"3.6e\+09 elements"),
+    "Range": (lambda: ending("large = Range(a, b, c)", *(number(n, v, np.float32) for n, v in (("a", 0), ("b", 5e9), ("c", 1)))), r"e\+09 elements"),
+    "Range without end": (
+        lambda: ending("large = Range(a, b, a)", number("a", 0.0, np.float32), number("b", 1.0, np.float32)),
+        "no counterpart for (Range|Loop) at large",
+    ),
+    "Pad": (lambda: ending("large = Pad(v, p)", weight((2,), "v"), numbers("p", 10**10, 0)), r"1e\+10 elements"),
+    "OneHot": (
+        lambda: ending("large = OneHot(i, depth, v)", numbers("i", 1, 2), number("depth", 10**11), numbers("v", 0, 1, dtype=np.float32)),
+        r"e\+11 elements",
+    ),
+    "HannWindow": (lambda: ending("large = HannWindow(length)", number("length", 10**11)), "no counterpart for HannWindow|elements"),
+    "Resize": (
+        lambda: ending("large = Resize(v, , s)", weight((1, 1, 2, 2), "v"), numbers("s", 1, 1, 1e5, 1e5, dtype=np.float32)),
+        r"elements",
+    ),
+    "an input of terabytes": (
+        lambda: model("(float[N,1000000,1000000] x) => (float[N,1000000,1000000] y) { y = Relu(x) }"),
+        r"the input x would have",
+    ),
+    "functions": (multiplying, "its functions call each other more than 1,000,000 times"),
+    "a number for scopes": (lambda: scoped("5"), "^read$"),
+    "deep scopes": (lambda: scoped("-" * 200_000 + "1"), "^read$"),
+    "a node without name or output": (nameless, "^read$"),
+}
+
+
+def test_files_that_mean_harm_get_one_line_each(tmp_path: Path) -> None:
+    paths = [saved(tmp_path / f"{i}.onnx", make()) for i, (make, _) in enumerate(HARMFUL.values())]
+    for (name, (_, expected)), line in zip(HARMFUL.items(), answers(paths), strict=True):
+        assert re.search(expected, line), (name, line)
+        assert len(line) < 500 and line.isprintable()
+
+
+@pytest.mark.parametrize("place", ["node", "branch", "function"])
+def test_a_model_in_memory_reads_no_file(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no folder, and onnx would look in whatever is the current one."""
+    monkeypatch.chdir(tmp_path)
+    np.arange(2, dtype=np.float32).tofile(tmp_path / "secret.bin")
+    tensor = onnx.numpy_helper.from_array(np.zeros(2, np.float32), "w")
+    onnx.external_data_helper.set_external_data(tensor, "secret.bin", offset=0, length=8)
+    tensor.ClearField("raw_data")
+    constant = onnx.helper.make_node("Constant", [], ["w"], value=tensor)
+    if place == "function":
+        built = model("(float[N,2] x) => (float[N,2] y) { y = own.f(x) }", functions=OWN, domains=', "own" : 1')
+        built.functions[0].node[0].CopyFrom(constant)
+    else:
+        built = model("(float[N,2] x) => (float[N,2] y) { w = Constant<value_floats = [1.0, 2.0]>()  y = Add(x, w) }")
+        built.graph.node[0].CopyFrom(constant)
+    if place == "branch":
+        inner = onnx.helper.make_graph([constant], "inner", [], [onnx.helper.make_tensor_value_info("w", 1, [2])])
+        built.graph.node[0].CopyFrom(onnx.helper.make_node("If", ["yes"], ["w"], then_branch=inner, else_branch=inner))
+        built.graph.initializer.append(number("yes", True, bool))
+    with pytest.raises(ModelError, match="the tensor w is in another file; give the path"):
+        from_onnx(built)
+
+
+OWN = '<domain : "own", opset_import : ["" : 21]> f (a) => (b) { w = Constant<value_floats = [1.0, 2.0]>()  b = Add(a, w) }'
+
+
+def test_minus_one_is_an_open_dimension() -> None:
+    built = model(RELU)
+    built.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    assert from_onnx(built).batch is None
+
+
+def test_what_no_check_could_list_is_not_sent_to_the_check(tmp_path: Path) -> None:
+    """After an operator whose result has no known shape nothing can be read, so 'crossloom check' ends as well."""
+    with pytest.raises(ModelError, match=r"NonZero at k .*what follows cannot be read") as caught:
+        from_onnx(model("(float[N,4] x) => (int64[2,K] y) { k = NonZero(x)  y = Neg(k) }"), allow_unsupported=True)
+    assert "crossloom check" not in str(caught.value)
 
 
 def test_weights_beside_the_model_are_read(tmp_path: Path) -> None:

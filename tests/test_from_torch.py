@@ -26,8 +26,10 @@ from crossloom.network.aten.pointwise import kind_of
 from crossloom.network.from_torch import from_program, from_pt2, from_torch
 from crossloom.network.graph import Graph, infer, verify
 from crossloom.network.operators import BatchNorm, Conv, Linear, MatMul, Unsupported
+from crossloom.network.pt2 import _harmless
 from crossloom.network.text import parse_graph
 from crossloom.network.types import Batch, TensorType
+from tests.hostile import answers
 
 TOLERANCE = 1e-5
 
@@ -883,6 +885,201 @@ def test_a_program_cannot_write_a_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"aten.from_file at .*not an operator of torch's own"):
         from_program(program)
     assert not (tmp_path / "written").exists()
+
+
+# Saved programs that mean harm: each is a plain one whose zeros were exchanged for something else
+
+
+def _node(target: str, name: str, inputs: list[Any], output: str = "as_tensor") -> dict[str, Any]:
+    given = [{"name": key, "arg": arg, "kind": 1} for key, arg in inputs]
+    result = {"as_sym_int": {"as_name": name}} if output == "as_sym_int" else {"as_tensor": {"name": name}}
+    return {"target": target, "inputs": given, "outputs": [result], "metadata": {}, "is_hop_single_tensor_return": None, "name": name}
+
+
+def _described(like: dict[str, Any], sizes: list[int]) -> dict[str, Any]:
+    return {**like, "sizes": [{"as_int": size} for size in sizes], "strides": [{"as_int": 1}] * len(sizes)}
+
+
+def _harmed(path: Path, steps: Callable[[dict[str, Any]], list[dict[str, Any]]], **sizes: list[int]) -> Path:
+    """Save x + zeros(4), with `steps` between the zeros and the sum; the last of them is what is added."""
+    torch.export.save(torch.export.export(Apply(lambda x: x + torch.zeros(4)), (torch.randn(2, 4),)), path)
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    (place,) = (name for name in files if name.endswith("models/model.json"))
+    content = json.loads(files[place])
+    graph = content["graph_module"]["graph"]
+    zeros, add = graph["nodes"]
+    graph["nodes"] = [zeros, *(new := steps(zeros)), add]
+    graph["tensor_values"] |= {name: _described(graph["tensor_values"]["zeros"], shape) for name, shape in sizes.items()}
+    graph["sym_int_values"] |= {node["name"]: {"as_int": 5} for node in new if "as_sym_int" in node["outputs"][0]}
+    if new and "as_tensor" in new[-1]["outputs"][0]:
+        add["inputs"][1]["arg"]["as_tensor"]["name"] = new[-1]["name"]
+    files[place] = json.dumps(content).encode()
+    _write(path, files)
+    return path
+
+
+def _tensor_of(name: str) -> tuple[str, Any]:
+    return "self", {"as_tensor": {"name": name}}
+
+
+def _window(target: str, *more: tuple[str, Any]) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+    """A view of 4 zeros that reaches far beyond them, is written to, and summed up."""
+    arguments = [_tensor_of("zeros"), ("size", {"as_ints": [200]}), ("stride", {"as_ints": [1]}), *more]
+    return lambda zeros: [
+        _node(f"torch.ops.aten.{target}.default", "wide", arguments),
+        _node("torch.ops.aten.fill_.Scalar", "full", [_tensor_of("wide"), ("value", {"as_float": 7.0})]),
+        _node("torch.ops.aten.sum.default", "total", [_tensor_of("full")]),
+    ]
+
+
+def _enlarged(shape: list[int]) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+    def steps(zeros: dict[str, Any]) -> list[dict[str, Any]]:
+        zeros["inputs"][0]["arg"]["as_ints"] = shape
+        return []
+
+    return steps
+
+
+def _repeated(zeros: dict[str, Any]) -> list[dict[str, Any]]:
+    """A few numbers that are counted as many, and only then become many."""
+    return [
+        _node("torch.ops.aten.expand.default", "wide", [_tensor_of("zeros"), ("size", {"as_ints": [10**7, 10**5, 4]})]),
+        _node("torch.ops.aten.clone.default", "many", [_tensor_of("wide")]),
+        _node("torch.ops.aten.sum.default", "total", [_tensor_of("many")]),
+    ]
+
+
+def _sized(function: str, *arguments: Any) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+    return lambda zeros: [_node(f"_operator.{function}", "number", [("", argument) for argument in arguments], "as_sym_int")]
+
+
+def _resized_by(scale: float) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+    """Interpolation with a scale that has nothing to do with the size asked for."""
+    return lambda zeros: [
+        _node("torch.ops.aten.reshape.default", "image", [_tensor_of("zeros"), ("shape", {"as_ints": [1, 1, 4]})]),
+        _node(
+            "torch.ops.aten.upsample_nearest1d.default",
+            "wide",
+            [_tensor_of("image"), ("output_size", {"as_ints": [4]}), ("scales", {"as_float": scale})],
+        ),
+        _node("torch.ops.aten.sum.default", "total", [_tensor_of("wide")]),
+    ]
+
+
+_WIDE = {"wide": [200], "full": [200], "total": []}
+HARMFUL: dict[str, tuple[Callable[[dict[str, Any]], list[dict[str, Any]]], dict[str, list[int]], str]] = {
+    "alias": (_window("_reshape_alias"), _WIDE, r"_reshape_alias at wide cannot be computed .*invalid for input of size 4"),
+    "strides": (_window("as_strided"), _WIDE, r"as_strided at wide cannot be computed .*reaches outside the tensor"),
+    "offset": (_window("as_strided", ("storage_offset", {"as_int": -8})), _WIDE, "reaches outside the tensor"),
+    "terabytes": (_enlarged([10**5, 10**5, 100]), {}, r"zeros.default would make 1e\+12 elements and at most"),
+    "gigabytes": (_enlarged([10**5, 10**5]), {}, r"zeros.default would make 1e\+10 elements"),
+    "overflow": (_enlarged([2**40, 2**40]), {}, "zeros"),
+    "repeated": (_repeated, {"wide": [10**7, 10**5, 4], "many": [10**7, 10**5, 4], "total": []}, r"clone.default would make 4e\+12 elements"),
+    "power": (_sized("pow", {"as_int": 7}, {"as_int": 10**10}), {}, "arithmetic on sizes makes no sense .pow with 10000000000"),
+    "list": (_sized("mul", {"as_ints": [1]}, {"as_int": 10**10}), {}, "mul of what are not numbers"),
+    "by zero": (_sized("floordiv", {"as_int": 1}, {"as_int": 0}), {}, "arithmetic on sizes makes no sense"),
+    "attribute": (_sized("methodcaller", {"as_string": "clear"}), {}, "its target is '_operator.methodcaller', which torch.export never writes"),
+    "scale": (_resized_by(1e-300), {"image": [1, 1, 4], "wide": [1, 1, 4], "total": []}, "|read"),
+    "storage": (
+        lambda zeros: [_node("torch.ops.aten.set_.source_Tensor", "other", [_tensor_of("zeros"), ("source", {"as_tensor": {"name": "zeros"}})])],
+        {"other": [4]},
+        "aten.set_ at other .no",
+    ),
+}
+
+
+def test_files_that_mean_harm_get_one_line_each(tmp_path: Path) -> None:
+    paths = [_harmed(tmp_path / f"{name.replace(' ', '_')}.pt2", steps, **sizes) for name, (steps, sizes, _) in HARMFUL.items()]
+    plain = _harmed(tmp_path / "plain.pt2", lambda zeros: [])
+    *found, last = answers([*paths, plain])
+    assert last == "read"
+    for (name, (_, _, expected)), line in zip(HARMFUL.items(), found, strict=True):
+        assert re.search(expected, line), (name, line)
+        assert len(line) < 500 and line.isprintable()
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        "9**9**9**9",
+        "Pow(Integer(9), Pow(Integer(9), Integer(9)))",
+        "Pow(Add(Symbol('s0'), Symbol('s1')), Integer(10000))",
+        "s0**(s1**s2)",
+        "*".join(f"(s{i}+s{i + 1})" for i in range(30)),
+        "1" * 400,
+        "+".join(["s0"] * 5000),
+    ],
+    ids=range(7),
+)
+def test_sizes_that_would_never_be_computed(tmp_path: Path, size: str) -> None:
+    path = tmp_path / "model.pt2"
+    files = _saved(path)
+    name = "model/models/model.json"
+    files[name] = re.sub(rb'"expr_str": "[^"]*"', f'"expr_str": {json.dumps(size)}'.encode(), files[name])
+    _write(path, files)
+    with pytest.raises(ModelError, match=r"a size is given by .*, which torch.export never writes"):
+        from_pt2(path)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        "Symbol('s0', integer=True)",
+        "FloorDiv(Add(Pow(Add(FloorDiv(Add(Symbol('s0'), Integer(-1)), Integer(2)), Integer(1)), Integer(2)), Integer(-1)), Integer(2))",
+        "FloorDiv(Mul(s0, Pow(s1, Integer(-1))), 4)",
+        "Max(1, 2*s0**2)",
+    ],
+)
+def test_sizes_as_torch_writes_them(size: str) -> None:
+    assert _harmless(size)
+
+
+def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
+    files = _saved(tmp_path / "model.pt2")
+    files["model/models/model.json"] += b" " * 10**6
+    with zipfile.ZipFile(tmp_path / "model.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    with pytest.raises(ModelError, match=r"model.pt2: its parts are compressed, which torch never does"):
+        from_pt2(tmp_path / "model.pt2")
+
+
+def test_a_weight_without_content_is_refused(tmp_path: Path) -> None:
+    files = _saved(tmp_path / "model.pt2")
+    config = json.loads(files["model/data/weights/model_weights_config.json"])
+    config["config"]["weight"]["tensor_meta"]["sizes"] = [{"as_int": 10**6}, {"as_int": 10**6}]
+    files["model/data/weights/model_weights_config.json"] = json.dumps(config).encode()
+    files["model/data/weights/weight_0"] = b""
+    _write(tmp_path / "model.pt2", files)
+    with pytest.raises(ModelError, match="weight has no content"):
+        from_pt2(tmp_path / "model.pt2")
+
+
+def test_a_weight_that_repeats_its_memory_is_refused(tmp_path: Path) -> None:
+    files = _saved(tmp_path / "model.pt2")
+    name = "model/data/weights/model_weights_config.json"
+    config = json.loads(files[name])
+    config["config"]["weight"]["tensor_meta"] |= {"sizes": [{"as_int": 10**6}] * 2, "strides": [{"as_int": 0}] * 2}
+    files[name] = json.dumps(config).encode()
+    _write(tmp_path / "model.pt2", files)
+    with pytest.raises(ModelError, match="the tensor weight is not stored element by element"):
+        from_pt2(tmp_path / "model.pt2")
+
+
+def test_parts_that_contradict_each_other_are_no_fault_of_ours(tmp_path: Path) -> None:
+    files = _saved(tmp_path / "model.pt2")
+    content = json.loads(files["model/models/model.json"])
+    content["graph_module"]["signature"]["input_specs"][0]["parameter"]["parameter_name"] = "elsewhere"
+    files["model/models/model.json"] = json.dumps(content).encode()
+    _write(tmp_path / "model.pt2", files)
+    with pytest.raises(ModelError, match=r"contradicts itself|not a program that torch.export.save wrote"):
+        from_pt2(tmp_path / "model.pt2")
+
+
+def test_memory_that_nobody_has_written_is_zeros() -> None:
+    graph = from_torch(Apply(lambda x: x + torch.empty(3, 4).as_strided((4,), (2,), 1)), (torch.randn(2, 4),))
+    assert graph(torch.ones(2, 4)).tolist() == [[1.0] * 4] * 2
 
 
 def test_pt2_that_is_absent(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import typer
 from rich.console import Console
 
 from crossloom import __version__
-from crossloom.errors import CrossloomError, InputError
+from crossloom.errors import CrossloomError, InputError, printable
+from crossloom.options import check_device, recipe_of, shapes_of, value_of
 
 app = typer.Typer(
     name="crossloom",
@@ -34,6 +35,10 @@ app.add_typer(machines, name="machine")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
 Model = Annotated[str, typer.Argument(help="A .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a field of the machine, e.g. adc.bits=7. Repeatable.", metavar="FIELD=VALUE")]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option("--shape", help="Dimensions that an .onnx file leaves open; _ keeps what it says. Repeatable.", metavar="NAME=1,3,224,224"),
+]
 DataOption = Annotated[str | None, typer.Option("--data", help="An .npz with x and y, a folder of images by class, or package.module:factory.")]
 Calibration = Annotated[str | None, typer.Option("--calibration", help="Samples that calibrate the quantisation, in the forms of --data.")]
 Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 16.")]
@@ -72,14 +77,17 @@ def demo(
 
 @app.command()
 def check(
-    model: Model, on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce", as_json: Json = False
+    model: Model,
+    on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce",
+    shape: Shapes = None,
+    as_json: Json = False,
 ) -> None:
     """Say whether a network can be imported, what it consists of, which engine runs what, and what is not supported."""
     from crossloom.job.check import check as checked
     from crossloom.report.checks import print_check
 
     with _busy("reading the model"):
-        found = checked(model, _machine(on, None))
+        found = checked(model, _machine(on, None), shapes=shapes_of(shape))
     if as_json:
         _print_json(found)
     else:
@@ -93,6 +101,7 @@ def run(
     data: DataOption = None,
     calibration: Calibration = None,
     sets: Sets = None,
+    shape: Shapes = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder to write: result, layers, machine, program, report, trace.")] = None,
     weights: Weights = 8,
     activations: Activations = 8,
@@ -111,15 +120,15 @@ def run(
 
     folder = check_free(out) if out is not None else None
     machine = _machine(on, sets)
-    _check_device(device)
+    check_device(device)
     with _busy("reading the model"):
-        network = load(model)
+        network = load(model, shapes=shapes_of(shape))
     result = run_on(
         network,
         machine,
         data,
         calibration=calibration,
-        recipe=_recipe(weights, activations, scheme, calibrator),
+        recipe=recipe_of(weights, activations, scheme, calibrator),
         seed=seed,
         batch=batch,
         device=device,
@@ -137,6 +146,7 @@ def compare(
     data: DataOption = None,
     calibration: Calibration = None,
     sets: Sets = None,
+    shape: Shapes = None,
     weights: Weights = 8,
     activations: Activations = 8,
     scheme: Scheme = "symmetric",
@@ -152,15 +162,15 @@ def compare(
     from crossloom.report.terminal import print_comparison
 
     chips = [_machine(name.strip(), sets) for name in on.split(",") if name.strip()]
-    _check_device(device)
+    check_device(device)
     with _busy("reading the model"):
-        network = load(model)
+        network = load(model, shapes=shapes_of(shape))
     results = compare_on(
         network,
         chips,
         data,
         calibration=calibration,
-        recipe=_recipe(weights, activations, scheme, calibrator),
+        recipe=recipe_of(weights, activations, scheme, calibrator),
         seed=seed,
         batch=batch,
         device=device,
@@ -273,12 +283,12 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"crossloom: {' '.join(message.split())}", file=sys.stderr)
+    print(f"crossloom: {printable(message)}", file=sys.stderr)
     sys.exit(2)
 
 
 def _one_line(problem: BaseException) -> str:
-    return " ".join(str(problem).split())[:300]
+    return printable(str(problem))[:300]
 
 
 def _machine(name: str, sets: list[str] | None) -> Any:
@@ -289,45 +299,8 @@ def _machine(name: str, sets: list[str] | None) -> Any:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {text}: write it as field=value, e.g. --set adc.bits=7")
-        machine = machine.with_(**{key.strip(): _value(value.strip())})
+        machine = machine.with_(**{key.strip(): value_of(value.strip())})
     return machine
-
-
-def _value(text: str) -> Any:
-    """Return a number or truth value where the text is one, else the text."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
-        return text
-    return value if isinstance(value, bool | int | float) else text
-
-
-def _recipe(weights: int, activations: int, scheme: str, calibrator: str) -> Any:
-    from crossloom.network.calibrate import MinMax, Mse, Percentile
-    from crossloom.network.quantize import Recipe
-
-    calibrators = {"minmax": MinMax, "percentile": Percentile, "mse": Mse}
-    if calibrator not in calibrators:
-        raise InputError(f"--calibrator {calibrator}: choose one of {', '.join(calibrators)}")
-    if scheme not in ("symmetric", "affine"):
-        raise InputError(f"--scheme {scheme}: choose symmetric or affine")
-    return Recipe(weights, activations, scheme=scheme, calibrator=calibrators[calibrator]())  # type: ignore[arg-type]
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        kind = torch.device(device)
-    except RuntimeError as problem:
-        raise InputError(f"--device {device}: no such device; use cpu or cuda") from problem
-    if kind.type not in ("cpu", "cuda"):
-        raise InputError(f"--device {device}: use cpu or cuda")
-    if kind.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: torch finds no such device here; use cpu")
 
 
 def _next_free(parent: Path, stem: str) -> Path:
@@ -358,7 +331,7 @@ def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = 
 
     if as_json:
         for warning in result.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {printable(warning)}", file=sys.stderr)
         _print_json(result.to_dict())
     else:
         print_result(result, Console())

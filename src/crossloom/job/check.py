@@ -10,7 +10,7 @@ from typing import Any
 from crossloom.compiler.passes import taker
 from crossloom.engine import engines_of
 from crossloom.engine.base import Engine
-from crossloom.job.source import load
+from crossloom.job.source import Shapes, load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported
@@ -18,12 +18,12 @@ from crossloom.network.quantize import defects
 from crossloom.network.samples import mixes, mixing_node
 
 
-def check(model: Any, machine: Machine) -> dict[str, Any]:
+def check(model: Any, machine: Machine, *, shapes: Shapes | None = None) -> dict[str, Any]:
     """Return operators, parameters, multiply-accumulates for one sample, engine of each node, and what is not supported.
 
     `unsupported` lists nodes without a counterpart here, and nodes that no engine of the machine takes, with the reason.
     """
-    graph = load(model, allow_unsupported=True)
+    graph = load(model, shapes=shapes, allow_unsupported=True)
     engines = engines_of(machine)
     rows, unsupported = [], []
     for node in graph.nodes:

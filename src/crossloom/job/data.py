@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossloom.errors import DataError, InputError
+from crossloom.errors import DataError, InputError, one_line
 from crossloom.job.source import made_by
 from crossloom.network.graph import Graph
-from crossloom.network.samples import random_samples
+from crossloom.network.samples import random_samples, vocabulary
+from crossloom.network.types import DTYPES, TensorType
 
+_WHOLE = {"i64": "whole numbers", "bool": "truth values"}
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
@@ -76,28 +79,39 @@ def load_data(source: Any, graph: Graph) -> Data:
             return load_data(made_by(text, "data"), graph)
         raise DataError(f"{text}: no such data; give an .npz file with x and y, a folder of images by class, or package.module:factory")
     if isinstance(source, tuple | list) and len(source) == len(graph.inputs) > 1 and not isinstance(source[0], tuple | list):
-        return checked(Data(_tensors(source)), graph, "data")
+        return checked(Data(_tensors(source, "data")), graph, "data")
     x, y = source if isinstance(source, tuple | list) and len(source) == 2 else (source, None)
-    return checked(Data(_tensors(x), None if y is None else torch.as_tensor(np.asarray(y)).to(torch.int64)), graph, "data")
+    return checked(Data(_tensors(x, "data"), None if y is None else _labels(y, "data")), graph, "data")
 
 
-def _tensors(x: Any) -> tuple[Tensor, ...]:
+def _tensors(x: Any, where: str) -> tuple[Tensor, ...]:
     parts = x if isinstance(x, tuple | list) else (x,)
-    return tuple(_tensor(part) for part in parts)
+    return tuple(_tensor(part, where, "x") for part in parts)
 
 
-def _tensor(x: Any) -> Tensor:
-    tensor = x if isinstance(x, Tensor) else _from_numpy(np.asarray(x))
-    return tensor.to(torch.float32) if tensor.is_floating_point() or tensor.dtype == torch.uint8 else tensor
-
-
-def _from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """Return an array of any width and byte order as a tensor: real numbers as float32, whole ones as int64."""
+def _tensor(x: Any, where: str, name: str) -> Tensor:
+    """Return numbers of any width and byte order as a tensor: real ones as float32, whole ones as int64. Raises DataError for anything else."""
+    if isinstance(x, Tensor):
+        if x.is_complex() or x.is_quantized or x.layout is not torch.strided:
+            raise DataError(f"{where}: {name} is a tensor of {x.dtype} and layout {x.layout}; give real numbers, stored densely")
+        kind = torch.bool if x.dtype == torch.bool else torch.float32 if x.is_floating_point() else torch.int64
+        return x.detach().to("cpu", kind)
+    array = _array(x, where, name)
     if array.dtype.kind == "b":
         return torch.as_tensor(array)
-    if array.dtype == np.uint8:
-        return torch.as_tensor(np.ascontiguousarray(array))
-    return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else np.int64))
+    plain = np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else np.int64)
+    return torch.as_tensor(plain.reshape(array.shape))  # a single number has become a row of one
+
+
+def _array(x: Any, where: str, name: str) -> np.ndarray[Any, Any]:
+    """Return an array of numbers. Raises DataError for words, dates, objects, complex numbers and what is no array at all."""
+    try:
+        array = np.asarray(x)
+    except (ValueError, TypeError) as problem:
+        raise DataError(f"{where}: {name} is no array of numbers ({one_line(problem)}); give one of equal rows") from problem
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{where}: {name} holds {array.dtype}, not numbers; give an array of real or whole numbers")
+    return array
 
 
 def _npz(path: Path, graph: Graph) -> Data:
@@ -105,53 +119,68 @@ def _npz(path: Path, graph: Graph) -> Data:
         raise DataError(f"{path}: no such file; give an .npz file with x and y")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            names = list(arrays)
-            inputs = [name for name, _ in graph.inputs]
-            if len(inputs) > 1 and all(name in names for name in inputs):
-                return Data(tuple(_tensor(arrays[name]) for name in inputs), _labels(arrays["y"], path) if "y" in names else None)
-            if "x" not in names:
-                raise DataError(f"{path}: it has {', '.join(names) or 'no arrays'} and no 'x'; save it with numpy.savez(path, x=..., y=...)")
-            x, y = arrays["x"], arrays["y"] if "y" in names else None
+            wanted = _wanted(list(arrays), graph, path)
+            found = {name: arrays[name] for name in (*wanted, "y") if name in arrays}
     except DataError:
         raise
     except Exception as problem:
-        raise DataError(f"{path}: not a readable .npz file without objects ({str(problem).splitlines()[0][:100]}); save it again") from problem
-    if x.dtype.kind not in "fiub":
-        raise DataError(f"{path}: x holds {x.dtype}, not numbers")
-    if x.ndim == 0:
-        raise DataError(f"{path}: x is a single number; it must hold samples along its first dimension")
-    return Data(_tensors(x), None if y is None else _labels(y, path))
+        raise DataError(f"{path}: not a readable .npz file without objects ({one_line(problem)[:100]}); save it again") from problem
+    x = tuple(_tensor(found[name], str(path), name) for name in wanted)
+    return Data(x, _labels(found["y"], str(path)) if "y" in found and "y" not in wanted else None)
 
 
-def _labels(y: np.ndarray[Any, Any], path: Path) -> Tensor:
-    if y.ndim != 1 or y.dtype.kind not in "iu":
-        raise DataError(f"{path}: y must hold one whole number for each sample, got {y.dtype} of shape {y.shape}")
-    return torch.as_tensor(y.astype(np.int64))
+def _wanted(names: Sequence[str], graph: Graph, path: Path) -> Sequence[str]:
+    """Return the names of the arrays that are inputs: the network's own, or `x`. Raises DataError if there are neither."""
+    inputs = [name for name, _ in graph.inputs]
+    if len(inputs) > 1 and all(name in names for name in inputs):
+        return inputs
+    if "x" not in names:
+        raise DataError(f"{path}: it has {', '.join(names) or 'no arrays'} and no 'x'; save it with numpy.savez(path, x=..., y=...)")
+    return ["x"]
+
+
+def _labels(y: Any, where: str) -> Tensor:
+    """Return labels as one whole number for each sample. Raises DataError."""
+    array = _array(y.detach().cpu() if isinstance(y, Tensor) else y, where, "y")
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        remedy = "give the number of the class, such as scores.argmax(1)" if array.ndim == 2 else "number the classes from 0"
+        raise DataError(f"{where}: y must hold one whole number for each sample, got {array.dtype} of shape {array.shape}; {remedy}")
+    return torch.as_tensor(array.astype(np.int64))
 
 
 def _folder(path: Path, graph: Graph) -> Data:
     """Read images sized and coloured as the network wants them, values from 0 to 1; classes are folders in alphabetical order."""
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
     except ImportError as problem:
         raise InputError("reading images needs the package pillow: pip install 'crossloom[data]'") from problem
     shape = graph.inputs[0][1].shape
     if len(shape) != 4 or shape[1] not in (1, 3):
         raise DataError(f"{path}: images need a network with input (N, 1 or 3, H, W), this one has {list(shape)}")
-    classes = sorted(p for p in path.iterdir() if p.is_dir())
-    files = [(file, label) for label, folder in enumerate(classes) for file in sorted(folder.iterdir()) if file.suffix.lower() in IMAGES]
-    if not files:
-        raise DataError(f"{path}: no images in class folders; make one folder for each class with images in it")
+    files = _by_class(path)
     rows = []
     for file, _ in files:
         try:
-            with Image.open(file) as image:
+            with warnings.catch_warnings(), Image.open(file) as image:
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 sized = image.convert("L" if shape[1] == 1 else "RGB").resize((int(shape[3]), int(shape[2])))  # type: ignore[arg-type]
-        except (UnidentifiedImageError, OSError) as problem:
-            raise DataError(f"{file}: not a readable image; remove or replace it") from problem
+        except Exception as problem:  # each format has a decoder of its own, and each its own complaints
+            raise DataError(f"{file}: not a readable image ({one_line(problem)}); remove or replace it") from problem
         rows.append(torch.as_tensor(np.asarray(sized, dtype=np.float32) / 255))
     x = torch.stack(rows)
     return Data((x[:, None] if shape[1] == 1 else x.permute(0, 3, 1, 2).contiguous(),), torch.tensor([label for _, label in files]))
+
+
+def _by_class(path: Path) -> list[tuple[Path, int]]:
+    """Return the images in a folder's folders with the number of their class; hidden folders and those without images are none."""
+    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    images = [sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")) for folder in folders]
+    classes = [files for files in images if files]
+    if not classes:
+        raise DataError(f"{path}: no images in class folders; make one folder for each class with images in it")
+    return [(file, label) for label, files in enumerate(classes) for file in files]
 
 
 def checked(data: Data, graph: Graph, where: str) -> Data:
@@ -160,8 +189,8 @@ def checked(data: Data, graph: Graph, where: str) -> Data:
         raise DataError(f"{where}: {len(data.inputs)} inputs given and {graph.name} has {len(graph.inputs)}; give one array for each")
     if any(x.dim() == 0 for x, shared in zip(data.inputs, _shared(graph), strict=True) if not shared):
         raise DataError(f"{where}: a single number, where samples are wanted along a first dimension; give an array")
-    inputs = tuple(x.to(torch.float32) if t.dtype == "f32" else x for (_, t), x in zip(graph.inputs, data.inputs, strict=True))
-    data = Data(inputs, data.labels, _shared(graph))
+    inputs = tuple(_suited(graph, name, type, x, where) for (name, type), x in zip(graph.inputs, data.inputs, strict=True))
+    data = Data(inputs, None if data.labels is None else _labels(data.labels, where), _shared(graph))
     if len(data) == 0:
         raise DataError(f"{where}: no samples; give at least one")
     for (name, type), x, shared in zip(graph.inputs, data.inputs, data.shared, strict=True):
@@ -178,6 +207,17 @@ def checked(data: Data, graph: Graph, where: str) -> Data:
     if data.labels is not None:
         _check_labels(data, graph, where)
     return data
+
+
+def _suited(graph: Graph, name: str, type: TensorType, x: Tensor, where: str) -> Tensor:
+    """Return an input in the element type that the network wants. Raises DataError if that would change it, or it chooses from no table."""
+    x = _tensor(x, where, f"input {name}")
+    if type.dtype != "f32" and x.is_floating_point():
+        raise DataError(f"{where}: input {name} wants {_WHOLE[type.dtype]} and got real ones; convert them")
+    rows = vocabulary(graph, name) if type.dtype == "i64" and x.numel() else None
+    if rows is not None and not 0 <= int(x.min()) <= int(x.max()) < rows:
+        raise DataError(f"{where}: input {name} goes from {int(x.min())} to {int(x.max())} and chooses from {rows} rows; number them from 0")
+    return x.to(DTYPES[type.dtype])
 
 
 def _shared(graph: Graph) -> tuple[bool, ...]:

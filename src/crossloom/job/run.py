@@ -148,6 +148,10 @@ def _first(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
 def _hits(output: Tensor, labels: Tensor) -> int:
     if output.dim() != 2:
         raise DataError(f"accuracy needs an output of one score for each class, got shape {list(output.shape)}; give data without labels")
+    if labels.shape != output.shape[:1]:
+        raise DataError(
+            f"accuracy needs one row of scores for each label, got {len(output)} for {list(labels.shape)} labels; give data without labels"
+        )
     return int((output.argmax(1) == labels).sum())
 
 

@@ -7,25 +7,30 @@ only for the operators that stand in the way, because a program in the smallest 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch._decomp import get_decompositions
 from torch._ops import OpOverload
 from torch.export import ExportedProgram, default_decompositions
 
+Table = Mapping[OpOverload[Any, Any], Callable[..., Any]]
 
-def taken_apart(program: ExportedProgram, operators: Iterable[Any]) -> ExportedProgram | None:
-    """Return the program with these operators replaced by torch's definitions of them, or None if it has none for any."""
+
+def definitions(operators: Iterable[Any]) -> Table:
+    """Return torch's definitions of these operators, of those that it has one for."""
     known = default_decompositions()
     table: dict[OpOverload[Any, Any], Callable[..., Any]] = {}
     for operator in set(operators):
         if isinstance(operator, OpOverload):
             found = {operator: known[operator]} if operator in known else get_decompositions([operator])
             table.update(found)  # type: ignore[arg-type]
-    if not table:
-        return None
+    return table
+
+
+def taken_apart(program: ExportedProgram, table: Table) -> ExportedProgram:
+    """Return the program with operators replaced by their definitions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        simpler: ExportedProgram = program.run_decompositions(table)
+        simpler: ExportedProgram = program.run_decompositions(dict(table))
         return simpler

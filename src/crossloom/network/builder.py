@@ -11,6 +11,7 @@ from torch import Tensor
 
 from crossloom.errors import ModelError
 from crossloom.network.graph import Graph, Node, infer
+from crossloom.network.limits import MOST_NODES, check_size
 from crossloom.network.operators import Expand, FakeQuantize, Operator, Reshape, Slice, Transpose, Unsupported
 from crossloom.network.types import TensorType, resolve
 
@@ -30,6 +31,7 @@ class GraphBuilder:
     def input(self, name: str, type: TensorType) -> str:
         """Declare an input of the network and return its name."""
         name = self._fresh(name)
+        check_size(type.sizes(self.batch), f"{self.name}: the input {name}")
         self.inputs.append((name, type))
         self.types[name] = type
         return name
@@ -39,13 +41,15 @@ class GraphBuilder:
 
         Half precision and double become float32, narrow integers int64.
 
-        Raises ModelError for complex numbers and for a constant without elements.
+        Raises ModelError for complex numbers and for few numbers that are repeated beyond all measure.
         """
         given = value = value.detach()
         key = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride()) if value.layout is torch.strided and value.dim() > 1 else None
         if key is not None and key[0] and key in self._stored:
             return self._stored[key][0]
         name = self._fresh(name)
+        if not value.is_contiguous():
+            check_size(value.shape, f"{self.name}: {name}")
         if value.is_complex():
             raise ModelError(f"{self.name}: {name} holds complex numbers, for which no engine has arithmetic; split them into two real parts")
         if value.is_floating_point():
@@ -68,6 +72,9 @@ class GraphBuilder:
         if self._is_identity(op, inputs):
             return inputs[0]
         result = infer(op, [self.types[i] for i in inputs], self.batch)
+        check_size(result.sizes(self.batch), f"{self.name}: the result of {name or type(op).__name__.lower()}")
+        if len(self.nodes) >= MOST_NODES:
+            raise ModelError(f"{self.name}: it takes more than {MOST_NODES:,} operations once its loops are unrolled; split it")
         name = self._fresh(name or type(op).__name__.lower())
         self.nodes.append(Node(name, op, inputs, result, origin))
         self.types[name] = result

@@ -61,16 +61,22 @@ def _sizes(source: Source, shapes: Shapes) -> list[Shape]:
             if isinstance(dim, str) and i and (not dim or dim not in batch):
                 example = tuple(1 if isinstance(d, str) else d for d in shape)
                 what = f"dimension {i} of input {port.name} is open ({dim or 'no name'})"
-                raise ModelError(f"{source.label}: {what}; fix it, as in shapes={{{port.name!r}: {example}}}")
+                raise ModelError(f"{source.label}: {what}; fix it, {_as_in({port.name: example})}")
         sizes.append(tuple(None if isinstance(dim, str) else dim for dim in shape))
     return sizes
+
+
+def _as_in(shapes: Mapping[str, Sequence[int]]) -> str:
+    """Return how to fix shapes, in Python and on the command line."""
+    options = " ".join(f"--shape {name}={','.join(map(str, shape))}" for name, shape in shapes.items())
+    return f"as in shapes={dict(shapes)} or {options}"
 
 
 def _given(source: Source, port: Port, shape: Sequence[int | None] | None) -> tuple[int | str, ...]:
     """Return an input's dimensions with those that the caller fixes."""
     if port.dims is None:
         if shape is None or None in shape:
-            raise ModelError(f"{source.label}: the shape of input {port.name} is unknown; give it, as in shapes={{{port.name!r}: (1, 3, 224, 224)}}")
+            raise ModelError(f"{source.label}: the shape of input {port.name} is unknown; give it, {_as_in({port.name: (1, 3, 224, 224)})}")
         return tuple(int(dim or 0) for dim in shape)
     if shape is None:
         return port.dims
@@ -95,7 +101,7 @@ def _at_any_batch(source: Source, sizes: Sequence[Shape]) -> Graph:
         if complaints(small.nodes):
             return lower(source, _filled(sizes, 1), 1)[0]
         fixed = {port.name: shape for port, shape in zip(source.ports, _filled(sizes, 1), strict=True)}
-        remedy = f"fix it, as in shapes={fixed}"
+        remedy = f"fix it, {_as_in(fixed)}"
         raise ModelError(f"{source.label}: its open dimension is not a plain batch ({problem}); {remedy}") from problem
 
 

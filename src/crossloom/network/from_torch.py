@@ -57,9 +57,13 @@ def from_torch(
 
 def from_program(program: ExportedProgram, *, name: str = "exported", allow_unsupported: bool = False) -> Graph:
     """Return the graph of an exported program; it runs at any batch size if it was exported with that dimension open."""
+    return _from_program(program, name, allow_unsupported)
+
+
+def _from_program(program: ExportedProgram, name: str, allow_unsupported: bool, foreign: bool = False) -> Graph:
     shapes = _input_shapes(program)
     free = {symbol for shape in shapes for dim in shape if not isinstance(dim, int) for symbol in dim.node.expr.free_symbols}
-    source = Source.of(program, name)
+    source = Source.of(program, name, foreign)
     if not free:
         graph = lower(source, next((int(shape[0]) for shape in shapes if shape), 1), name, allow_unsupported)
         return replace(graph, fixed="it was exported for one size; export it with dynamic_shapes that leave the first dimension open")
@@ -76,7 +80,11 @@ def from_pt2(path: str | Path, *, allow_unsupported: bool = False) -> Graph:
     path = Path(path)
     with _quiet():
         program = load_program(path)
-    return from_program(program, name=path.stem, allow_unsupported=allow_unsupported)
+    try:
+        return _from_program(program, path.stem, allow_unsupported, foreign=True)
+    except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError) as problem:
+        # Its parts do not fit together: the format promises that they do, and torch looks at few of them.
+        raise ModelError(f"{path}: its program contradicts itself ({one_line(problem)}); export it again") from problem
 
 
 @dataclass(frozen=True)

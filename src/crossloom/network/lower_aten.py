@@ -21,21 +21,18 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from crossloom.errors import ModelError, one_line
-from crossloom.network.apart import taken_apart
+from crossloom.network.ahead import ARITHMETIC, calculate, computable, retraceable, within_reach
+from crossloom.network.apart import definitions, taken_apart
 from crossloom.network.aten import RULES, Lowering, Missing, Ref
 from crossloom.network.aten.pointwise import cast, kind_of, wrapped
 from crossloom.network.builder import GraphBuilder
 from crossloom.network.graph import Graph
 from crossloom.network.inline import inlined
+from crossloom.network.limits import Bounded
 from crossloom.network.mutation import Order, Tangled, in_place, name_of, order_of, random, without_mutation
 from crossloom.network.types import TensorType
 
 _SILENT = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size", "sym_constrain_range", "_assert_async"}
-_ARITHMETIC: set[Any] = {operator.add, operator.sub, operator.mul, operator.floordiv, operator.truediv, operator.mod, operator.pow}
-_ARITHMETIC |= {operator.neg, operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, operator.and_, operator.or_}
-_ARITHMETIC |= {math.ceil, math.floor, math.sqrt, math.trunc, round, torch.sym_float, torch.sym_int, torch.sym_max, torch.sym_min}
-_ARITHMETIC |= {torch.sym_not, torch.sym_ite, torch.sym_sum}
-
 
 _CASTS = {"to", "_to_copy", "type_as", "_to"}
 _ROUNDS = 3
@@ -49,18 +46,23 @@ class Source:
     program: ExportedProgram
     graph: fx.Graph
     order: Order
+    foreign: bool = False
 
     @classmethod
-    def of(cls, program: ExportedProgram, name: str, rewritten: bool = False) -> Source:
-        """Return the program ready to be read. Raises ModelError if it changes tensors in a way that torch cannot undo."""
+    def of(cls, program: ExportedProgram, name: str, foreign: bool = False, rewritten: bool = False) -> Source:
+        """Return the program ready to be read; a `foreign` one is from a file, so that nobody knows what it would do to torch.
+
+        Raises ModelError if it changes tensors in a way that torch cannot undo.
+        """
         graph = inlined(program.graph_module)
         try:
-            return cls(program, graph, order_of(graph, program.graph_signature.user_inputs))
+            return cls(program, graph, order_of(graph, program.graph_signature.user_inputs), foreign)
         except Tangled as problem:
-            plain = _rewritten(program) if problem.rewritable and not rewritten else None
+            may = problem.rewritable and not rewritten and not (foreign and not retraceable(program))
+            plain = _rewritten(program) if may else None
             if plain is None:
                 raise ModelError(f"{name}: {problem}; replace its in-place operations by plain ones") from problem
-            return cls.of(plain, name, rewritten=True)
+            return cls.of(plain, name, foreign, rewritten=True)
 
 
 def _rewritten(program: ExportedProgram) -> ExportedProgram | None:
@@ -83,7 +85,8 @@ def lower(source: Source, batch: int, name: str, allow_unsupported: bool = False
 
 def _walked(source: Source, batch: int, name: str) -> _Walk:
     walk = _Walk(Lowering(GraphBuilder(name, batch)), source)
-    with torch.no_grad():
+    state = {**source.program.state_dict, **source.program.constants}.values()
+    with torch.no_grad(), Bounded(name, sum(t.numel() for t in state if isinstance(t, Tensor))):
         walk.run()
     return walk
 
@@ -93,15 +96,15 @@ def _without_obstacles(source: Source, walk: _Walk, batch: int, name: str) -> _W
     program = source.program
     for _ in range(_ROUNDS):
         try:
-            simpler = taken_apart(program, walk.in_the_way)
-            if simpler is None:
+            table = definitions(walk.in_the_way)
+            if not table or (source.foreign and not retraceable(program, table)):
                 return None
-            walk = _walked(Source.of(simpler, name), batch, name)
+            program = taken_apart(program, table)
+            walk = _walked(Source.of(program, name, source.foreign), batch, name)
         except (ModelError, RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError):
             return None
         if not walk.missing:
             return walk
-        program = simpler
     return None
 
 
@@ -176,6 +179,8 @@ class _Walk:
         name = name_of(node)
         if name in _SILENT:
             return None
+        if node.target in ARITHMETIC:
+            return self._calculated(node, name, args)
         if not _known_operator(node):
             return self._unsupported(node, name, "not an operator of torch's own", _leaves((args, kwargs)))
         if name in ("sym_size", "sym_numel"):
@@ -184,9 +189,20 @@ class _Walk:
         leaves = _leaves((args, kwargs))
         if gone := [value for value in leaves if isinstance(value, Missing)]:
             return self._unsupported(node, name, f"it needs {gone[0].what}", leaves)
-        if all(ref.value is not None for ref in leaves if isinstance(ref, Ref)) and not random(node):
-            return self._fold(node, args, kwargs)
+        known = all(ref.value is not None for ref in leaves if isinstance(ref, Ref)) and not random(node)
+        compute = computable(node) if known and within_reach(args) else None
+        if compute is not None:
+            return self._fold(compute, node, args, kwargs)
+        if node in self.source.order.constant:
+            return self._unsupported(node, name, "nobody checks what it writes to", leaves)
         return self._apply(name, node, args, kwargs)
+
+    def _calculated(self, node: fx.Node, name: str, args: Any) -> Any:
+        """Do arithmetic on sizes."""
+        try:
+            return calculate(node, args)
+        except (ValueError, TypeError, ArithmeticError) as problem:
+            raise ModelError(f"{self.low.builder.name}: its arithmetic on sizes makes no sense ({problem}); export it again") from problem
 
     def _apply(self, name: str, node: fx.Node, args: Any, kwargs: Any) -> Any:
         """Apply the operator's rule; an in-place form has the rule of the plain one.
@@ -225,16 +241,23 @@ class _Walk:
         results = [Ref(add(type=self._type(v))) for v in values]
         return results if isinstance(value, tuple | list) else results[0]
 
-    def _fold(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
-        """Compute with torch. What changes in place is a copy unless all that shares its memory is computed here as well."""
+    def _fold(self, compute: Callable[..., Any], node: fx.Node, args: Any, kwargs: Any) -> Any:
+        """Compute with torch. What changes in place is a copy unless all that shares its memory is computed here as well.
+
+        Raises ModelError if torch cannot.
+        """
         learned = any(ref.learned for ref in _leaves((args, kwargs)) if isinstance(ref, Ref))
         args = _map(args, _value)
         if in_place(node) and node not in self.source.order.constant:
             args = (args[0].clone(), *args[1:])
         kwargs = {key: _map(item, _value) for key, item in kwargs.items() if key not in ("device", "pin_memory", "layout")}
-        target: Callable[..., Any] = node.target  # type: ignore[assignment]
         hint = f"{_module(node)}.const".lstrip(".")
-        return _map(target(*args, **kwargs), lambda v: Ref(None, v, hint, learned) if isinstance(v, Tensor) else v)
+        try:
+            result = compute(*args, **kwargs)
+        except (RuntimeError, TypeError, ValueError, LookupError, MemoryError) as problem:
+            place = f"{name_of(node)} at {_origin(node) or node.name}"
+            raise ModelError(f"{self.low.builder.name}: {place} cannot be computed ({one_line(problem)}); export it again") from problem
+        return _map(result, lambda v: Ref(None, v, hint, learned) if isinstance(v, Tensor) else v)
 
     def _resolve(self, value: Any) -> Any:
         cells = self.source.order.cells
@@ -255,15 +278,12 @@ class _Walk:
 
 
 def _known_operator(node: fx.Node) -> bool:
-    """Whether a node calls one of torch's operators that touch tensors alone, or does arithmetic on sizes.
-
-    A saved program may name any callable of torch, and what depends on no input is computed here.
-    """
+    """Whether a node calls one of torch's operators that touch tensors alone. A saved program may name any callable of torch."""
     target = node.target
-    if isinstance(target, OpOverload):
-        outside = any(argument.name == "filename" for argument in target._schema.arguments)
-        return target.namespace in ("aten", "prims") and not outside
-    return target in _ARITHMETIC
+    if not isinstance(target, OpOverload):
+        return False
+    outside = any(argument.name == "filename" for argument in target._schema.arguments)
+    return target.namespace in ("aten", "prims") and not outside
 
 
 def _map(value: Any, function: Callable[[Any], Any]) -> Any:

@@ -39,18 +39,18 @@ def _drawn(graph: Graph, name: str, size: tuple[int, ...], dtype: str, generator
         return torch.randn(size, generator=generator)
     if dtype == "bool":
         return torch.rand(size, generator=generator) < SHOWN
-    return torch.randint(0, _vocabulary(graph, name), size, generator=generator)
+    return torch.randint(0, vocabulary(graph, name) or 2, size, generator=generator)  # without a table it is most likely a mask
 
 
-def _vocabulary(graph: Graph, name: str) -> int:
-    """Return the number of rows of the smallest table that an input, perhaps moved about, chooses from; 2 if there is none (a mask)."""
+def vocabulary(graph: Graph, name: str) -> int | None:
+    """Return the number of rows of the smallest table that an input, perhaps moved about, chooses from; None if there is none."""
     moved, rows = {name}, []
     for node in graph.nodes:
         if node.inputs and node.inputs[0] in moved and isinstance(node.op, Move | Cast):
             moved.add(node.name)
         if isinstance(node.op, Gather) and node.inputs[1] in moved and node.inputs[0] in graph.constants:
             rows.append(graph.constants[node.inputs[0]].shape[node.op.axis])
-    return int(min(rows)) if rows else 2
+    return int(min(rows)) if rows else None
 
 
 def mixing_node(graph: Graph) -> str | None:

@@ -6,34 +6,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from crossloom.report.text import plain
 
 
 def print_check(found: Mapping[str, Any], console: Console) -> None:
     """Print size, operators with their engines, and everything that is not supported."""
-    verdict = "[green]runs[/]" if found["supported"] else "[bold red]does not run[/]"
-    console.print(f"[bold]{escape(found['model'])}[/] {verdict} on {found['machine']}")
-    inputs = ", ".join(escape(f"{each['name']}: {each['type']}") for each in found["inputs"])
-    console.print(f"inputs      {inputs}", highlight=False)
-    alone = f" alone: {escape(found['fixed'])}" if found["fixed"] else ""
-    console.print(f"batch       {'any' if found['batch'] is None else found['batch']}{alone}")
-    console.print(f"nodes       {found['nodes']}")
-    console.print(f"parameters  {found['parameters']:,}")
-    console.print(f"MACs        {found['macs']:,} for one sample\n")
+    verdict = plain("runs", "green") if found["supported"] else plain("does not run", "bold red")
+    console.print(Text(" ").join([plain(found["model"], "bold"), verdict, plain(f"on {found['machine']}")]))
+    for label, value in _facts(found).items():
+        console.print(Text(f"{label:<12}") + plain(value), highlight=False)
+    console.print()
+    console.print(_operators(found))
+    if found["unsupported"]:
+        console.print()
+        console.print(plain(f"{len(found['unsupported'])} not supported", "bold red"))
+    for row in found["unsupported"]:
+        place = f" at {row['origin']}" if row.get("origin") else ""
+        console.print(plain(f"  {row['name']} ({row['op']}){place}: {row['reason']}"), highlight=False)
+
+
+def _facts(found: Mapping[str, Any]) -> dict[str, str]:
+    alone = f" alone: {found['fixed']}" if found["fixed"] else ""
+    return {
+        "inputs": ", ".join(f"{each['name']}: {each['type']}" for each in found["inputs"]),
+        "batch": f"{'any' if found['batch'] is None else found['batch']}{alone}",
+        "nodes": f"{found['nodes']}",
+        "parameters": f"{found['parameters']:,}",
+        "MACs": f"{found['macs']:,} for one sample",
+    }
+
+
+def _operators(found: Mapping[str, Any]) -> Table:
     table = Table(pad_edge=False, box=None)
     for column in ("operator", "count", "MACs", "engine"):
         table.add_column(column, justify="right" if column in ("count", "MACs") else "left")
     for name, count in found["operators"].items():
         rows = [row for row in found["layers"] if row["op"] == name]
         engines = dict.fromkeys(row["engine"] or "none" for row in rows)
-        table.add_row(escape(name), str(count), f"{sum(row['macs'] for row in rows):,}" if any(r["macs"] for r in rows) else "", ", ".join(engines))
-    console.print(table)
-    if found["unsupported"]:
-        console.print(f"\n[bold red]{len(found['unsupported'])} not supported[/]")
-    for row in found["unsupported"]:
-        place = f" at {row['origin']}" if row.get("origin") else ""
-        console.print(escape(f"  {row['name']} ({row['op']}){place}: {row['reason']}"), highlight=False)
+        macs = sum(row["macs"] for row in rows)
+        table.add_row(*map(plain, (name, str(count), f"{macs:,}" if macs else "", ", ".join(engines))))
+    return table
 
 
 def print_plans(result: Any, console: Console) -> None:
@@ -42,5 +57,5 @@ def print_plans(result: Any, console: Console) -> None:
     for column in ("layer", "plan", "why"):
         table.add_column(column, overflow="fold")
     for row in result.plans:
-        table.add_row(escape(row["layer"]), row["plan"], row["why"])
+        table.add_row(*(plain(row[column]) for column in ("layer", "plan", "why")))
     console.print(table)

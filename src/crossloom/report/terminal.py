@@ -13,7 +13,7 @@ from rich.text import Text
 from crossloom.machines.explain import explain
 from crossloom.report.breakdown import ComponentRow, component_rows, layer_name, share
 from crossloom.report.headline import headlines, percent, plural, rate
-from crossloom.report.text import printable
+from crossloom.report.text import plain
 from crossloom.units import show
 
 if TYPE_CHECKING:
@@ -27,16 +27,16 @@ LAYERS = 6
 
 def print_result(result: Result, console: Console) -> None:
     """Print the headline numbers, what energy and area go to, the costliest layers, and what to keep in mind."""
-    console.print(_line(f"{result.program.graph.name} on {result.program.machine.name}", "bold"))
+    console.print(plain(f"{result.program.graph.name} on {result.program.machine.name}", "bold"))
     table = Table.grid(padding=(0, 2))
     for line in headlines(result):
-        table.add_row(_line(line.label, "dim"), _line(line.value, "bold"), _line(line.detail, "dim"))
+        table.add_row(plain(line.label, "dim"), plain(line.value, "bold"), plain(line.detail, "dim"))
     console.print(table)
     console.print(_breakdown(result))
     console.print(_costliest(result))
     console.print(_slowest(result))
     for warning in result.warnings:
-        console.print(_line(f"! {warning}", "yellow"))
+        console.print(plain(f"! {warning}", "yellow"))
 
 
 def _breakdown(result: Result) -> Table:
@@ -77,7 +77,7 @@ def print_comparison(results: Sequence[Result], console: Console) -> None:
         return
     first, *others = results
     together = max(1, (console.width - 14 - 20) // 22)
-    console.print(_line(first.program.graph.name, "bold"))
+    console.print(plain(first.program.graph.name, "bold"))
     for start in range(0, max(1, len(others)), together):
         shown = [first, *others[start : start + together]]
         table = _table("", ("",), tuple(result.program.machine.name for result in shown))
@@ -87,7 +87,7 @@ def print_comparison(results: Sequence[Result], console: Console) -> None:
     for warning in dict.fromkeys(warning for result in results for warning in result.warnings):
         concerned = dict.fromkeys(result.program.machine.name for result in results if warning in result.warnings)
         everyone = all(warning in result.warnings for result in results)
-        console.print(_line(f"! {warning}" if everyone else f"! {', '.join(concerned)}: {warning}", "yellow"))
+        console.print(plain(f"! {warning}" if everyone else f"! {', '.join(concerned)}: {warning}", "yellow"))
 
 
 def _compared(results: Sequence[Result]) -> dict[str, list[str]]:
@@ -114,9 +114,9 @@ def _ratio(value: float, first: float) -> str:
 
 def print_machine(machine: Machine, console: Console) -> None:
     """Print the parts of a machine by unit, with count, area and power of one chip, and where the figures come from."""
-    console.print(_line(f"{machine.name}: {machine.title}" if machine.title else machine.name, "bold"))
+    console.print(plain(f"{machine.name}: {machine.title}" if machine.title else machine.name, "bold"))
     if machine.note:
-        console.print(_line(machine.note, "dim"))
+        console.print(plain(machine.note, "dim"))
     table = _table("", ("component",), ("count", "area", "power"), ("mark", "source"), whole=True)
     for unit, count in machine.units.items():
         parts = [part for part in machine.built_in() if part.unit == unit]
@@ -129,9 +129,9 @@ def print_machine(machine: Machine, console: Console) -> None:
     _add(table, "total", "", show(machine.area_mm2, "mm²"), show(machine.power_w, "W"), look="bold")
     console.print(table)
     if extra := [part.path for part in machine.parts.values() if part.extension]:
-        console.print(_line(f"not in the paper, counted only if a program uses it: {', '.join(extra)}", "dim"))
+        console.print(plain(f"not in the paper, counted only if a program uses it: {', '.join(extra)}", "dim"))
     for field, value in machine.overrides:
-        console.print(_line(f"set by the user: {field} = {value}", "yellow"))
+        console.print(plain(f"set by the user: {field} = {value}", "yellow"))
 
 
 def _add_part(table: Table, part: Part) -> None:
@@ -186,26 +186,20 @@ def _value(row: Mapping[str, Any], name: str) -> str:
 def _table(title: str, left: Sequence[str], right: Sequence[str], more: Sequence[str] = (), whole: bool = False) -> Table:
     """Return an empty table: columns of text, columns of numbers, columns of text. If `whole`, the first one does not break."""
     table = Table(
-        title=_line(title) if title else None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        title=plain(title) if title else None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
     for place, name in enumerate(left):
         unbroken = whole and place == 0
-        table.add_column(_line(name), overflow="ellipsis" if unbroken else "fold", no_wrap=unbroken, max_width=30 if unbroken else None)
+        table.add_column(plain(name), overflow="ellipsis" if unbroken else "fold", no_wrap=unbroken, max_width=30 if unbroken else None)
     for name in right:
-        table.add_column(_line(name), justify="right", overflow="fold")
+        table.add_column(plain(name), justify="right", overflow="fold")
     for name in more:
-        table.add_column(_line(name), overflow="fold")
+        table.add_column(plain(name), overflow="fold")
     return table
 
 
 def _add(table: Table, *cells: str | Text, look: str = "") -> None:
-    table.add_row(*(cell if isinstance(cell, Text) else _line(cell, look) for cell in cells))
-
-
-def _line(text: str, look: str = "") -> Text:
-    """Return text as it is: brackets in a name are no markup."""
-    indent = " " if text.startswith(" ") else ""
-    return Text(indent + printable(text), style=look)
+    table.add_row(*(cell if isinstance(cell, Text) else plain(cell, look) for cell in cells))
 
 
 def _mark(mark: str) -> Text:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
+from rich.text import Text
 
+from crossloom.errors import printable
 
-def printable(name: str) -> str:
-    """Return a name on one line without characters that have no picture: control characters, half surrogates, changes of direction."""
-    name = " ".join(name.split())
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn") else letter for letter in name)
+__all__ = ["plain", "printable", "shorten"]
 
 
 def shorten(name: str, letters: int) -> str:
@@ -18,3 +16,9 @@ def shorten(name: str, letters: int) -> str:
         return name
     head = max(0, (letters - 1) // 3)
     return f"{name[:head].rstrip('._/')}…{name[len(name) - (letters - 1 - head) :].lstrip('._/')}"
+
+
+def plain(text: str, look: str = "") -> Text:
+    """Return text for a terminal as it is: brackets in a name are no markup, and nothing in it moves the cursor."""
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    return Text(indent + printable(text), style=look)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from crossloom.network.onnx_rules.table import Reordered
 FREE_RESIZE = 11
 """The first opset in which Resize says how it finds positions."""
 OLDEST = 13
+_MOST_INLINED = 1_000_000
+_DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def read(model: str | Path | Any, name: str | None = None) -> Source:
         proto = model
     else:
         raise InputError(f"from_onnx takes a path or an onnx.ModelProto and got {type(model).__name__}; save the model to a file")
-    _refuse_external(proto, label)
+    _refuse_external(proto.graph, proto.functions, label)
     proto, opset = _current(proto, label)
     weights = {tensor.name: _weight(tensor, label) for tensor in proto.graph.initializer}
     if proto.graph.sparse_initializer:
@@ -90,12 +93,27 @@ def _load(path: Path) -> Any:
     return model
 
 
-def _refuse_external(model: Any, label: str) -> None:
+def _refuse_external(graph: Any, functions: Iterable[Any], label: str) -> None:
+    """Raise ModelError if any tensor is still in another file: onnx would look for it wherever we happen to be."""
     from onnx.external_data_helper import uses_external_data
 
-    outside = next((tensor for tensor in model.graph.initializer if uses_external_data(tensor)), None)
-    if outside is not None:
-        raise ModelError(f"{label}: the initializer {outside.name} is in another file; give the path of the model instead")
+    for tensor in _tensors([graph, *functions]):
+        if uses_external_data(tensor):
+            raise ModelError(f"{label}: the tensor {tensor.name or 'of a node'} is in another file; give the path of the model instead")
+
+
+def _tensors(graphs: list[Any]) -> Iterator[Any]:
+    """Yield all tensors of graphs and functions: weights, and what their nodes and the graphs within these hold."""
+    while graphs:
+        graph = graphs.pop()
+        yield from getattr(graph, "initializer", ())
+        for sparse in getattr(graph, "sparse_initializer", ()):
+            yield from (sparse.values, sparse.indices)
+        for attribute in (attribute for node in graph.node for attribute in node.attribute):
+            yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            graphs += [inner for inner in (attribute.g, *attribute.graphs) if inner.node or inner.initializer]
 
 
 def _current(model: Any, label: str) -> tuple[Any, int]:
@@ -139,10 +157,32 @@ def _resized_as_before(model: Any) -> Any:
 def _inlined(model: Any, label: str) -> Any:
     from onnx import inliner
 
+    if _inlined_nodes(model) > _MOST_INLINED:
+        raise ModelError(f"{label}: its functions call each other more than {_MOST_INLINED:,} times; export it without functions")
     try:
         return inliner.inline_local_functions(model, convert_version=True)
     except Exception as problem:
         raise ModelError(f"{label}: its functions cannot be inlined ({one_line(problem)}); export it without functions") from problem
+
+
+def _inlined_nodes(model: Any) -> float:
+    """Return how many nodes a model has once its functions are in place; infinity if one calls itself."""
+    bodies = {(function.domain, function.name): function for function in model.functions}
+    counts: dict[tuple[str, str], float] = {}
+
+    def count(nodes: Iterable[Any], within: frozenset[tuple[str, str]]) -> float:
+        total = 0.0
+        for node in nodes:
+            key = node.domain, node.op_type
+            if key in within or len(within) > _DEEPEST:
+                return math.inf
+            if key in bodies and key not in counts:
+                counts[key] = count(bodies[key].node, within | {key})
+            total += counts.get(key, 1)
+            total += sum(count(graph.node, within) for attribute in node.attribute for graph in (attribute.g, *attribute.graphs))
+        return total
+
+    return count(model.graph.node, frozenset())
 
 
 def _weight(tensor: Any, label: str) -> Tensor:
@@ -166,5 +206,6 @@ def _port(value: Any, label: str) -> Port:
         raise ModelError(f"{label}: the input {value.name} has {one_line(problem)}; export it with numbers or truth values") from problem
     if not given.HasField("shape"):
         return Port(value.name, dtype, given.elem_type, None)
-    dims = tuple(int(d.dim_value) if d.HasField("dim_value") else str(d.dim_param) for d in given.shape.dim)
+    # Some tools write -1 where the standard has nothing or a name.
+    dims = tuple(int(d.dim_value) if d.HasField("dim_value") and d.dim_value >= 0 else str(d.dim_param) for d in given.shape.dim)
     return Port(value.name, dtype, given.elem_type, dims)

@@ -42,6 +42,7 @@ _MEETING = Add | Sub | Mul | Div | Pow | Maximum | Minimum | Compare | Where | M
 # From where a weight is in memory, its shape and an order to the weight (so that it stays there) and what it becomes.
 Reordered = dict[tuple[int, tuple[int, ...], tuple[int, ...]], tuple[Tensor, Tensor]]
 
+_MOST_NUMBERS = 1 << 20
 Rule = Callable[..., Any]
 _R = TypeVar("_R", bound=Rule)
 RULES: dict[str, Rule] = {}
@@ -119,7 +120,10 @@ class Lowering:
 
     def numbers(self, name: str, what: str) -> list[int]:
         """Return the integers in a tensor. Raises NotImplementedError if they depend on the network's input."""
-        return [int(v) for v in self.known(name, what).reshape(-1).tolist()]
+        value = self.known(name, what)
+        if value.numel() > _MOST_NUMBERS:
+            raise NotImplementedError(f"{value.numel():,} numbers for its {what}")
+        return [int(v) for v in value.reshape(-1).tolist()]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a tensor's shape."""

@@ -19,6 +19,7 @@ import torch
 from crossloom.errors import ModelError, one_line
 from crossloom.network.builder import GraphBuilder
 from crossloom.network.graph import Graph, Node
+from crossloom.network.limits import Bounded
 from crossloom.network.onnx_rules import single
 from crossloom.network.onnx_rules.qlinear import MICROSOFT
 from crossloom.network.onnx_rules.quantize import as_integers, rounded
@@ -37,6 +38,14 @@ _MOVES = {"DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", 
 _MOVES |= {"Tile", "Transpose", "Unsqueeze"}
 """What may stand between integers that are not scaled back, as in onnxruntime's operator format."""
 _SAME_ELSEWHERE = {("com.microsoft", name) for name in ("QuantizeLinear", "DequantizeLinear", "Gelu", *MICROSOFT)}
+
+
+_NO_MORE_THAN_GIVEN = {"NonZero", "Unique", "Compress"}
+"""Their results have at most as many elements for each dimension as their input; how many is for the data to say."""
+MOST_BY_REFERENCE = 1 << 26
+"""Elements of what onnx's reference computes; some of it is a loop in Python."""
+_LONGEST = 10_000
+"""Letters of a list of modules that a node came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +69,12 @@ def lower(source: Source, shapes: Sequence[tuple[int, ...]], batch: int, origina
     first obstacle ends it. Raises ModelError where an operator without a counterpart hides the shapes of what follows.
     """
     walk = Walk(source, Lowering(GraphBuilder(source.name, batch), source.opset, original, reordered=source.reordered))
-    with torch.no_grad():
+    with torch.no_grad(), Bounded(source.label, sum(weight.numel() for weight in source.weights.values())):
         try:
             outputs = walk.run(shapes)
         except Stopped as stop:
             found = list(dict.fromkeys([*complaints(walk.low.builder.nodes), str(stop)]))
-            raise ModelError(refusal(source.label, found)) from stop
+            raise ModelError(refusal(source.label, found, "; what follows cannot be read without them, so replace them in the model")) from stop
     return walk.low.builder.build(outputs), walk.low.builder
 
 
@@ -75,10 +84,10 @@ def complaints(nodes: Sequence[Node]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def refusal(label: str, found: Sequence[str]) -> str:
+def refusal(label: str, found: Sequence[str], remedy: str = "; replace them in the model, or run 'crossloom check' on it") -> str:
     """Return the line that lists the first five obstacles."""
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    return f"{label}: no counterpart for {'; '.join(found[:5])}{more}; replace them in the model, or run 'crossloom check' on it"
+    return f"{label}: no counterpart for {'; '.join(found[:5])}{more}{remedy}"
 
 
 def in_order(nodes: Sequence[Any], known: Container[str]) -> list[Any]:
@@ -143,7 +152,7 @@ class Walk:
         outputs = list(node.output)
         low, first = self.low, len(self.low.builder.nodes)
         low.node, low.origin, low.outputs = (
-            _plain(outputs[0] or node.name),
+            _plain((outputs or [""])[0] or node.name),
             origin or _origin(node),
             len([o for o in outputs if o]),
         )
@@ -165,7 +174,7 @@ class Walk:
                 given = inputs if node.op_type in TAKE_INTEGERS else [None if x is None else as_integers(self.low, x) for x in inputs]
                 results = rule(self.low, *_trimmed(given), **_attributes(node))
                 return results if isinstance(results, tuple) else (results,)
-        except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as problem:
+        except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as problem:
             reason = one_line(problem)
         plain = [None if x is None else as_integers(self.low, x) for x in inputs]
         return self._computed(node, plain) or self._defined(node, plain) or self._unsupported(node, plain, reason)
@@ -199,8 +208,20 @@ class Walk:
         tensors = [None if x is None else self.low.value(x) for x in inputs]
         if any(t is None and x is not None for t, x in zip(tensors, inputs, strict=True)) or not any(inputs) or _foreign(node):
             return []
+        if not self._small(node, inputs):
+            return []
         kinds = [None if x is None else self.low.kinds.get(x) for x in inputs]
         return [self.low.constant(t, kind=kind) for t, kind in single.evaluate(node, self.source.opset, tensors, kinds)]
+
+    def _small(self, node: Any, inputs: list[str | None]) -> bool:
+        """Whether it takes little to compute a node: none within it that run again and again, and no result of a size that nobody foresees."""
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            return False
+        known = [None if x is None else self.low.value(x) for x in inputs]
+        types = single.outputs(node, self.source.opset, self._types(inputs), known)
+        if node.op_type in _NO_MORE_THAN_GIVEN:
+            types = [self.low.builder.types[x] for x in inputs if x is not None]
+        return all(type is not None and type.count() <= MOST_BY_REFERENCE for name, type in zip(node.output, types, strict=False) if name)
 
     def _defined(self, node: Any, inputs: list[str | None]) -> Sequence[Value]:
         """Lower a node by the standard's definition of it in other operators; nothing if there is none that works."""
@@ -284,7 +305,8 @@ def _origin(node: Any) -> str:
     """Return the place in the source model: the module path that torch's exporter notes, else the node's name."""
     scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), "")
     try:
-        paths = [path for path in ast.literal_eval(scopes)[:-1] if path] if scopes else []
-    except (ValueError, SyntaxError):
-        paths = []
-    return str(paths[-1]) if paths else str(node.name or node.output[0])
+        written = ast.literal_eval(scopes) if 0 < len(scopes) <= _LONGEST else []
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        written = []
+    paths = [path for path in written[:-1] if path and isinstance(path, str)] if isinstance(written, list) else []
+    return paths[-1] if paths else str(node.name or next(filter(None, node.output), node.op_type))
