@@ -24,7 +24,9 @@ TOLERANCE = 1e-4
 
 
 DRAWS = 3
-"""Batches that the network is asked with: one may by chance hide what another shows."""
+"""Batches that the network is asked with: one may by chance hide what another shows. With few numbers in play chance is likelier."""
+LARGE = 5_000_000
+"""Parameters from which on one batch must do: the question should not cost more than the answer."""
 SHOWN = 0.75
 """Share of truth-value inputs that are true; most are masks that show more than they hide."""
 
@@ -63,7 +65,14 @@ def mixing_node(graph: Graph) -> str | None:
         return None
     try:
         with torch.no_grad():
-            return next((found for seed in range(DRAWS) if (found := _mixing(graph, torch.Generator().manual_seed(seed))) is not None), None)
+            return next(
+                (
+                    found
+                    for seed in range(1 if graph.parameters > LARGE else DRAWS)
+                    if (found := _mixing(graph, torch.Generator().manual_seed(seed))) is not None
+                ),
+                None,
+            )
     except (IndexError, RuntimeError):
         return None
 
