@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 ZOO    := $(VENV)/.zoo
 
-.PHONY: demo test test-all check format types imports docs zoo bench browser clean help
+.PHONY: demo test test-all check format types imports docs zoo bench browser spice clean help
 
 help:
 	@echo "make demo      install, train a small network on real digits, run it on ISAAC, write the report"
@@ -30,11 +30,17 @@ $(ZOO): $(STAMP)
 demo: $(STAMP)
 	$(BIN)/crossloom demo
 
-# The report is read in a real browser. Debian's Chromium is installed where it is missing and that is permitted.
+# The report is read in a real browser, and circuits are solved a second time by SPICE. Debian's Chromium and ngspice are installed where they
+# are missing and that is permitted.
 browser:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || command -v chromium-browser >/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install chromium >/dev/null; } \
 	|| echo "No Chromium found and none could be installed: the tests that open the report will be skipped. Install the package chromium."
+
+spice:
+	@command -v ngspice >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install ngspice >/dev/null; } \
+	|| echo "No ngspice found and none could be installed: the tests that ask it will be skipped. Install the package ngspice."
 
 check: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks examples
@@ -50,7 +56,7 @@ docs: $(STAMP)
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 
 # The suite of ONNX's own node tests runs by itself, so that its count is printed whole.
-test: $(STAMP) browser check docs
+test: $(STAMP) browser spice check docs
 	$(BIN)/python -m pytest tests/test_onnx_node_suite.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/test_onnx_node_suite.py
 
