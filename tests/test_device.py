@@ -15,6 +15,7 @@ from crossloom.device.faults import CHEN_2015, Faults
 from crossloom.device.iv import Cubic, Ohmic, Sinh
 from crossloom.device.programming import Gaussian, LogNormal
 from crossloom.device.reading import Physical
+from crossloom.device.time import State
 from crossloom.errors import InputError
 
 HOUR, DAY = 3600.0, 86400.0
@@ -22,6 +23,10 @@ HOUR, DAY = 3600.0, 86400.0
 
 def numbers(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
+
+
+def state(conductance: float, pace: float) -> State:
+    return State(numbers(conductance), numbers(conductance), numbers(0.0), numbers(pace))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -44,7 +49,7 @@ def test_pcm_drift() -> None:
     drift, x = cell("pcm").drift, numbers(0.01, 0.1, 0.2, 1)
     torch.testing.assert_close(drift.mean(x), numbers(0.0958, 0.0601, 0.0493, 0.049), rtol=0, atol=5.1e-5)
     torch.testing.assert_close(drift.sigma(x), numbers(0.045, 0.0229, 0.0142, 0.008), rtol=0, atol=5.1e-5)
-    one = drift.after(numbers(25e-6), numbers(0.0), 20.0, 25e-6)
+    one = drift.after(state(25e-6, 0.0), 20.0, 25e-6)
     assert float(one) == pytest.approx(25e-6 * 2**-0.049)
 
 
@@ -89,7 +94,7 @@ def test_cmo() -> None:
     fine, coarse = cell("cmo-hfox"), cell("cmo-hfox-2")
     assert float(fine.programming.sigma(numbers(50e-6), 90e-6)) == pytest.approx((8.1e-4 + 1.069e-3 * 50) * 1e-6)
     assert float(coarse.programming.sigma(numbers(50e-6), 90e-6)) == pytest.approx((1.122e-2 + 1.129e-2 * 50) * 1e-6)
-    after = fine.drift.after(numbers(50e-6), numbers(1.0), DAY, 90e-6)
+    after = fine.drift.after(state(50e-6, 1.0), DAY, 90e-6)
     assert float(after) * 1e6 == pytest.approx(50 - 0.0890 * 11.3668 + 0.0420 * 11.3668 + 0.4118, abs=1e-3)
 
 

@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from crossloom import __version__
+from crossloom.cli_device import devices
 from crossloom.errors import CrossloomError, InputError, printable
 from crossloom.options import check_device, recipe_of, shapes_of, value_of
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 machines = typer.Typer(help="The machines that Crossloom knows: list, show, explain.", no_args_is_help=True)
 app.add_typer(machines, name="machine")
+app.add_typer(devices, name="device")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
 Model = Annotated[str, typer.Argument(help="A .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]

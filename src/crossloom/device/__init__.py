@@ -7,5 +7,9 @@ returns answers for any time after. What belongs here: conductances in siemens. 
 
 from crossloom.device.cell import Cell as Cell
 from crossloom.device.cell import Written as Written
+from crossloom.device.file import cell_text as cell_text
+from crossloom.device.file import read_cell as read_cell
+from crossloom.device.fit import fit_cell as fit_cell
+from crossloom.device.fit import read_measurements as read_measurements
 from crossloom.device.library import cell as cell
 from crossloom.device.library import cells as cells

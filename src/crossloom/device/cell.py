@@ -13,7 +13,7 @@ from crossloom.device.faults import Faults
 from crossloom.device.iv import Iv, Ohmic
 from crossloom.device.programming import Exact, Programming
 from crossloom.device.reading import Quiet, Reading
-from crossloom.device.time import Drift, Steady
+from crossloom.device.time import Drift, State, Steady
 from crossloom.errors import InputError
 
 
@@ -90,16 +90,19 @@ class Written:
     pace: Tensor
     stuck: Tensor
 
+    @property
+    def written_s(self) -> Tensor:
+        """Conductances right after writing, faults left out."""
+        return self.cell.programming.written(self.target_s, self.error, self.cell.high_s).clamp(min=0.0)
+
     def conductance_s(self, time_s: float = 0.0) -> Tensor:
         """Return the conductances a time after writing, noise of reading left out. Raises InputError for a negative time."""
         if not 0 <= time_s < math.inf:
             raise InputError(f"cell {self.cell.name}: the time after writing must be at least 0 s, got {time_s:g}")
-        g = self.cell.drift.after(self.cell.programming.written(self.target_s, self.error, self.cell.high_s), self.pace, time_s, self.cell.high_s)
-        g = g.clamp(min=0.0)
+        g = self.cell.drift.after(State(self.target_s, self.written_s, self.error, self.pace), time_s, self.cell.high_s).clamp(min=0.0)
         g = torch.where(self.stuck < 0, self.cell.low_s, g)
         return torch.where(self.stuck > 0, self.cell.high_s, g)
 
     def reading_sigma_s(self, time_s: float = 0.0) -> Tensor:
         """Return the standard deviation of the conductances from one read to the next, a time after writing."""
-        programmed = self.cell.programming.written(self.target_s, self.error, self.cell.high_s).clamp(min=0.0)
-        return self.cell.reading.sigma(self.conductance_s(time_s), programmed, time_s, self.cell.high_s)
+        return self.cell.reading.sigma(self.conductance_s(time_s), self.written_s, time_s, self.cell.high_s)

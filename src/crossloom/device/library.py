@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.resources import files
 
 from crossloom.device.cell import Cell
+from crossloom.device.file import read_cell
 from crossloom.errors import InputError
 
 
@@ -19,7 +20,9 @@ def cells() -> dict[str, Cell]:
 
 
 def cell(name: str) -> Cell:
-    """Return a cell by name. Raises InputError."""
+    """Return a cell by name, or the one that a .yaml file describes. Raises InputError."""
+    if name.endswith((".yaml", ".yml")):
+        return read_cell(name)
     if name not in cells():
-        raise InputError(f"no cell named {name}; choose one of {', '.join(cells())}")
+        raise InputError(f"no cell named {name}; choose one of {', '.join(cells())}, or give a .yaml file")
     return cells()[name]

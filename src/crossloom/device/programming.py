@@ -11,6 +11,14 @@ from torch import Tensor
 MICRO = 1e-6
 
 
+def polynomial(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
+    """Return Σ cₖ·xᵏ, constant first."""
+    total = torch.zeros_like(x)
+    for coefficient in reversed(coefficients):
+        total = total * x + coefficient
+    return total
+
+
 class Programming(Protocol):
     """The programming error of a cell."""
 
@@ -53,15 +61,29 @@ class Polynomial:
     def sigma(self, target_s: Tensor, high_s: float) -> Tensor:
         """Return σ, never below zero."""
         x = target_s / high_s if self.of == "share" else target_s / MICRO
-        total = torch.zeros_like(x)
-        for coefficient in reversed(self.coefficients_us):
-            total = total * x + coefficient
+        total = polynomial(self.coefficients_us, x)
         scale = high_s / self.reference_s if self.reference_s is not None else 1.0
         return total.clamp(min=0.0) * (MICRO * scale)
 
     def written(self, target_s: Tensor, error: Tensor, high_s: float) -> Tensor:
         """Return target + σ·error."""
         return target_s + self.sigma(target_s, high_s) * error
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Normal around a mean that misses the target: bias and σ are polynomials (µS) in the target over the highest conductance."""
+
+    bias_us: tuple[float, ...]
+    sigma_us: tuple[float, ...]
+
+    def sigma(self, target_s: Tensor, high_s: float) -> Tensor:
+        """Return σ, never below zero."""
+        return Polynomial(self.sigma_us).sigma(target_s, high_s)
+
+    def written(self, target_s: Tensor, error: Tensor, high_s: float) -> Tensor:
+        """Return target + bias + σ·error."""
+        return target_s + polynomial(self.bias_us, target_s / high_s) * MICRO + self.sigma(target_s, high_s) * error
 
 
 @dataclass(frozen=True, slots=True)

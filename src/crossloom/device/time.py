@@ -10,15 +10,27 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from crossloom.device.programming import polynomial
+
 MICRO = 1e-6
 Of = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Cells just written: what was meant, what came of it, and standard normal numbers for the error made and for the pace of what follows."""
+
+    target_s: Tensor
+    written_s: Tensor
+    error: Tensor
+    pace: Tensor
 
 
 class Drift(Protocol):
     """The way of a conductance through time."""
 
-    def after(self, written_s: Tensor, pace: Tensor, time_s: float, high_s: float) -> Tensor:
-        """Return the conductance a time after writing; `pace` holds a standard normal number for each cell."""
+    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
+        """Return the conductance a time after writing; `high_s` is the cell's highest conductance."""
         ...
 
 
@@ -26,9 +38,9 @@ class Drift(Protocol):
 class Steady:
     """Nothing changes."""
 
-    def after(self, written_s: Tensor, pace: Tensor, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
         """Return what was written."""
-        return written_s
+        return state.written_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +60,10 @@ class PowerLaw:
         """Return ν of each cell."""
         return (self.mean(share) + self.sigma(share) * pace).abs()
 
-    def after(self, written_s: Tensor, pace: Tensor, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
         """Return the drifted conductance."""
-        share = (written_s / high_s).clamp(min=1e-9)
-        return written_s * torch.exp(-self.exponent(share, pace) * math.log1p(time_s / self.start_s))
+        share = (state.written_s / high_s).clamp(min=1e-9)
+        return state.written_s * torch.exp(-self.exponent(share, state.pace) * math.log1p(time_s / self.start_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +74,12 @@ class Logarithmic:
     spread_us: float
     spread_1s_us: float
 
-    def after(self, written_s: Tensor, pace: Tensor, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
         """Return the relaxed conductance; nothing is said of the first second."""
         if time_s < 1.0:
-            return written_s
+            return state.written_s
         log = math.log(time_s)
-        return written_s + (self.slope_us * log + (self.spread_us * log + self.spread_1s_us) * pace) * MICRO
+        return state.written_s + (self.slope_us * log + (self.spread_us * log + self.spread_1s_us) * state.pace) * MICRO
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +105,41 @@ class Relaxation:
         weight = 1.0
         if later != earlier and time_s < self.times_s[-1]:
             weight = math.log(time_s / self.times_s[earlier]) / math.log(self.times_s[later] / self.times_s[earlier])
-        return (_polynomial(self.coefficients_us[earlier], share) * (1 - weight) + _polynomial(self.coefficients_us[later], share) * weight) * MICRO
+        low, high = (polynomial(self.coefficients_us[k], share).clamp(min=0.0) for k in (earlier, later))
+        return (low * (1 - weight) + high * weight) * MICRO
 
-    def after(self, written_s: Tensor, pace: Tensor, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
         """Return the relaxed conductance."""
-        return written_s + self.sigma((written_s / high_s).clamp(0.0, 1.0), time_s) * pace
+        return state.written_s + self.sigma((state.written_s / high_s).clamp(0.0, 1.0), time_s) * state.pace
 
 
-def _polynomial(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
-    total = torch.zeros_like(x)
-    for coefficient in reversed(coefficients):
-        total = total * x + coefficient
-    return total.clamp(min=0.0)
+@dataclass(frozen=True, slots=True)
+class Remeasured:
+    """What was written once, measured again: bias and σ (µS, polynomials in the share of the highest conductance) at each later time.
+
+    Between times the change is linear in ln(1 + t/t₁), t₁ the first later time; after the last one nothing more changes. A cell keeps its
+    place in the distribution.
+
+    Attributes:
+        bias_us, sigma_us: of the first measurement, to which the cell was written.
+        times_s: later times, counted from the first measurement.
+        later_bias_us, later_sigma_us: at each of them.
+    """
+
+    bias_us: tuple[float, ...]
+    sigma_us: tuple[float, ...]
+    times_s: tuple[float, ...]
+    later_bias_us: tuple[tuple[float, ...], ...]
+    later_sigma_us: tuple[tuple[float, ...], ...]
+
+    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
+        """Return what would be measured."""
+        if not self.times_s or not time_s:
+            return state.written_s
+        steps = (0.0, *(math.log1p(time / self.times_s[0]) for time in self.times_s))
+        now = min(math.log1p(time_s / self.times_s[0]), steps[-1])
+        later = next(k for k, step in enumerate(steps) if k and step >= now)
+        share = (now - steps[later - 1]) / (steps[later] - steps[later - 1])
+        bias, sigma, x = (self.bias_us, *self.later_bias_us), (self.sigma_us, *self.later_sigma_us), state.target_s / high_s
+        moved = [polynomial(bias[k], x) + polynomial(sigma[k], x).clamp(min=0.0) * state.error for k in (later - 1, later)]
+        return state.target_s + (moved[0] * (1 - share) + moved[1] * share) * MICRO

@@ -16,7 +16,7 @@ from crossloom.machines.build import build
 from crossloom.machines.machine import Machine
 from crossloom.machines.override import apply
 from crossloom.machines.schema import ComponentEntry, MachineEntry
-from crossloom.machines.yaml import line_of, read_yaml
+from crossloom.yaml_file import line_of, read_yaml
 
 _HERE = files("crossloom.machines")
 _SECTIONS = ("engines", "compile", "components")

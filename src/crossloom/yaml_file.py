@@ -9,28 +9,26 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from crossloom.errors import MachineError
+from crossloom.errors import InputError, MachineError
 
 LARGEST = 1 << 20
-"""Bytes of a machine file; a larger one is a mistake."""
+"""Bytes of a file that somebody wrote; a larger one is a mistake."""
 
 
-def read_yaml(path: Path) -> Any:
-    """Return the mapping that a file holds; it remembers the lines of its fields. Raises MachineError."""
+def read_yaml(path: Path, wrong: type[InputError] = MachineError) -> Any:
+    """Return the mapping that a file holds; it remembers the lines of its fields. Raises `wrong`."""
     if path.stat().st_size > LARGEST:
-        raise MachineError(f"{path}: larger than {LARGEST} bytes, which no machine needs; is it the right file?")
+        raise wrong(f"{path}: larger than {LARGEST} bytes, which no description needs; is it the right file?")
     try:
         content = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        raise MachineError(
-            f"{path.name}{where}: not valid YAML ({getattr(problem, 'problem', None) or 'not UTF-8 text'}); mend the file"
-        ) from problem
+        raise wrong(f"{path.name}{where}: not valid YAML ({getattr(problem, 'problem', None) or 'not UTF-8 text'}); mend the file") from problem
     except RecursionError as problem:
-        raise MachineError(f"{path.name}: nested deeper than any machine needs; is it the right file?") from problem
+        raise wrong(f"{path.name}: nested deeper than any description needs; is it the right file?") from problem
     if not isinstance(content, dict):
-        raise MachineError(f"{path.name}: it holds no mapping of fields; see docs/machines.md for the form")
+        raise wrong(f"{path.name}: it holds no mapping of fields; see the documentation for the form")
     return content
 
 
