@@ -595,6 +595,10 @@ HARMFUL: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: model("(float[N,1000000,1000000] x) => (float[N,1000000,1000000] y) { y = Relu(x) }"),
         r"the input x would have",
     ),
+    "the least integer": (
+        lambda: ending("q = Div(a, b)  large = Cast<to = 1>(q)", numbers("a", -(2**63)), numbers("b", -1)),
+        "^read$",
+    ),
     "functions": (multiplying, "its functions call each other more than 1,000,000 times"),
     "a number for scopes": (lambda: scoped("5"), "^read$"),
     "deep scopes": (lambda: scoped("-" * 200_000 + "1"), "^read$"),

@@ -890,6 +890,10 @@ def test_a_program_cannot_write_a_file(tmp_path: Path) -> None:
 # Saved programs that mean harm: each is a plain one whose zeros were exchanged for something else
 
 
+def _given(kind: int = 1, **arguments: Any) -> list[dict[str, Any]]:
+    return [{"name": name, "arg": arg, "kind": kind} for name, arg in arguments.items()]
+
+
 def _node(target: str, name: str, inputs: list[Any], output: str = "as_tensor") -> dict[str, Any]:
     given = [{"name": key, "arg": arg, "kind": 1} for key, arg in inputs]
     result = {"as_sym_int": {"as_name": name}} if output == "as_sym_int" else {"as_tensor": {"name": name}}
@@ -967,6 +971,26 @@ def _resized_by(scale: float) -> Callable[[dict[str, Any]], list[dict[str, Any]]
     ]
 
 
+def _lengths(zeros: dict[str, Any]) -> list[dict[str, Any]]:
+    """Fewer lengths than there are rows."""
+    rows = ("v", {"as_tensor": {"name": "rows"}}), ("g", {"as_tensor": {"name": "one"}}), ("dim", {"as_int": 0})
+    return [
+        _node("torch.ops.aten.reshape.default", "rows", [_tensor_of("zeros"), ("shape", {"as_ints": [4, 1]})]),
+        _node("torch.ops.aten.sum.default", "one", [_tensor_of("zeros")]),
+        _node("torch.ops.aten._weight_norm.default", "scaled", list(rows)),
+        _node("torch.ops.aten.sum.default", "total", [_tensor_of("scaled")]),
+    ]
+
+
+def _least(zeros: dict[str, Any]) -> list[dict[str, Any]]:
+    """The least integer, divided by -1."""
+    zeros["target"], zeros["inputs"] = "torch.ops.aten.full.default", [*zeros["inputs"][:1], *_given(fill_value={"as_int": -(2**63)})]
+    zeros["inputs"] += _given(2, dtype={"as_scalar_type": 5})
+    quotient = _node("torch.ops.aten.div.Scalar_mode", "quotient", [_tensor_of("zeros"), ("other", {"as_int": -1})])
+    quotient["inputs"] += _given(2, rounding_mode={"as_string": "trunc"})
+    return [quotient]
+
+
 _WIDE = {"wide": [200], "full": [200], "total": []}
 HARMFUL: dict[str, tuple[Callable[[dict[str, Any]], list[dict[str, Any]]], dict[str, list[int]], str]] = {
     "alias": (_window("_reshape_alias"), _WIDE, r"_reshape_alias at wide cannot be computed .*invalid for input of size 4"),
@@ -981,6 +1005,8 @@ HARMFUL: dict[str, tuple[Callable[[dict[str, Any]], list[dict[str, Any]]], dict[
     "by zero": (_sized("floordiv", {"as_int": 1}, {"as_int": 0}), {}, "arithmetic on sizes makes no sense"),
     "attribute": (_sized("methodcaller", {"as_string": "clear"}), {}, "its target is '_operator.methodcaller', which torch.export never writes"),
     "scale": (_resized_by(1e-300), {"image": [1, 1, 4], "wide": [1, 1, 4], "total": []}, "|read"),
+    "lengths": (_lengths, {"rows": [4, 1], "one": [], "scaled": [4, 1], "total": []}, "_weight_norm at scaled cannot be computed"),
+    "least": (_least, {"quotient": [4]}, "divides the least integer by -1"),
     "storage": (
         lambda zeros: [_node("torch.ops.aten.set_.source_Tensor", "other", [_tensor_of("zeros"), ("source", {"as_tensor": {"name": "zeros"}})])],
         {"other": [4]},

@@ -30,18 +30,18 @@ _HIGHEST_POWER = 64
 # Operators without a rule, because their result never depends on an input, or only ever does in networks that we have no engine for.
 _MAKERS = "arange eye full linspace logspace ones scalar_tensor tril_indices triu_indices zeros blackman_window hamming_window hann_window"
 _OF_CONSTANTS = """
-    _weight_norm atan2 argwhere bitwise_left_shift bitwise_right_shift block_diag bucketize cartesian_prod column_stack complex conj
+    atan2 argwhere bitwise_left_shift bitwise_right_shift block_diag bucketize cartesian_prod column_stack complex conj
     count_nonzero cosh cross cummax cummin cumprod deg2rad diag diag_embed diff digamma dstack erfc erfinv fft_fft fft_fft2 fft_fftfreq fft_fftn
     fft_fftshift fft_ifft fft_ifft2 fft_ifftn fft_ifftshift fft_irfft fft_rfft fft_rfftfreq flatten fliplr flipud heaviside hstack imag
     index_add index_copy index_fill inverse isclose isfinite isin kron lgamma linalg_cross linalg_inv linalg_matrix_norm linalg_norm linalg_qr
-    logcumsumexp logit masked_scatter mvlgamma nanmean nansum polar positive rad2deg ravel real rot90 scatter scatter_add scatter_reduce
+    logcumsumexp logit masked_scatter  nanmean nansum polar positive rad2deg ravel real rot90 scatter scatter_add scatter_reduce
     searchsorted sgn signbit special_i0 special_log1p special_xlog1py squeeze_copy swapdims tensordot trace trapezoid unsqueeze_copy vander
     allclose equal is_nonzero item view_as_complex view_as_real vsplit hsplit dsplit vstack xlogy
 """
 _INTERNAL = {"_softmax", "_log_softmax", "_to_copy", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_safe_softmax", "__and__", "__or__"}
 _INTERNAL |= {"_local_scalar_dense", "_shape_as_tensor", "_unique2", "_prelu_kernel", "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa"}
 _INTERNAL |= {f"_upsample_nearest_exact{dims}d" for dims in (1, 2, 3)}
-_TRUSTING = {"embedding_bag", "fused_moving_avg_obs_fake_quant"}
+_TRUSTING = {"embedding_bag", "fused_moving_avg_obs_fake_quant", "scaled_dot_product_attention"}
 _SAFE = {name for name in RULES if not name.startswith("_")} - _TRUSTING | _INTERNAL | {*_MAKERS.split(), *_OF_CONSTANTS.split()}
 
 _OF_SIZES = {
@@ -72,6 +72,20 @@ def _viewed(x: Tensor, size: Sequence[int], stride: Sequence[int]) -> Tensor:
     return x.view(size)
 
 
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """Return v scaled to the lengths g; a `dim` of -1 stands for all of v. Raises ValueError if there is not one length for each row."""
+    if dim != -1 and list(g.shape) != [size if axis == dim % max(1, v.dim()) else 1 for axis, size in enumerate(v.shape)]:
+        raise ValueError(f"_weight_norm of shape {list(v.shape)} with lengths of shape {list(g.shape)}")
+    return torch._weight_norm(v, g, dim)
+
+
+def _expanded(x: Tensor, size: Sequence[int], **_: Any) -> Tensor:
+    """Return a tensor repeated to a size. Raises ValueError for negative sizes, which torch would make."""
+    if min(size, default=0) < -1:
+        raise ValueError(f"expand to {list(size)}")
+    return x.expand(size)
+
+
 def _zeros_like(x: Tensor, **options: Any) -> Tensor:
     return torch.zeros_like(x, **options)
 
@@ -88,6 +102,9 @@ def _zeros(size: Sequence[int], **options: Any) -> Tensor:
 # What does the same and looks before it reads; memory that nobody has written is zeros.
 _INSTEAD: dict[str, Callable[..., Any]] = {
     "as_strided": _strided,
+    "_weight_norm": _weight_norm,
+    "expand": _expanded,
+    "broadcast_to": _expanded,
     "_reshape_alias": _viewed,
     "_unsafe_view": _aten.view.default,
     "_unsafe_index": _aten.index.Tensor,

@@ -46,6 +46,8 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if _makes_tensors(func) and not _without_storage(args, kwargs):
             self._claim(func, args, kwargs)
+        if kwargs.get("rounding_mode") == "trunc" and _overflows(*args[:2]):
+            raise ModelError(f"{self.name}: it divides the least integer by -1, which has no result; export it again")
         return func(*args, **kwargs)
 
     def _claim(self, func: Any, args: Any, kwargs: Any) -> None:
@@ -101,6 +103,16 @@ def _without_masks(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
         masks = index is not None and index.dtype in (torch.bool, torch.uint8)
         found += [torch.empty(int(index.count_nonzero()), dtype=torch.int64, device="meta")] * index.dim() if masks else [index]  # type: ignore[union-attr]
     return found
+
+
+def _overflows(a: Any, b: Any) -> bool:
+    """Whether a division of integers leaves their range: the processor then ends the program."""
+    if any(isinstance(x, float) or (isinstance(x, Tensor) and (x.is_floating_point() or x.is_meta)) for x in (a, b)):
+        return False
+    kind = torch.result_type(a, b)
+    if kind in (torch.bool, torch.uint8):
+        return False
+    return bool((torch.as_tensor(b) == -1).any()) and bool((torch.as_tensor(a) == torch.iinfo(kind).min).any())
 
 
 def _shell(value: Any) -> Any:

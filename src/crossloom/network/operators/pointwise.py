@@ -159,7 +159,11 @@ class Div(Operator):
     rounding: Literal["none", "floor", "trunc"] = "none"
 
     def __call__(self, *tensors: Tensor) -> Tensor:
-        return torch.div(*tensors, rounding_mode=None if self.rounding == "none" else self.rounding)
+        a, b = tensors
+        if self.rounding == "trunc" and not a.is_floating_point():
+            negative = b == -1  # the processor ends the program where the least integer is divided by it
+            return torch.where(negative, -a, torch.div(a, torch.where(negative, 1, b), rounding_mode="trunc"))
+        return torch.div(a, b, rounding_mode=None if self.rounding == "none" else self.rounding)
 
 
 @dataclass(frozen=True, slots=True)
