@@ -10,7 +10,7 @@ from importlib import import_module
 from crossloom.errors import InputError
 from crossloom.papers.claim import Claim as Claim
 
-PAPERS = {"isaac": "crossloom.papers.isaac"}
+PAPERS = {"crossstack": "crossloom.papers.crossstack", "isaac": "crossloom.papers.isaac"}
 
 
 def reproduce(paper: str | None = None) -> list[Claim]:
