@@ -275,7 +275,7 @@ def test_a_bias_beyond_32_bits_stays_exact(kind: str, channels: int) -> None:
         ({"unit_column": False}, "flip encoding needs the unit column"),
         ({"convert": "tile"}, "flip encoding undoes"),
         ({"encoding": "thermometer"}, "encoding"),
-        ({"cell_bits": 9}, "at most 7 bits"),
+        ({"cell_bits": 9}, "computes with at most 7"),
         ({"array_rows": 1.5}, "whole number"),
         ({"range": 3}, "range"),
     ],

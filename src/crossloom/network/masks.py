@@ -1,6 +1,6 @@
 """Turn attention masks into what they mean, so that they survive in integers.
 
-Models hide positions by adding −∞ or the smallest float to the scores, which no integer can hold. `ApplyMasks` gives
+Models hide positions by adding −∞ or the smallest float to the scores, which no integer can hold. `find_masks` gives
 the softmax a second input that says which positions count.
 """
 

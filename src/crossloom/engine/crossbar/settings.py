@@ -17,6 +17,8 @@ Encodes = Literal["offset", "differential", "twos_complement"]
 
 
 Cycles = Annotated[int, Field(strict=True, ge=0, le=10**6)]
+MOST_BITS = 7
+"""Of a cell and of an input digit: their products are made in signed bytes."""
 LARGEST_ARRAY = 1 << 16
 """Word lines or bit lines of an array; a partial sum of more could overflow the plans' accumulators."""
 
@@ -121,32 +123,43 @@ def _checked(machine_name: str, settings: Mapping[str, Any]) -> _File:
         raise MachineError(f"machine {machine_name}: engines.crossbar.{field}: {error['msg']}") from problem
 
 
-def crossbars(machine: Machine) -> Crossbars:
-    """Return a machine's crossbars. Raises MachineError for settings that make no sense together."""
-    given = _checked(machine.name, machine.engines.get("crossbar", {}))
-    array, adc = machine.part("array"), machine.part("adc")
-    dac = machine.optional("dac")
-    cell_bits = array.whole("cell_bits")
-    if cell_bits > 7:
-        raise MachineError(f"machine {machine.name}: {array.path}.cell_bits is {cell_bits}; at most 7 bits fit a cell")
-    if given.flip and given.encoding != "offset":
+def _check_sense(machine: Machine, given: _File) -> None:
+    """Raise MachineError for settings that contradict each other."""
+    if not given.flip:
+        return
+    if given.encoding != "offset":
         raise MachineError(f"machine {machine.name}: flip encoding needs the offset encoding, not {given.encoding}; set crossbar.flip=false")
-    if given.flip and not given.unit_column:
+    if not given.unit_column:
         raise MachineError(f"machine {machine.name}: flip encoding needs the unit column; set crossbar.unit_column=true or crossbar.flip=false")
-    if given.flip and given.convert == "tile":
+    if given.convert == "tile":
         raise MachineError(f"machine {machine.name}: flip encoding undoes what analog accumulation adds up; set crossbar.flip=false")
-    input_bits = dac.whole("bits") if dac else 1
-    if input_bits > 7:
-        raise MachineError(f"machine {machine.name}: a DAC of {input_bits} bits is more than the 7 that the engine computes with")
-    base_s = machine.cycle_s.value if machine.cycle_s else array.actions["read"].latency_s.value
-    if base_s <= 0:
-        raise MachineError(f"machine {machine.name}: a cycle takes no time; give cycle or {array.path}.read.latency a positive value")
+
+
+def _check_sizes(machine: Machine) -> None:
+    """Raise MachineError for parts that there are too few of, or arrays of no size that the plans can hold."""
+    array = machine.part("array")
     if short := [part for role in _PER_READ if (part := machine.by_role.get(role)) is not None and part.total < 1]:
         raise MachineError(f"machine {machine.name}: {short[0].path}.count gives {short[0].total:g} on a chip; crossbars need at least one")
     if array.count != int(array.count) or array.count < 1:
         raise MachineError(f"machine {machine.name}: {array.path}.count must be a whole number of at least 1, got {array.count:g}")
     if large := [side for side in ("rows", "columns") if array.parameters[side] > LARGEST_ARRAY]:
         raise MachineError(f"machine {machine.name}: {array.path}.{large[0]} is {array.parameters[large[0]]:g}; arrays have at most {LARGEST_ARRAY}")
+
+
+def crossbars(machine: Machine) -> Crossbars:
+    """Return a machine's crossbars. Raises MachineError for settings that make no sense together."""
+    given = _checked(machine.name, machine.engines.get("crossbar", {}))
+    array, adc = machine.part("array"), machine.part("adc")
+    dac = machine.optional("dac")
+    _check_sense(machine, given)
+    _check_sizes(machine)
+    cell_bits, input_bits = array.whole("cell_bits"), dac.whole("bits") if dac else 1
+    for bits, what in ((cell_bits, f"{array.path}.cell_bits"), (input_bits, f"{dac.path}.bits" if dac else "")):
+        if bits > MOST_BITS:
+            raise MachineError(f"machine {machine.name}: {what} is {bits}; the engine computes with at most {MOST_BITS}")
+    base_s = machine.cycle_s.value if machine.cycle_s else array.actions["read"].latency_s.value
+    if base_s <= 0:
+        raise MachineError(f"machine {machine.name}: a cycle takes no time; give cycle or {array.path}.read.latency a positive value")
     seconds = {role: _seconds_per_read(role, machine, given.convert) for role in _PER_READ}
     slowest = max(seconds, key=lambda role: seconds[role])
     cycles = max(1, math.ceil(round(seconds[slowest] / base_s, 6)))
