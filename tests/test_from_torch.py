@@ -1006,6 +1006,16 @@ HARMFUL: dict[str, tuple[Callable[[dict[str, Any]], list[dict[str, Any]]], dict[
     "attribute": (_sized("methodcaller", {"as_string": "clear"}), {}, "its target is '_operator.methodcaller', which torch.export never writes"),
     "scale": (_resized_by(1e-300), {"image": [1, 1, 4], "wide": [1, 1, 4], "total": []}, "|read"),
     "lengths": (_lengths, {"rows": [4, 1], "one": [], "scaled": [4, 1], "total": []}, "_weight_norm at scaled cannot be computed"),
+    "parts": (
+        lambda zeros: [_node("torch.ops.aten.tensor_split.sections", "many", [_tensor_of("zeros"), ("sections", {"as_int": 2**31})])],
+        {"many": [4]},
+        "tensor_split at many makes more than 65,536 tensors of one",
+    ),
+    "list of numbers": (
+        lambda zeros: [_node("torch.ops.aten.mul.left_t", "many", [("l", {"as_ints": [1]}), ("n", {"as_int": 10**11})])],
+        {"many": [4]},
+        "aten.mul at many|read|not a program|contradicts",
+    ),
     "least": (_least, {"quotient": [4]}, "divides the least integer by -1"),
     "storage": (
         lambda zeros: [_node("torch.ops.aten.set_.source_Tensor", "other", [_tensor_of("zeros"), ("source", {"as_tensor": {"name": "zeros"}})])],

@@ -124,7 +124,7 @@ def computable(node: fx.Node) -> Callable[..., Any] | None:
     if not isinstance(target, OpOverload) or target.namespace not in ("aten", "prims"):
         return None
     arguments = target._schema.arguments
-    if any(argument.is_out or argument.name == "filename" for argument in arguments):
+    if any(argument.is_out or argument.name == "filename" for argument in arguments) or not _of_tensors(target):
         return None
     if target._opname in _INSTEAD:
         return _INSTEAD[target._opname]
@@ -137,6 +137,25 @@ def computable(node: fx.Node) -> Callable[..., Any] | None:
     name = target._opname
     plain = name.removesuffix("_") if target._schema.is_mutable and not name.endswith("__") else name
     return target if plain in _SAFE else None
+
+
+def _of_tensors(target: OpOverload[Any, Any]) -> bool:
+    """Whether an operator reads or makes tensors: there are some of the same names for plain numbers, lists and text."""
+    schema = target._schema
+    return any("Tensor" in str(value.type) for value in (*schema.returns, *schema.arguments[:1]))
+
+
+def parts(name: str, args: Sequence[Any], shape: Sequence[int]) -> int:
+    """Return into how many tensors an operator takes its first argument apart; 1 if it does not."""
+    how = args[1] if len(args) > 1 else 0
+    if name in ("chunk", "unsafe_chunk", "tensor_split", "hsplit", "vsplit", "dsplit"):
+        return how if isinstance(how, int) else 1
+    if name == "unbind":
+        return shape[how] if -len(shape) <= how < len(shape) else 1
+    if name not in ("split", "unsafe_split") or not isinstance(how, int):
+        return 1
+    axis = args[2] if len(args) > 2 else 0
+    return -(-(shape[axis] if -len(shape) <= axis < len(shape) else 1) // max(1, how))
 
 
 def retraceable(program: ExportedProgram, apart: Container[Any] = ()) -> bool:

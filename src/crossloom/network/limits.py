@@ -23,6 +23,9 @@ MOST = 1 << 29
 TOGETHER = 1 << 31
 """Elements of everything that is computed ahead of a run, besides a few times what the file stores."""
 MOST_NODES = 1 << 18
+"""Operations of a network once its loops are unrolled."""
+MOST_PARTS = 1 << 16
+"""Tensors that one operation takes another apart into."""
 _REMEDY = "store what is large in the file, or make it smaller"
 
 

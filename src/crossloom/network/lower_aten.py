@@ -21,14 +21,14 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from crossloom.errors import ModelError, one_line
-from crossloom.network.ahead import ARITHMETIC, calculate, computable, retraceable, within_reach
+from crossloom.network.ahead import ARITHMETIC, calculate, computable, parts, retraceable, within_reach
 from crossloom.network.apart import definitions, taken_apart
 from crossloom.network.aten import RULES, Lowering, Missing, Ref
 from crossloom.network.aten.pointwise import cast, kind_of, wrapped
 from crossloom.network.builder import GraphBuilder
 from crossloom.network.graph import Graph
 from crossloom.network.inline import inlined
-from crossloom.network.limits import Bounded
+from crossloom.network.limits import MOST_PARTS, Bounded
 from crossloom.network.mutation import Order, Tangled, in_place, name_of, order_of, random, without_mutation
 from crossloom.network.types import TensorType
 
@@ -189,6 +189,10 @@ class _Walk:
         leaves = _leaves((args, kwargs))
         if gone := [value for value in leaves if isinstance(value, Missing)]:
             return self._unsupported(node, name, f"it needs {gone[0].what}", leaves)
+        if leaves and isinstance(leaves[0], Ref) and parts(name, args, self.low.shape(leaves[0])) > MOST_PARTS:
+            raise ModelError(
+                f"{self.low.builder.name}: {name} at {_origin(node) or node.name} makes more than {MOST_PARTS:,} tensors of one; take fewer"
+            )
         known = all(ref.value is not None for ref in leaves if isinstance(ref, Ref)) and not random(node)
         compute = computable(node) if known and within_reach(args) else None
         if compute is not None:

@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from crossloom.network.limits import MOST_PARTS
 from crossloom.network.onnx_rules.rebatch import Growth
 from crossloom.network.onnx_rules.table import Lowering, rule
 from crossloom.network.operators import Concat, Expand, Slice, Transpose
@@ -125,6 +126,8 @@ def split(low: Lowering, x: str, sizes: str | None = None, *, axis: int = 0, num
         parts = low.numbers(sizes, "sizes")
     else:
         count = num_outputs or low.outputs
+        if count > MOST_PARTS:
+            raise NotImplementedError(f"more than {MOST_PARTS:,} parts")
         each = -(-total // count)
         parts = [min(each, max(0, total - i * each)) for i in range(count)]
     starts = [sum(parts[:i]) for i in range(len(parts))]
