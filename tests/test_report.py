@@ -602,6 +602,10 @@ def test_a_result_fits_the_terminal(request: pytest.FixtureRequest, name: str, w
         assert any(largest.name in line and percent(largest.energy_share) in line for line in lines)
 
 
+def test_a_result_as_text_is_printable(hostile: Result) -> None:
+    assert all(line.isprintable() for line in str(hostile).splitlines())
+
+
 def test_brackets_in_names_are_no_markup(hostile: Result) -> None:
     console, written = said(200)
     print_result(hostile, console)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from crossloom.errors import InputError
+from crossloom.errors import InputError, printable
 from crossloom.program import Program
 from crossloom.read.ledger import Ledger
 from crossloom.read.timeline import Timeline
@@ -193,7 +193,7 @@ class Result:
         return summary_html(self)
 
     def __str__(self) -> str:
-        lines = [f"{self.program.graph.name} on {self.program.machine.name}"]
+        lines = [printable(f"{self.program.graph.name} on {self.program.machine.name}")]
         if self.accuracy:
             real = "" if self.accuracy.float is None else f"float {self.accuracy.float:.2%}, "
             lines.append(
@@ -201,7 +201,7 @@ class Result:
             )
         lines += [
             f"latency     {show(self.latency, 's')}",
-            f"throughput  {self.throughput:.4g} per s (slowest: {self._shown(self.timeline.bottleneck)})",
+            f"throughput  {self.throughput:.4g} per s (slowest: {printable(self._shown(self.timeline.bottleneck))})",
             f"energy      {show(self.energy, 'J')} per inference, {show(self.power, 'W')}",
             f"area        {show(self.area, 'mm²')} ({self.program.chips} chip{'s' if self.program.chips > 1 else ''})",
         ]
