@@ -481,6 +481,14 @@ def test_folders_without_images_are_no_classes(tmp_path: Path) -> None:
     assert data.labels is not None and data.labels.tolist() == [0, 1, 1]
 
 
+def test_images_of_sixteen_bits_are_scaled(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    (tmp_path / "a").mkdir()
+    image.fromarray(np.full((8, 8), 32768, dtype=np.uint16)).save(tmp_path / "a" / "grey.png")
+    (x,) = load_data(str(tmp_path), load(*small())).inputs
+    assert float(x.mean()) == pytest.approx(127 / 255)
+
+
 def open_model(path: Path) -> str:
     """Write a network whose second dimension is open beside its batch."""
     onnx = pytest.importorskip("onnx")

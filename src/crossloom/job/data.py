@@ -165,12 +165,21 @@ def _folder(path: Path, graph: Graph) -> Data:
         try:
             with warnings.catch_warnings(), Image.open(file) as image:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                sized = image.convert("L" if shape[1] == 1 else "RGB").resize((int(shape[3]), int(shape[2])))  # type: ignore[arg-type]
+                sized = _in_bytes(image).convert("L" if shape[1] == 1 else "RGB").resize((int(shape[3]), int(shape[2])))  # type: ignore[arg-type]
         except Exception as problem:  # each format has a decoder of its own, and each its own complaints
             raise DataError(f"{file}: not a readable image ({one_line(problem)}); remove or replace it") from problem
         rows.append(torch.as_tensor(np.asarray(sized, dtype=np.float32) / 255))
     x = torch.stack(rows)
     return Data((x[:, None] if shape[1] == 1 else x.permute(0, 3, 1, 2).contiguous(),), torch.tensor([label for _, label in files]))
+
+
+def _in_bytes(image: Any) -> Any:
+    """Return an image of 16 bits a pixel with 8: pillow's own conversion cuts off instead of scaling."""
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
 
 
 def _by_class(path: Path) -> list[tuple[Path, int]]:
