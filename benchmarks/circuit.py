@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -54,6 +54,5 @@ def _badcrossbar() -> Any:
 def _beside(peer: Any, conductance: torch.Tensor, inputs: torch.Tensor, ours: float) -> str:
     if peer is None:
         return ""
-    run: Callable[[], Any] = lambda: peer.compute(inputs.numpy(), 1 / conductance.numpy(), 1.0)  # noqa: E731
-    theirs = cpu_seconds(run)
+    theirs = cpu_seconds(lambda: peer.compute(inputs.numpy(), 1 / conductance.numpy(), 1.0))
     return f"; badcrossbar {theirs * 1e3:.0f} ms, {theirs / ours:.0f} times as long"

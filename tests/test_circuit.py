@@ -230,9 +230,18 @@ def test_a_straight_law_is_the_ohmic_solution() -> None:
     close(solve_curved(stack, Ohmic(), inputs).output_a, solve(stack, inputs).output_a, 1e-9)
 
 
-def test_gradients() -> None:
+@pytest.mark.parametrize(
+    "wires",
+    [
+        Wires(word_ohm=5.0, bit_ohm=3.0, bit_ends="both"),
+        Wires(word_ohm=5.0, sense_ohm=3.0),
+        Wires(bit_ohm=3.0, access_ohm=1e3),
+        Wires(source_ohm=9.0),
+    ],
+    ids=["both ends", "no bit wires", "no word wires", "drivers alone"],
+)
+def test_gradients(wires: Wires) -> None:
     g = (10 ** (torch.rand(2, 4, 3, dtype=torch.float64) * 2 - 6)).requires_grad_()
-    wires = Wires(word_ohm=5.0, bit_ohm=3.0, bit_ends="both")
     assert torch.autograd.gradcheck(lambda x: transfer(Stack(x * 1e-4, wires)), (g * 1e4,), eps=1e-6, atol=1e-8)
 
 

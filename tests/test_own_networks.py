@@ -202,6 +202,16 @@ def test_tied_branches_take_turns(isaac: Machine) -> None:
     assert shared.latency_s > 1.9 * copied.latency_s - 1e-6
 
 
+def test_tied_layers_in_a_row_do_not_overlap(isaac: Machine) -> None:
+    """The second convolution could begin once its first window is there, but the arrays are the first one's until it is through."""
+    row = Net(lambda m, x: m[0](m[0](x)), nn.Conv2d(2, 2, 3, padding=1))
+    graph, _ = _quantized(xl.load(row, (torch.randn(1, 2, 8, 8),)), 2)
+    first, second = read_timeline(compile_network(graph, isaac.with_(replicate="none"))).rows
+    assert second.start_s >= first.finish_s
+    apart = read_timeline(compile_network(graph, isaac.with_(replicate="none", tied="copied"))).rows
+    assert apart[1].start_s < apart[0].finish_s
+
+
 def test_tied_layers_are_written_once_for_each_segment(isaac: Machine) -> None:
     small = isaac.with_(**{"tile.count": 1, "ima.count": 1, "array.count": 16, "overflow": "reload", "chips": 1})
     net = Net(lambda m, x: m[0](m[1](m[0](x))), nn.Linear(150, 150), nn.Linear(150, 150))

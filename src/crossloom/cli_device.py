@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,8 +90,10 @@ def device_fit(
         raise InputError(f"--picture {picture}: its name must end in .png, .svg or .pdf")
     measurements = read_measurements(file, unit)
     found, qualities = fit_cell(measurements, name or file.stem, f"fitted to {file.name}")
-    if picture:
-        draw_fit(measurements, found, qualities).savefig(picture, bbox_inches="tight")
+    drawn = io.BytesIO()
+    if picture:  # whole before anything is written
+        draw_fit(measurements, found, qualities).savefig(drawn, format=picture.suffix[1:], bbox_inches="tight")
+        picture.write_bytes(drawn.getvalue())
     out.write_text(cell_text(found), encoding="utf-8")
     if as_json:
         print(json.dumps(_head(found) | {"file": str(out), "fits": [_quality(quality) for quality in qualities]}, indent=1))

@@ -47,7 +47,7 @@ def solve_curved(stack: Stack, law: Law, voltages: Tensor, tolerance: float = 1e
 
     Raises InputError for inputs of another shape, Unsolved if there is no convergence.
     """
-    given, network = inputs_of(stack, voltages), Network.of(stack)
+    given, network = inputs_of(stack, voltages), Network(stack)
     cells = stack.cells_s.detach().cpu().numpy()
     word, bit, count = network.linear(cells).solve(given, np.zeros_like(cells), None, TOLERANCE)
     drop, error = _drop(stack, word, bit), np.inf

@@ -69,7 +69,7 @@ def solve(stack: Stack, voltages: Tensor, tolerance: float = TOLERANCE) -> Solut
 
     Raises InputError for a batch of tiles or inputs of another shape.
     """
-    network = Network.of(stack)
+    network = Network(stack)
     cells = stack.cells_s.detach().cpu().numpy()
     linear = network.linear(cells)
     word, bit, iterations = linear.solve(inputs_of(stack, voltages), np.zeros_like(cells), None, tolerance)
@@ -93,11 +93,6 @@ class Network:
     """The wires of a stack, ready for any cells."""
 
     stack: Stack
-
-    @classmethod
-    def of(cls, stack: Stack) -> Network:
-        """Return the network of a stack's wires."""
-        return cls(stack)
 
     def linear(self, cells: Plane) -> Linear:
         """Return the linear system for cells of these conductances, (layers, rows, columns)."""

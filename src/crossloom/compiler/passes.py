@@ -116,8 +116,8 @@ class ShareWeights:
                 holder = holders.setdefault((stage.engine, weight, stage.placement), stage.name)
                 if holder != stage.name:
                     before = last[holder]
-                    waits = stage.waits if any(wait.stage == before for wait in stage.waits) else (*stage.waits, Wait(before, Everything()))
-                    stage = replace(stage, shares=holder, waits=waits)
+                    others = (wait for wait in stage.waits if wait.stage != before)
+                    stage = replace(stage, shares=holder, waits=(*others, Wait(before, Everything())))
                 last[holder] = stage.name
             stages.append(stage)
         sharing = sum(1 for stage in stages if stage.shares)

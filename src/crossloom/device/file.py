@@ -33,7 +33,7 @@ from crossloom.errors import InputError
 from crossloom.yaml_file import line_of, read_yaml
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Coefficients = Annotated[tuple[Number, ...], Field(min_length=1, max_length=8)]
+Coefficients = Annotated[tuple[Annotated[float, Field(strict=True, ge=-1e9, le=1e9)], ...], Field(min_length=1, max_length=8)]
 
 
 class _Strict(BaseModel):

@@ -63,7 +63,8 @@ class Quality:
         time_s, samples: when, and how many.
         bias_us, sigma_us: coefficients found.
         spread: standard deviation of the standardised residuals; 1 if σ is right.
-        p_value: of the Kolmogorov-Smirnov test that they are normal; below 0.01 they are hardly.
+        p_value: of the Kolmogorov-Smirnov test that they are normal; below 0.01 they are hardly. It is too kind, because the
+            coefficients were fitted to the same measurements.
         rows: for each of up to ten groups of targets: mean target, number, mean error, spread as measured and as fitted (µS).
     """
 
