@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.resources import files
+from pathlib import Path
 
 from crossloom.device.cell import Cell
 from crossloom.device.file import read_cell
@@ -19,10 +20,17 @@ def cells() -> dict[str, Cell]:
     return {each.name: each for each in sorted(found, key=lambda each: each.name)}
 
 
+@lru_cache(maxsize=64)
+def _read(path: Path, written: int) -> Cell:
+    """Return the cell of a file; one that is written anew is read anew."""
+    return read_cell(path)
+
+
 def cell(name: str) -> Cell:
     """Return a cell by name, or the one that a .yaml file describes. Raises InputError."""
     if name.endswith((".yaml", ".yml")):
-        return read_cell(name)
+        path = Path(name)
+        return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
     if name not in cells():
         raise InputError(f"no cell named {name}; choose one of {', '.join(cells())}, or give a .yaml file")
     return cells()[name]

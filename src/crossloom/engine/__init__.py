@@ -8,4 +8,5 @@ is usually a new YAML file; a new idea is a new engine here, or in a package tha
 from crossloom.engine.base import Counts as Counts
 from crossloom.engine.base import Engine as Engine
 from crossloom.engine.base import Executor as Executor
+from crossloom.engine.base import Inferences as Inferences
 from crossloom.engine.registry import engines_of as engines_of

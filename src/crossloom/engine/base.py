@@ -26,6 +26,14 @@ class Pace:
     limited_by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Inferences:
+    """Which inferences are computed at once: how many, and the number of the first in the run."""
+
+    count: int
+    first: int = 0
+
+
 class Executor(Protocol):
     """Computes one node's tensor, and counts what it does."""
 
@@ -39,7 +47,7 @@ class Executor(Protocol):
         """Why that is allowed, and why nothing cheaper was."""
         ...
 
-    def __call__(self, tensors: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the node's integers from those of its inputs, and add the actions performed to `counts`."""
         ...
 
@@ -73,6 +81,6 @@ class Engine(Protocol):
         """Return the parts whose speed `pace` accounts for; the compiler checks that the others keep up."""
         ...
 
-    def executor(self, node: Node, program: Program) -> Executor:
-        """Return what computes a node's values."""
+    def executor(self, node: Node, program: Program, seed: int) -> Executor:
+        """Return what computes a node's values; `seed` is of everything that chance decides."""
         ...

@@ -67,7 +67,7 @@ def run(
     program = compile_network(quantized, machine)
     timeline = read_timeline(program)
     ledger = read_ledger(program, timeline)
-    values = Values.of(program, device=device)
+    values = Values.of(program, device=device, seed=seed)
     accuracy, counts = (None, None) if samples is None else _accuracy(network, quantized, values, samples, batch, device, progress)
     return Result(
         program=program,
@@ -124,8 +124,8 @@ def _accuracy(
         raise DataError(f"{network.name} runs at batch {network.batch} alone and {len(samples)} samples are no multiple of it; give a multiple")
     right: Counter[str] = Counter()
     performed: Counter[str] = Counter()
-    for inputs, labels in progress(samples.batches(size, device), "computing", -(-len(samples) // size)):
-        outputs, counts = values(inputs)
+    for place, (inputs, labels) in enumerate(progress(samples.batches(size, device), "computing", -(-len(samples) // size))):
+        outputs, counts = values(inputs, values.inferences(place * size))
         performed.update(counts)
         if labels is not None:
             labels = labels.to(device)

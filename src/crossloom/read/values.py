@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from crossloom.engine import Counts, Executor
+from crossloom.engine import Counts, Executor, Inferences
 from crossloom.engine.parts import performed
 from crossloom.engine.registry import engine_named
 from crossloom.network.graph import Node
@@ -27,8 +27,13 @@ class Values:
     executors: dict[str, Executor]
 
     @classmethod
-    def of(cls, program: Program, executor: Callable[[Node, Program], Executor] | None = None, device: str | torch.device = "cpu") -> Values:
-        """Return the program ready to compute on a device. `executor` replaces the crossbars' own choice, as tests do."""
+    def of(
+        cls, program: Program, executor: Callable[[Node, Program], Executor] | None = None, device: str | torch.device = "cpu", seed: int = 0
+    ) -> Values:
+        """Return the program ready to compute on a device. `executor` replaces the crossbars' own choice, as tests do.
+
+        `seed` is of everything that chance decides: how cells were written, and each of their reads.
+        """
         graph = replace(program.graph, constants={name: tensor.to(device) for name, tensor in program.graph.constants.items()})
         program = replace(program, graph=graph)
         chosen: dict[str, Executor] = {}
@@ -36,42 +41,41 @@ class Values:
             for place, name in enumerate(stage.nodes):
                 node = program.graph.node(name)
                 engine = engine_named(stage.engine if place == 0 else "digital")
-                chosen[name] = executor(node, program) if executor and engine.name == "crossbar" else engine.executor(node, program)
+                chosen[name] = executor(node, program) if executor and engine.name == "crossbar" else engine.executor(node, program, seed)
         return cls(program, chosen)
 
     @cached_property
     def _last(self) -> list[list[str]]:
         return last_uses(self.program.graph)
 
-    def __call__(self, inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Counts]:
-        """Return the real outputs for a batch of real inputs, and how often each action was performed."""
+    def __call__(self, inputs: Sequence[Tensor], first: int = 0) -> tuple[tuple[Tensor, ...], Counts]:
+        """Return the real outputs for a batch of real inputs, and how often each action was performed.
+
+        `first` is the number of the first inference of the batch: fluctuations from read to read belong to an inference, not to a batch.
+        """
         graph = self.program.graph
         batch = batch_of(graph, inputs)
         counts: Counts = Counter()
         with torch.no_grad():
             tensors = quantized_inputs(graph, inputs) | dict(graph.constants)
             for node, unused in zip(graph.nodes, self._last, strict=True):
-                tensors[node.name] = self._computed(node, [tensors[name] for name in node.inputs], batch, counts)
+                tensors[node.name] = self._computed(node, [tensors[name] for name in node.inputs], Inferences(self.inferences(batch), first), counts)
                 for name in unused:
                     del tensors[name]
             return real_outputs(graph, tensors), Counter(performed(self.program, counts))
 
-    def _computed(self, node: Node, inputs: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
+    def _computed(self, node: Node, inputs: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Compute one node. What is the same for all samples is computed here once, and by the machine for each inference anew."""
         if node.type.batched or self.program.graph.batch is not None:
-            return self.executors[node.name](inputs, self.inferences(batch), counts)
+            return self.executors[node.name](inputs, inferences, counts)
         once: Counts = Counter()
-        result = self.executors[node.name](inputs, 1, once)
-        counts.update({name: count * batch for name, count in once.items()})
+        result = self.executors[node.name](inputs, Inferences(1), once)
+        counts.update({name: count * inferences.count for name, count in once.items()})
         return result
 
     def inferences(self, samples: int) -> int:
         """Return how many inferences so many samples are: a network of one fixed batch size takes all of it at once."""
         return samples // (self.program.graph.batch or 1)
-
-    def batches(self, data: Iterable[Sequence[Tensor]]) -> Iterator[tuple[tuple[Tensor, ...], Counts]]:
-        """Yield outputs and counts for each batch."""
-        return (self(batch) for batch in data)
 
     @property
     def plans(self) -> list[dict[str, str]]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Executor, Pace
+from crossloom.engine.base import Counts, Executor, Inferences, Pace
 from crossloom.engine.crossbar.actions import array_actions, traffic
-from crossloom.engine.crossbar.plan import Layer, Plan, plan
+from crossloom.engine.crossbar.analog import AnalogLayer
+from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.plan import Plan, plan
 from crossloom.engine.crossbar.reference import reference_sums
 from crossloom.engine.crossbar.settings import crossbars
 from crossloom.engine.crossbar.tiling import Tiling, tile
-from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import multiplier, requantize
@@ -68,11 +68,11 @@ class Crossbar:
         late = {"adc", "shift_add", "output_register"} if crossbars(machine).convert == "tile" else set()
         return frozenset({"array", "dac", "sample_hold", "input_register", "adc", "shift_add", "output_register"} - late)
 
-    def executor(self, node: Node, program: Program) -> Executor:
+    def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a layer's integers by the cheapest plan."""
         stage = program.stage_of[node.name]
         layer = _layer(node, program.graph, program.machine, stage.placement)
-        return CrossbarExecutor(layer, plan(layer), stage, program)
+        return CrossbarExecutor(layer, plan(layer, seed), stage, program)
 
 
 def _layer(node: Node, graph: Graph, machine: Machine, tiling: Tiling) -> Layer:
@@ -124,14 +124,15 @@ class CrossbarExecutor:
         """Why the plan is allowed."""
         return self.chosen.why
 
-    def __call__(self, tensors: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the layer's integers; the counts follow from the number of results that there are."""
         layer, graph = self.layer, self.program.graph
-        sums = self.chosen.sums(tensors[0])
+        chosen = self.chosen.sums
+        sums = chosen(tensors[0], inferences) if isinstance(chosen, AnalogLayer) else chosen(tensors[0])
         vectors = sums.numel() // (layer.tiling.groups * layer.tiling.columns)
         counts.update(array_actions(vectors, layer.digits, layer.slices, layer.xbar, layer.tiling))
         counts.update(_traffic(vectors, self.stage, layer, graph))
-        counts.update(_writes(batch, self.stage))
+        counts.update(_writes(inferences.count, self.stage))
         q = graph.quantization[layer.node.name]
         return requantize(sums, multiplier(layer.x, layer.weight_q, q, layer.node), q)
 
@@ -146,25 +147,19 @@ class ReferenceExecutor:
     plan: str = "reference"
     why: str = "asked for"
 
-    def __call__(self, tensors: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the layer's integers, counting every action where it happens."""
-        layer, graph, op = self.layer, self.program.graph, self.layer.node.op
-        kernel = tuple(int(k) for k in layer.weight.shape[2:])
-        vectors = input_vectors(op, tensors[0].to(torch.int64), kernel, layer.x.zero)
-        weights = weight_matrices(op, layer.weight.to(torch.int64))
-        sums = reference_sums(vectors, weights, layer.digits, layer.slices, layer.xbar, layer.tiling, counts)
+        layer, graph = self.layer, self.program.graph
+        vectors = layer.vectors(tensors[0].to(torch.int64))
+        sums = reference_sums(vectors, layer.matrices(), layer.digits, layer.slices, layer.xbar, layer.tiling, counts)
         counts.update(_traffic(vectors.shape[0], self.stage, layer, graph))
-        counts.update(_writes(batch, self.stage))
-        flat = (sums - layer.x.zero * weights.sum(1)).flatten(1)
-        if layer.bias is not None:
-            flat = flat + layer.bias
-        meta: Any = op(torch.empty(tensors[0].shape, device="meta"), torch.empty(layer.weight.shape, device="meta"))
+        counts.update(_writes(inferences.count, self.stage))
         q = graph.quantization[layer.node.name]
-        return requantize(output_of(op, flat, tuple(meta.shape)), multiplier(layer.x, layer.weight_q, q, layer.node), q)
+        return requantize(layer.result(tensors[0], sums), multiplier(layer.x, layer.weight_q, q, layer.node), q)
 
 
-def reference_executor(node: Node, program: Program) -> ReferenceExecutor:
-    """Return the plain executor of a crossbar node."""
+def reference_executor(node: Node, program: Program, seed: int = 0) -> ReferenceExecutor:
+    """Return the plain executor of a crossbar node on ideal cells, where nothing is left to chance."""
     stage = program.stage_of[node.name]
     return ReferenceExecutor(_layer(node, program.graph, program.machine, stage.placement), stage, program)
 

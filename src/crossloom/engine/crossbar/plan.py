@@ -4,51 +4,30 @@
   computed from the programmed cells: digits of at most 2^v − 1 make at most (2^v − 1) · Σ cells of a column.
 * **one product per row tile**: everything is accumulated in analog and converted once.
 * **slice by slice**: conversion of every partial sum, for those columns alone where the bound says that it matters.
+
+Cells and wires with errors make the sums real numbers: **real cells**, see `analog.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from crossloom.engine.crossbar.encode import Digits, Programmed, Slices, program_tiles, weight_slices
+from crossloom.engine.crossbar.encode import Programmed, program_tiles
+from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.product import Product, product
-from crossloom.engine.crossbar.settings import Crossbars, largest_sum
+from crossloom.engine.crossbar.settings import Crossbars, largest_once, largest_sum
 from crossloom.engine.crossbar.sliced import Sliced
 from crossloom.engine.crossbar.tiling import Tiling
-from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
 from crossloom.network.graph import Node
 from crossloom.network.integer import Operand
-from crossloom.network.quantization import Quantization
+from crossloom.network.operators import Linear
 
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer as the planner sees it."""
-
-    node: Node
-    x: Quantization
-    weight: Tensor
-    weight_q: Quantization
-    bias: Tensor | None
-    xbar: Crossbars
-    tiling: Tiling
-
-    @property
-    def digits(self) -> Digits:
-        """How the inputs are cut."""
-        return Digits.of(self.x.bits, self.x.signed, self.xbar.input_bits)
-
-    @property
-    def slices(self) -> Slices:
-        """How the weights are cut."""
-        return weight_slices(self.weight_q, self.xbar)
-
-    def matrices(self) -> Tensor:
-        """The weights (G, R, C) as int64."""
-        return weight_matrices(self.node.op, self.weight.to(torch.int64))
+if TYPE_CHECKING:
+    from crossloom.engine.crossbar.analog import AnalogLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +36,19 @@ class Plan:
 
     name: str
     why: str
-    sums: Product | SlicedLayer
+    sums: Product | SlicedLayer | AnalogLayer
 
 
-def plan(layer: Layer) -> Plan:
-    """Return the cheapest plan that equals `reference.py` for any input."""
+def plan(layer: Layer, seed: int) -> Plan:
+    """Return the cheapest plan that equals `reference.py` for any input; `seed` is of what chance decides in real cells."""
     xbar = layer.xbar
+    if not xbar.physics.ideal:
+        return _analog(layer, seed)
     converter = xbar.converter()
     largest = largest_sum(min(layer.tiling.rows, xbar.rows), xbar.input_bits, xbar.cell_bits, xbar.flip)
     exact = product(layer.node, layer.x, layer.weight, layer.bias)
+    if xbar.range == "ideal":
+        return Plan("integer product", f"converters are left out (range=ideal); {exact.how}", exact)
     if xbar.convert == "slice" and converter.shift == 0 and largest <= converter.limit:
         why = f"no partial sum exceeds {largest}, the {xbar.adc_bits}-bit converter holds {converter.limit}"
         return Plan("integer product", f"{why}; {exact.how}", exact)
@@ -85,6 +68,22 @@ def plan(layer: Layer) -> Plan:
         "slice by slice",
         f"the converter can {what} {total - clean} of {total} columns; the others are one product",
         SlicedLayer(layer, exact if clean else None, parts, kept),
+    )
+
+
+def _analog(layer: Layer, seed: int) -> Plan:
+    from crossloom.engine.crossbar.analog import AnalogLayer
+
+    xbar = layer.xbar
+    how = (
+        "one product with the weights as they are: converters are left out (range=ideal)"
+        if xbar.range == "ideal"
+        else "each row tile is accumulated and converted once"
+        if xbar.convert == "tile"
+        else "each partial sum is rounded and clipped"
+    )
+    return Plan(
+        "real cells", f"{', '.join(xbar.physics.effects)} of {xbar.physics.cell.name} make sums real numbers; {how}", AnalogLayer.of(layer, seed)
     )
 
 
@@ -116,10 +115,6 @@ class _Once:
                 total += abs(weight) * tile.cells[k]
         return total
 
-    def _largest(self, sign: int) -> int:
-        units = self.xbar.rows * ((1 << self.xbar.input_bits) - 1) * ((1 << self.xbar.cell_bits) - 1)
-        return sum(abs(d * s) for d in self.digits.weights for s in self.slices.weights if (d * s > 0) == (sign > 0)) * units
-
     def __call__(self, vectors: Tensor) -> Tensor:
         total = torch.zeros(vectors.shape[0], self.tiles[0][1].shape[1], dtype=torch.int64, device=vectors.device)
         parts = list(zip(self.digits.weights, self.digits(vectors.to(torch.int64)), strict=True))
@@ -129,7 +124,7 @@ class _Once:
         for rows, plus, minus in self.tiles:
             sides = ((1, positive[:, rows] @ plus + negative[:, rows] @ minus), (-1, positive[:, rows] @ minus + negative[:, rows] @ plus))
             for sign, analog in sides:
-                if (largest := self._largest(sign)) > 0:
+                if (largest := largest_once(self.xbar, self.digits.weights, self.slices.weights, sign)) > 0:
                     total += sign * self.xbar.converter(largest)(torch.round(analog).to(torch.int64))
             total -= self.slices.offset * (positive - negative)[:, rows].sum(1, keepdim=True).to(torch.int64)
         return total
@@ -146,20 +141,13 @@ class SlicedLayer:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return Σ (x − zero) · w + bias as the crossbar computes it."""
-        layer, op = self.layer, self.layer.node.op
-        kernel = tuple(int(k) for k in layer.weight.shape[2:])
-        vectors = input_vectors(op, x, kernel, layer.x.zero)
-        sums = torch.stack([self._group(g, vectors[:, g]) for g in range(vectors.shape[1])], 1)
-        correction = -layer.x.zero * layer.matrices().sum(1)
-        flat = (sums + correction).flatten(1)
-        if layer.bias is not None:
-            flat = flat + layer.bias
-        shape = tuple(op(torch.empty(x.shape, device="meta"), torch.empty(layer.weight.shape, device="meta")).shape)
-        result = output_of(op, flat, shape)
+        layer = self.layer
+        vectors = layer.vectors(x)
+        result = layer.result(x, torch.stack([self._group(g, vectors[:, g]) for g in range(vectors.shape[1])], 1))
         if self.exact is None or self.kept is None:
             return result
         kept = torch.cat(self.kept)
-        kept = kept if op.__class__.__name__ == "Linear" else kept.reshape(-1, *[1] * (len(shape) - 2))
+        kept = kept if isinstance(layer.node.op, Linear) else kept.reshape(-1, *[1] * (result.dim() - 2))
         return torch.where(kept, self.exact(x).to(torch.int64), result)
 
     def _group(self, g: int, vectors: Tensor) -> Tensor:

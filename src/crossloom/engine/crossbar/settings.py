@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from crossloom.engine.crossbar.convert import Converter
+from crossloom.engine.crossbar.physics import Physics, PhysicsFields, physics
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 
 Encodes = Literal["offset", "differential", "twos_complement"]
-
+Range = Literal["unit", "full", "ideal"]
 
 Cycles = Annotated[int, Field(strict=True, ge=0, le=10**6)]
 MOST_BITS = 7
 """Of a cell and of an input digit: their products are made in signed bytes."""
+LOSSLESS_BITS = 62
+"""Of a converter that changes no integer."""
 LARGEST_ARRAY = 1 << 16
 """Word lines or bit lines of an array; a partial sum of more could overflow the plans' accumulators."""
 
 
-class _File(BaseModel):
-    """The fields of the file."""
+class _File(PhysicsFields):
+    """The fields of the file; those of cells and wires are inherited."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     encoding: Encodes = "offset"
     flip: bool = False
     unit_column: bool = True
-    range: Literal["unit", "full"] = "unit"
+    range: Range = "unit"
     convert: Literal["slice", "tile"] = "slice"
     fetch_cycles: Cycles = 1
     convert_cycles: Cycles = 1
@@ -52,12 +55,13 @@ class Crossbars:
     encoding: Encodes
     flip: bool
     unit_column: bool
-    range: Literal["unit", "full"]
+    range: Range
     convert: Literal["slice", "tile"]
     cycle_s: float
     paced_by: str
     overhead_cycles: tuple[int, int]
     arrays_per_unit: int
+    physics: Physics
 
     @property
     def largest_sum(self) -> int:
@@ -65,7 +69,9 @@ class Crossbars:
         return largest_sum(self.rows, self.input_bits, self.cell_bits, self.flip)
 
     def converter(self, largest: int | None = None) -> Converter:
-        """Return the converter; with range "full" its steps cover partial sums up to `largest`."""
+        """Return the converter; with range "full" its steps cover partial sums up to `largest`, with "ideal" it changes nothing."""
+        if self.range == "ideal":
+            return Converter(LOSSLESS_BITS, 0)
         if self.range == "unit":
             return Converter(self.adc_bits, 0)
         return Converter.covering(self.adc_bits, self.largest_sum if largest is None else largest)
@@ -75,6 +81,12 @@ def largest_sum(rows: int, input_bits: int, cell_bits: int, flip: bool) -> int:
     """Return the largest partial sum of a column: rows · (2^v − 1) · (2^w − 1), and with flip encoding half of it."""
     full = rows * ((1 << input_bits) - 1) * ((1 << cell_bits) - 1)
     return full // 2 if flip else full
+
+
+def largest_once(xbar: Crossbars, digit_weights: Sequence[int], slice_weights: Sequence[int], sign: int) -> int:
+    """Return the largest sum of one sign that a row tile accumulates in analog over all digits and slices of these weights."""
+    pairs = sum(abs(d * s) for d in digit_weights for s in slice_weights if (d * s > 0) == (sign > 0))
+    return pairs * largest_sum(xbar.rows, xbar.input_bits, xbar.cell_bits, False)
 
 
 def lossless_bits(rows: int, input_bits: int, cell_bits: int, flip: bool = False) -> int:
@@ -179,4 +191,5 @@ def crossbars(machine: Machine) -> Crossbars:
         paced_by=f"{slowest}.{_PER_READ[slowest][0]}" if cycles > 1 else "array.read",
         overhead_cycles=(given.fetch_cycles, after),
         arrays_per_unit=max(1, int(array.count)),
+        physics=physics(given, machine.name, cell_bits, input_bits),
     )

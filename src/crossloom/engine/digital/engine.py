@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Executor, Pace
+from crossloom.engine.base import Counts, Executor, Inferences, Pace
 from crossloom.engine.digital.work import Work, work_of
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
@@ -90,7 +90,7 @@ class Digital:
         """Return every part that does digital work."""
         return frozenset(machine.by_role)
 
-    def executor(self, node: Node, program: Program) -> Executor:
+    def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a node by its integer definition."""
         return DigitalExecutor(node, program)
 
@@ -119,9 +119,9 @@ class DigitalExecutor:
     plan: str = "digital"
     why: str = "the integer definition itself"
 
-    def __call__(self, tensors: Sequence[Tensor], batch: int, counts: Counts) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the node's integers."""
-        result = evaluate(self.program.graph, self.node, tensors, batch)
+        result = evaluate(self.program.graph, self.node, tensors, inferences.count)
         shapes = [tuple(t.shape) for t in tensors]
         counts.update(actions(self.node, self.program.graph, self.program.machine, shapes, tuple(result.shape)))
         return result

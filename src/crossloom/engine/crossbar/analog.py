@@ -1,0 +1,94 @@
+"""A layer whose cells and wires are real: partial sums are real numbers, which the converters round and clip.
+
+An array multiplies digits by a fixed matrix (`written.py`); what a partial sum is has changed, what is made of it has not:
+
+    Σ_b α_b · ( Σ_k β_k · A( Σ_i d_ib · M_ik + noise )  +  γ · U_b ),    A(s) = step · clamp(⌊s/step + 1/2⌋, 0, 2^bits − 1)
+
+with γ and U_b, the sum of the digits, as in `sliced.py`. A unit column measures U_b in the array, with the array's errors; its converter
+rounds to whole units. Without one, U_b is digital and exact. Noise of reading is normal and independent from cell to cell, so that a
+partial sum has one number of the variance Σ d²·σ². Three ways, chosen by the machine:
+
+* each partial sum is converted: products of digits in float64 (`each`),
+* each row tile is accumulated in analog and converted once: two products a row tile (`once`),
+* converters are left out (range: ideal): one product with the weights as they are (`never`).
+
+Sums are rounded after adding 2⁻³⁰, so that a tie is a tie whatever the order of summation. Variances are sums of bytes where digits
+are small: each cell's is rounded to 1/127 of the strip's largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossloom.engine.base import Inferences
+from crossloom.engine.crossbar.conversion import Each, Never, Once, Streams
+from crossloom.engine.crossbar.draws import key_of, keys
+from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.strips import Strip, gains, strips
+from crossloom.engine.crossbar.written import matrices
+
+BLOCK = 1 << 18
+"""Partial sums computed at once, so that what is done to them is done in the cache."""
+
+
+@dataclass(frozen=True)
+class AnalogLayer:
+    """The sums of a layer as its arrays give them.
+
+    Attributes:
+        layer: what is computed.
+        parts: its strips, each with its way of conversion.
+        gain: factors on the sums (G·C,), or None.
+        key: of its random numbers.
+    """
+
+    layer: Layer
+    parts: tuple[Each | Once | Never, ...]
+    gain: Tensor | None
+    key: int
+
+    @classmethod
+    def of(cls, layer: Layer, seed: int) -> AnalogLayer:
+        """Write a layer's arrays and return what they compute."""
+        found = list(strips(matrices(layer, seed), layer))
+        kind = Never if layer.xbar.range == "ideal" else Once if layer.xbar.convert == "tile" else Each
+        return cls(layer, tuple(kind.of(strip, layer) for strip in found), gains(found, layer), key_of(seed, "reads", layer.node.name))
+
+    def __call__(self, x: Tensor, inferences: Inferences) -> Tensor:
+        """Return Σ (x − zero) · w + bias as the arrays give it, float64."""
+        vectors = self.layer.vectors(x)
+        groups, columns = self.layer.tiling.groups, self.layer.tiling.columns
+        flat = vectors.reshape(len(vectors), -1)
+        sums = torch.cat([self._block(flat[part], self._streams(part, len(flat), inferences, x.device)) for part in self._blocks(len(flat))])
+        if self.gain is not None:
+            sums = sums * self.gain
+        return self.layer.result(x, sums.reshape(len(flat), groups, columns))
+
+    def _blocks(self, vectors: int) -> Iterator[slice]:
+        widest = max(part.width for part in self.parts)
+        size = max(1, BLOCK // widest)
+        return (slice(start, start + size) for start in range(0, max(vectors, 1), size))
+
+    def _streams(self, part: slice, vectors: int, inferences: Inferences, device: torch.device) -> Streams:
+        """Return the random numbers of some of the vectors: each belongs to an inference and a position in it."""
+        if not any(each.draws for each in self.parts):
+            return Streams(None)
+        positions = max(1, vectors // inferences.count)
+        index = torch.arange(part.start, min(part.stop, vectors), device=device)
+        of_inference = keys(torch.tensor(self.key, device=device), inferences.first + index // positions)
+        return Streams(keys(of_inference, index % positions))
+
+    def _block(self, vectors: Tensor, streams: Streams) -> Tensor:
+        """Return the sums (N, G·C) of input vectors (N, G·R)."""
+        tiling = self.layer.tiling
+        total = torch.zeros(len(vectors), tiling.groups * tiling.columns, dtype=torch.float64, device=vectors.device)
+        first = 0
+        for part in self.parts:
+            strip: Strip = part.strip
+            total[:, strip.columns] += part(vectors[:, strip.rows], streams, first)
+            first += part.draws
+        return total

@@ -1,0 +1,99 @@
+"""What a layer of real cells and wires computes, plain and slow: one circuit solved for each array, input vector and digit.
+
+This is the definition that `analog.py` is held against. Fluctuation from read to read is left out; it is compared in distribution.
+"""
+
+from __future__ import annotations
+
+from math import floor
+
+import torch
+from torch import Tensor
+
+from crossloom.circuit import planar, solve
+from crossloom.engine.crossbar.conversion import TIE
+from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.settings import largest_once
+from crossloom.engine.crossbar.written import Array, levels_s, written
+
+
+def analog_reference(layer: Layer, x: Tensor, seed: int) -> Tensor:
+    """Return Σ (x − zero) · w + bias as the arrays give it."""
+    vectors = layer.vectors(x.to(torch.int64))
+    flat = vectors.reshape(len(vectors), -1)
+    sums = torch.zeros(len(flat), layer.tiling.groups * layer.tiling.columns, dtype=torch.float64)
+    for array in written(layer, seed):
+        for n, vector in enumerate(flat):
+            sums[n, array.held.columns] += results(array, vector[array.held.rows], layer)
+    return layer.result(x, sums.reshape(len(flat), layer.tiling.groups, layer.tiling.columns))
+
+
+def results(array: Array, vector: Tensor, layer: Layer) -> Tensor:
+    """Return what one array adds to its results (columns,) for one vector of inputs (rows,)."""
+    return converted(array, [_partial_sums(array, digit, layer) for digit in layer.digits(vector)], vector, layer)
+
+
+def converted(array: Array, partial: list[list[float]], vector: Tensor, layer: Layer) -> Tensor:
+    """Return an array's results for the partial sums of each digit and bit line."""
+    held, slices, weights = array.held, layer.slices, layer.digits.weights
+    found = []
+    for n in range(held.columns.stop - held.columns.start):
+        total = 0.0
+        sums = [[each[n * len(slices) + k] for k in range(len(slices))] for each in partial]
+        if layer.xbar.convert == "tile" and layer.xbar.range != "ideal":
+            total += _once(sums, layer)
+        else:
+            for b, digit_weight in enumerate(weights):
+                for k, slice_weight in enumerate(slices.weights):
+                    total += digit_weight * slice_weight * _mirrored(_code(sums[b][k], layer), array, n, k, partial[b], vector, b, layer)
+        for b, digit_weight in enumerate(weights):
+            total -= digit_weight * slices.offset * _inputs(array, n, partial[b], vector, b, layer)
+        found.append(total)
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def _partial_sums(array: Array, digit: Tensor, layer: Layer) -> list[float]:
+    """Return the current of each bit line in units, less what the lowest conductance gives."""
+    low, step = levels_s(layer.xbar.physics.cell, layer.xbar.cell_bits)
+    volts = torch.zeros(len(array.order), dtype=torch.float64)
+    for line, row in enumerate(array.order.tolist()):
+        volts[line] = float(digit[row]) if row < len(digit) else 0.0
+    current = solve(planar(array.conductance_s, layer.xbar.physics.wires), volts, 1e-14).output_a[0]
+    return [(float(each) - low * float(digit.sum())) / step for each in current]
+
+
+def _code(partial_sum: float, layer: Layer, largest: int | None = None) -> float:
+    if layer.xbar.range == "ideal":
+        return partial_sum
+    converter = layer.xbar.converter(largest)
+    step = 1 << converter.shift
+    return step * min(max(floor(partial_sum / step + 0.5 + TIE), 0), (1 << converter.bits) - 1)
+
+
+def _inputs(array: Array, n: int, partial: list[float], vector: Tensor, b: int, layer: Layer) -> float:
+    """Return the sum of one digit of the inputs as the unit column of a result gives it, or exactly if there is none."""
+    held = array.held
+    if held.unit_of is None:
+        return float(layer.digits(vector)[b].sum())
+    measured = partial[len(partial) - held.units + int(held.unit_of[n])]
+    return measured if layer.xbar.range == "ideal" else floor(measured + 0.5 + TIE)
+
+
+def _mirrored(code: float, array: Array, n: int, k: int, partial: list[float], vector: Tensor, b: int, layer: Layer) -> float:
+    """Return the sum that a code stands for: itself, or what is missing from the largest if the column holds complements."""
+    if array.held.flipped is None or not bool(array.held.flipped[k, n]):
+        return code
+    highest: int = (1 << layer.slices.widths[k]) - 1
+    return highest * _inputs(array, n, partial, vector, b, layer) - code
+
+
+def _once(sums: list[list[float]], layer: Layer) -> float:
+    """Return the sum of one result, accumulated in analog: what counts positive and what counts negative is converted apart."""
+    digits, slices = layer.digits.weights, layer.slices.weights
+    total = 0.0
+    for sign in (1, -1):
+        largest = largest_once(layer.xbar, digits, slices, sign)
+        if largest:
+            analog = sum(abs(d * s) * sums[b][k] for b, d in enumerate(digits) for k, s in enumerate(slices) if (d * s > 0) == (sign > 0))
+            total += sign * _code(analog, layer, largest)
+    return total

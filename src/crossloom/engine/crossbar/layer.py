@@ -1,0 +1,57 @@
+"""A layer as the engine computes it: its operands, how they are cut, and how sums of products become its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossloom.engine.crossbar.encode import Digits, Slices, weight_slices
+from crossloom.engine.crossbar.settings import Crossbars
+from crossloom.engine.crossbar.tiling import Tiling
+from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
+from crossloom.network.graph import Node
+from crossloom.network.quantization import Quantization
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer as the planner sees it."""
+
+    node: Node
+    x: Quantization
+    weight: Tensor
+    weight_q: Quantization
+    bias: Tensor | None
+    xbar: Crossbars
+    tiling: Tiling
+
+    @property
+    def digits(self) -> Digits:
+        """How the inputs are cut."""
+        return Digits.of(self.x.bits, self.x.signed, self.xbar.input_bits)
+
+    @property
+    def slices(self) -> Slices:
+        """How the weights are cut."""
+        return weight_slices(self.weight_q, self.xbar)
+
+    def matrices(self) -> Tensor:
+        """The weights (G, R, C) as int64."""
+        return weight_matrices(self.node.op, self.weight.to(torch.int64))
+
+    def vectors(self, x: Tensor) -> Tensor:
+        """Return the input vectors (M, G, R) of the layer's integers x; padding is what stands for zero."""
+        return input_vectors(self.node.op, x, tuple(int(k) for k in self.weight.shape[2:]), self.x.zero)
+
+    def result(self, x: Tensor, sums: Tensor) -> Tensor:
+        """Return Σ (x − zero) · w + bias in the layout of the layer's result, for the sums (M, G, C) of x · w."""
+        flat = (sums - self.x.zero * self.matrices().sum(1) if self.x.zero else sums).flatten(1)
+        if self.bias is not None:
+            flat = flat + self.bias
+        return output_of(self.node.op, flat, self.shape(x))
+
+    def shape(self, x: Tensor) -> tuple[int, ...]:
+        """Return the shape of the result for integers x."""
+        return tuple(self.node.op(torch.empty(x.shape, device="meta"), torch.empty(self.weight.shape, device="meta")).shape)

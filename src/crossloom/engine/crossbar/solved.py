@@ -1,0 +1,65 @@
+"""Transfer matrices of many tiles: each different one solved once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from crossloom.circuit import Wires, planar, transfer
+
+
+class Solved:
+    """Transfer matrices (word lines, bit lines) in siemens, kept by content: by the conductances to the last bit, and the wires."""
+
+    def __init__(self, most_bytes: int = 1 << 30) -> None:
+        self._most = most_bytes
+        self._kept: OrderedDict[tuple[str, Wires], Tensor] = OrderedDict()
+        self._bytes = 0
+
+    def __call__(self, tiles: Sequence[Tensor], wires: Wires) -> list[Tensor]:
+        """Return the matrices of tiles of conductances (word lines, bit lines), side by side on the threads that torch may use."""
+        names = [(hashlib.sha1(tile.cpu().numpy().tobytes()).hexdigest() + str(tuple(tile.shape)), wires) for tile in tiles]
+        missing = {name: tile for name, tile in zip(names, tiles, strict=True) if name not in self._kept}
+        found = dict(zip(missing, _all(list(missing.values()), wires), strict=True))
+        answer = [found[name] if name in found else self._used(name) for name in names]
+        for name, matrix in found.items():
+            self._keep(name, matrix)
+        return answer
+
+    def _used(self, name: tuple[str, Wires]) -> Tensor:
+        self._kept.move_to_end(name)
+        return self._kept[name]
+
+    def _keep(self, name: tuple[str, Wires], matrix: Tensor) -> None:
+        self._kept[name] = matrix
+        self._bytes += matrix.numel() * matrix.element_size()
+        while self._bytes > self._most:
+            _, old = self._kept.popitem(last=False)
+            self._bytes -= old.numel() * old.element_size()
+
+
+def _all(tiles: list[Tensor], wires: Wires) -> list[Tensor]:
+    """Return every tile's matrix. On a CPU each thread solves tiles of its own: one tile is too small to be worth sharing."""
+    threads = torch.get_num_threads()
+    if len(tiles) < 2 or threads < 2 or tiles[0].is_cuda:
+        return [_one(tile, wires) for tile in tiles]
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(lambda tile: _one(tile, wires), tiles))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _one(tile: Tensor, wires: Wires) -> Tensor:
+    with torch.no_grad():
+        return transfer(planar(tile, wires))[0, :, 0].mT.contiguous()
+
+
+SOLVED = Solved()
+"""Those of this process: a run after a run with the same cells finds its tiles solved."""

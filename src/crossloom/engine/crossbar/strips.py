@@ -1,0 +1,120 @@
+"""The arrays beside each other that have the same rows of a layer, as one matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.written import Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One row tile, all its results.
+
+    Attributes:
+        rows, columns: of the layer's input vectors and results.
+        sums: (rows, K·columns) float64, slice after slice, in units of the partial sum.
+        unit: (rows, unit columns) float64 what the unit columns hold; exactly 1 where they are digital.
+        unit_of: (columns,) which unit column has the inputs of each result.
+        weights: (K, columns) with which a partial sum counts; negative where a bit line holds complements.
+        of_inputs: (columns,) with which the sum of the inputs counts.
+        variance: (rows, K·columns) from read to read, of a digit 1; None if there is none.
+        unit_variance: (rows, unit columns) likewise.
+    """
+
+    rows: slice
+    columns: slice
+    sums: Tensor
+    unit: Tensor
+    unit_of: Tensor
+    weights: Tensor
+    of_inputs: Tensor
+    variance: Tensor | None
+    unit_variance: Tensor | None
+
+    @property
+    def effective(self) -> Tensor:
+        """The weights (rows, columns) that the strip multiplies whole inputs by, converters left out."""
+        data = (self.sums.reshape(len(self.sums), *self.weights.shape) * self.weights).sum(1)
+        return data + self.of_inputs * self.unit[:, self.unit_of]
+
+
+def strips(matrices: Iterable[Matrix], layer: Layer) -> Iterator[Strip]:
+    """Yield the strips of a layer's arrays, on the device of its weights."""
+    for _, beside in groupby(matrices, key=lambda m: (m.held.rows.start, m.held.rows.stop)):
+        yield _joined(list(beside), layer)
+
+
+def _joined(beside: list[Matrix], layer: Layer) -> Strip:
+    slices, device = layer.slices, layer.weight.device
+    count = len(slices)
+    weight = torch.tensor(slices.weights, dtype=torch.float64)
+    highest = torch.tensor([(1 << width) - 1 for width in slices.widths], dtype=torch.float64)
+    held = [matrix.held for matrix in beside]
+    columns = slice(held[0].columns.start, held[-1].columns.stop)
+    flipped = torch.zeros(count, columns.stop - columns.start, dtype=torch.bool)
+    if held[0].flipped is not None:
+        flipped = torch.cat([each.flipped for each in held if each.flipped is not None], 1)
+    of_inputs = (flipped * (weight * highest)[:, None]).sum(0) - slices.offset
+    rows = held[0].rows.stop - held[0].rows.start
+    unit, unit_of, unit_variance = torch.ones(rows, 1, dtype=torch.float64), torch.zeros(flipped.shape[1], dtype=torch.int64), None
+    if held[0].units:
+        unit = torch.cat([matrix.sums[:, -matrix.held.units :] for matrix in beside], 1)
+        unit_of = torch.cat([each.unit_of + place * each.units for place, each in enumerate(held) if each.unit_of is not None])
+        unit_variance = _all([None if m.variance is None else m.variance[:, -m.held.units :] for m in beside])
+    variance = _all([None if m.variance is None else _by_slice(m.variance, m, count) for m in beside])
+    return Strip(
+        held[0].rows,
+        columns,
+        torch.cat([_by_slice(m.sums, m, count) for m in beside], 2).flatten(1).to(device),
+        unit.to(device),
+        unit_of.to(device),
+        torch.where(flipped, -1.0, 1.0).mul(weight[:, None]).to(device),
+        of_inputs.to(device),
+        None if variance is None else variance.flatten(1).to(device),
+        None if unit_variance is None else unit_variance.to(device),
+    )
+
+
+def _by_slice(lines: Tensor, matrix: Matrix, slices: int) -> Tensor:
+    """Return the bit lines with data as (rows, K, columns)."""
+    columns = matrix.held.columns.stop - matrix.held.columns.start
+    return lines[:, : columns * slices].reshape(len(lines), columns, slices).transpose(1, 2)
+
+
+def _all(parts: list[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.cat(there, -1) if there else None
+
+
+def gains(found: list[Strip], layer: Layer) -> Tensor | None:
+    """Return the factors on the sums (G·C,) that bring the weights as they are nearest to the weights as they were meant; None without.
+
+    α = Σ w·w' / Σ w'², over a column's rows or over the layer: what a chip measures by driving one row after the other. A gain of drift or
+    of wires is undone, a spread is not.
+    """
+    choice = layer.xbar.physics.compensate
+    if choice == "none":
+        return None
+    meant = layer.matrices().to(torch.float64)
+    groups, rows, columns = meant.shape
+    above, below = (torch.zeros(groups * columns, dtype=torch.float64, device=meant.device) for _ in range(2))
+    for strip in found:
+        effective = strip.effective
+        for first in range(strip.rows.start, strip.rows.stop, rows) if layer.tiling.packed > 1 else (strip.rows.start,):
+            group, inside = divmod(first, rows)
+            part = effective[first - strip.rows.start :][: rows - inside]
+            place = slice(max(strip.columns.start, group * columns), min(strip.columns.stop, (group + 1) * columns))
+            mine = part[:, place.start - strip.columns.start : place.stop - strip.columns.start]
+            want = meant[group, inside : inside + len(mine), place.start - group * columns : place.stop - group * columns]
+            above[place] += (mine * want).sum(0)
+            below[place] += mine.square().sum(0)
+    if choice == "layer":
+        above, below = above.sum().expand_as(above), below.sum().expand_as(below)
+    return torch.where(below > 0, above / below.clamp(min=1e-300), 1.0)
