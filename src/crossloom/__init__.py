@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crossloom.compiler import compile_network as compile
+    from crossloom.job.diagnose import diagnose
     from crossloom.job.result import Result
     from crossloom.job.run import run
     from crossloom.job.source import load
@@ -34,6 +35,7 @@ _WHERE = {
     "Percentile": ("crossloom.network.calibrate", "Percentile"),
     "Recipe": ("crossloom.network.quantize", "Recipe"),
     "Result": ("crossloom.job.result", "Result"),
+    "diagnose": ("crossloom.job.diagnose", "diagnose"),
     "compile": ("crossloom.compiler", "compile_network"),
     "load": ("crossloom.job.source", "load"),
     "machine": ("crossloom.machines", "load_machine"),
@@ -50,6 +52,7 @@ __all__ = [
     "Result",
     "compare",
     "compile",
+    "diagnose",
     "load",
     "machine",
     "quantize",

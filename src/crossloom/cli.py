@@ -6,11 +6,8 @@ to standard error. Exit code 0 is success, 2 bad input with one clear line, 1 a 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,8 +16,30 @@ from rich.console import Console
 
 from crossloom import __version__
 from crossloom.cli_device import devices
-from crossloom.errors import CrossloomError, InputError, printable
-from crossloom.options import check_device, recipe_of, shapes_of, value_of
+from crossloom.cli_diagnose import diagnose
+from crossloom.cli_options import (
+    Activations,
+    BatchSize,
+    Calibration,
+    DataOption,
+    Device,
+    Json,
+    Model,
+    On,
+    Ranges,
+    Runs,
+    Scheme,
+    Seed,
+    Sets,
+    Shapes,
+    Weights,
+    busy,
+    machine_named,
+    print_json,
+    progress,
+)
+from crossloom.errors import CrossloomError, printable
+from crossloom.options import check_device, recipe_of, shapes_of
 
 app = typer.Typer(
     name="crossloom",
@@ -33,23 +52,7 @@ app = typer.Typer(
 machines = typer.Typer(help="The machines that Crossloom knows: list, show, explain.", no_args_is_help=True)
 app.add_typer(machines, name="machine")
 app.add_typer(devices, name="device")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
-Model = Annotated[str, typer.Argument(help="A .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a field of the machine, e.g. adc.bits=7. Repeatable.", metavar="FIELD=VALUE")]
-Shapes = Annotated[
-    list[str] | None,
-    typer.Option("--shape", help="Dimensions that an .onnx file leaves open; _ keeps what it says. Repeatable.", metavar="NAME=1,3,224,224"),
-]
-DataOption = Annotated[str | None, typer.Option("--data", help="An .npz with x and y, a folder of images by class, or package.module:factory.")]
-Calibration = Annotated[str | None, typer.Option("--calibration", help="Samples that calibrate the quantisation, in the forms of --data.")]
-Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 16.")]
-Activations = Annotated[int, typer.Option("--activations", help="Bits of an activation, 2 to 16.")]
-Scheme = Annotated[str, typer.Option("--scheme", help="Activations symmetric around zero, or affine with a zero point.")]
-Ranges = Annotated[str, typer.Option("--calibrator", help="How ranges are chosen: minmax, percentile or mse.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=(1 << 63) - 1)]
-BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed at once; does not change the result.", min=1)]
-Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]
+app.command()(diagnose)
 
 
 @app.callback(invoke_without_command=True)
@@ -61,7 +64,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def demo(
-    on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce",
+    on: On = "isaac-ce",
     out: Annotated[Path | None, typer.Option("--out", help="Run folder to write; the next free runs/demo-N if left out.")] = None,
     sets: Sets = None,
     seed: Seed = 0,
@@ -72,7 +75,7 @@ def demo(
     from crossloom.report.folder import check_free
 
     folder = check_free(out) if out is not None else _next_free(Path("runs"), "demo")
-    result = demonstrate(_machine(on, sets), seed, _progress)
+    result = demonstrate(machine_named(on, sets), seed, progress)
     saved = result.save(folder)
     _say_result(result, as_json, saved)
 
@@ -80,7 +83,7 @@ def demo(
 @app.command()
 def check(
     model: Model,
-    on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")] = "isaac-ce",
+    on: On = "isaac-ce",
     shape: Shapes = None,
     as_json: Json = False,
 ) -> None:
@@ -88,10 +91,10 @@ def check(
     from crossloom.job.check import check as checked
     from crossloom.report.checks import print_check
 
-    with _busy("reading the model"):
-        found = checked(model, _machine(on, None), shapes=shapes_of(shape))
+    with busy("reading the model"):
+        found = checked(model, machine_named(on, None), shapes=shapes_of(shape))
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         print_check(found, Console())
 
@@ -99,7 +102,7 @@ def check(
 @app.command()
 def run(
     model: Model,
-    on: Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")],
+    on: On,
     data: DataOption = None,
     calibration: Calibration = None,
     sets: Sets = None,
@@ -110,6 +113,7 @@ def run(
     scheme: Scheme = "symmetric",
     calibrator: Ranges = "minmax",
     seed: Seed = 0,
+    runs: Runs = 1,
     batch: BatchSize = 64,
     device: Device = "cpu",
     explain: Annotated[bool, typer.Option("--explain", help="Print which plan each layer got, and why.")] = False,
@@ -121,9 +125,9 @@ def run(
     from crossloom.report.folder import check_free
 
     folder = check_free(out) if out is not None else None
-    machine = _machine(on, sets)
+    machine = machine_named(on, sets)
     check_device(device)
-    with _busy("reading the model"):
+    with busy("reading the model"):
         network = load(model, shapes=shapes_of(shape))
     result = run_on(
         network,
@@ -132,11 +136,12 @@ def run(
         calibration=calibration,
         recipe=recipe_of(weights, activations, scheme, calibrator),
         seed=seed,
+        runs=runs,
         batch=batch,
         device=device,
-        progress=_progress,
+        progress=progress,
     )
-    with _busy("writing the report"):
+    with busy("writing the report"):
         saved = result.save(folder) if folder is not None else None
     _say_result(result, as_json, saved, explain)
 
@@ -163,9 +168,9 @@ def compare(
     from crossloom.job.source import load
     from crossloom.report.terminal import print_comparison
 
-    chips = [_machine(name.strip(), sets) for name in on.split(",") if name.strip()]
+    chips = [machine_named(name.strip(), sets) for name in on.split(",") if name.strip()]
     check_device(device)
-    with _busy("reading the model"):
+    with busy("reading the model"):
         network = load(model, shapes=shapes_of(shape))
     results = compare_on(
         network,
@@ -176,10 +181,10 @@ def compare(
         seed=seed,
         batch=batch,
         device=device,
-        progress=_progress,
+        progress=progress,
     )
     if as_json:
-        _print_json({"results": [result.to_dict() for result in results]})
+        print_json({"results": [result.to_dict() for result in results]})
     else:
         print_comparison(results, Console())
 
@@ -190,7 +195,7 @@ def machine_list(as_json: Json = False) -> None:
     from crossloom.machines import published
 
     if as_json:
-        _print_json({"machines": [{"name": name, "title": title} for name, title in published().items()]})
+        print_json({"machines": [{"name": name, "title": title} for name, title in published().items()]})
         return
     for name, title in published().items():
         print(f"{name:12} {title}")
@@ -201,9 +206,9 @@ def machine_show(name: Annotated[str, typer.Argument(help="A machine by name, or
     """Print a machine's parts with count, area, power and source."""
     from crossloom.report.terminal import print_machine
 
-    machine = _machine(name, sets)
+    machine = machine_named(name, sets)
     if as_json:
-        _print_json(_machine_dict(machine))
+        print_json(_machine_dict(machine))
     else:
         print_machine(machine, Console())
 
@@ -219,9 +224,9 @@ def machine_explain(
     from crossloom.machines.explain import explain
     from crossloom.report.terminal import print_explain
 
-    machine = _machine(name, sets)
+    machine = machine_named(name, sets)
     if as_json:
-        _print_json({"machine": machine.name, "fields": explain(machine, field)})
+        print_json({"machine": machine.name, "fields": explain(machine, field)})
     else:
         print_explain(machine, field, Console())
 
@@ -232,10 +237,10 @@ def reproduce(paper: Annotated[str | None, typer.Argument(help="A paper by name;
     from crossloom.papers import reproduce as reproduced
     from crossloom.report.claims import print_claims
 
-    with _busy("computing the claims"):
+    with busy("computing the claims"):
         claims = reproduced(paper)
     if as_json:
-        _print_json({"claims": [claim.to_dict() for claim in claims]})
+        print_json({"claims": [claim.to_dict() for claim in claims]})
     else:
         print_claims(claims, Console())
 
@@ -245,9 +250,9 @@ def cite(machine: Annotated[str, typer.Argument(help="A machine by name, or a .y
     """Print the papers behind a machine and its numbers, as BibTeX."""
     from crossloom.machines.cite import citations
 
-    entries = citations(_machine(machine, None))
+    entries = citations(machine_named(machine, None))
     if as_json:
-        _print_json({"machine": machine, "references": entries})
+        print_json({"machine": machine, "references": entries})
     else:
         print("\n\n".join(entries.values()))
 
@@ -293,38 +298,12 @@ def _one_line(problem: BaseException) -> str:
     return printable(str(problem))[:300]
 
 
-def _machine(name: str, sets: list[str] | None) -> Any:
-    from crossloom.machines import load_machine
-
-    machine = load_machine(name)
-    for text in sets or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise InputError(f"--set {text}: write it as field=value, e.g. --set adc.bits=7")
-        machine = machine.with_(**{key.strip(): value_of(value.strip())})
-    return machine
-
-
 def _next_free(parent: Path, stem: str) -> Path:
     parent.mkdir(exist_ok=True)
     number = 1
     while (parent / f"{stem}-{number}").exists():
         number += 1
     return parent / f"{stem}-{number}"
-
-
-def _progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
-    """Show a bar with the time left on standard error; it vanishes when done and is silent where nobody watches."""
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    yield from track(items, description=what, total=total, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _busy(what: str) -> AbstractContextManager[object]:
-    """Show on standard error that something takes its time; silent where nobody watches."""
-    console = Console(stderr=True)
-    return console.status(what) if console.is_terminal else nullcontext()
 
 
 def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = False) -> None:
@@ -334,7 +313,7 @@ def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = 
     if as_json:
         for warning in result.warnings:
             print(f"warning: {printable(warning)}", file=sys.stderr)
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         print_result(result, Console())
         if explain:
@@ -343,10 +322,6 @@ def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = 
             report = saved / "report.html"
             missing = saved / "report.missing.txt"
             print(f"\nReport: {report}" if report.exists() else f"\nNo report: {missing.read_text(encoding='utf-8').strip()}")
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=1, allow_nan=False))
 
 
 def _machine_dict(machine: Any) -> dict[str, Any]:

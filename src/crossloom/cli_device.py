@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from crossloom.cli_options import Json
 from crossloom.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from crossloom.device.fit import Quality
 
 devices = typer.Typer(help="Memory cells: list, show, fit to measurements.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 TIMES = (0.0, 1.0, 3600.0, 86400.0, 2592000.0)
 """A second, an hour, a day, 30 days."""
@@ -78,22 +77,17 @@ def device_fit(
     """Make a cell of measurements: how far from their targets cells are written, and what time does to them."""
     from crossloom.device import cell_text, fit_cell, read_measurements
     from crossloom.report.devices import draw_fit
+    from crossloom.report.files import check_new, check_picture, write_picture
 
-    for path in (out, *([picture] if picture else [])):
-        if path.exists():
-            raise InputError(f"{path} exists; choose another name, or remove it first")
-        if not path.absolute().parent.is_dir():
-            raise InputError(f"{path.absolute().parent} is no folder; make it first")
+    check_new(out)
     if out.suffix not in (".yaml", ".yml"):
         raise InputError(f"--out {out}: a cell file's name ends in .yaml")
-    if picture and picture.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"--picture {picture}: its name must end in .png, .svg or .pdf")
+    if picture:
+        check_picture(picture)
     measurements = read_measurements(file, unit)
     found, qualities = fit_cell(measurements, name or file.stem, f"fitted to {file.name}")
-    drawn = io.BytesIO()
-    if picture:  # whole before anything is written
-        draw_fit(measurements, found, qualities).savefig(drawn, format=picture.suffix[1:], bbox_inches="tight")
-        picture.write_bytes(drawn.getvalue())
+    if picture:
+        write_picture(draw_fit(measurements, found, qualities), picture)
     out.write_text(cell_text(found), encoding="utf-8")
     if as_json:
         print(json.dumps(_head(found) | {"file": str(out), "fits": [_quality(quality) for quality in qualities]}, indent=1))

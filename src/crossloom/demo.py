@@ -87,6 +87,22 @@ def trained_digits(seed: int = 0, progress: Callable[[Iterable[Any], str, int], 
     return load(module, (torch.zeros(1, 1, 8, 8),), name="digits"), training, test
 
 
+def network() -> tuple[nn.Module, tuple[torch.Tensor]]:
+    """Return the trained network and an example input: the factory `crossloom.demo:network`."""
+    training, _ = digits()
+    return train(training, 0, lambda items, what, total: items), (torch.zeros(1, 1, 8, 8),)
+
+
+def training_data() -> Data:
+    """Return the images that the network is trained on: `crossloom.demo:training_data`."""
+    return digits()[0]
+
+
+def test_data() -> Data:
+    """Return the images that the network has never seen: `crossloom.demo:test_data`."""
+    return digits()[1]
+
+
 def demo(machine: Machine, seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> Result:
     """Train, quantise on 256 training images, run the test images on a machine."""
     show = progress or (lambda items, what, total: items)

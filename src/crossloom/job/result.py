@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from crossloom.errors import InputError, printable
+from crossloom.job.chance import Spread
 from crossloom.program import Program
 from crossloom.read.ledger import Ledger
 from crossloom.read.timeline import Timeline
@@ -57,7 +58,7 @@ class Result:
     """A network on a machine: what it computes, when, at what price.
 
     `accuracy` is None when no labelled samples were given. `counts` are the actions of one inference as the values reading
-    performed them, None when nothing was computed. Times in s, energy in J, area in mm².
+    performed them, None when nothing was computed. `chance` are the machine's accuracies over several seeds, None for one. Times in s, energy in J, area in mm².
     """
 
     program: Program
@@ -68,6 +69,7 @@ class Result:
     seed: int
     warnings: tuple[str, ...] = ()
     counts: Mapping[str, int] | None = None
+    chance: Spread | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -146,6 +148,7 @@ class Result:
             "overrides": {name: value for name, value in self.program.machine.overrides},
             "seed": self.seed,
             "accuracy": asdict(self.accuracy) if self.accuracy else None,
+            "chance": self.chance.to_dict() if self.chance else None,
             "latency_s": self.latency,
             "interval_s": self.timeline.interval_s,
             "throughput_per_s": self.throughput,

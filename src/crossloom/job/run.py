@@ -15,6 +15,7 @@ from torch import Tensor
 
 from crossloom.compiler import compile_network
 from crossloom.errors import DataError, InputError
+from crossloom.job.chance import Spread
 from crossloom.job.data import Data, as_batches, load_data, random_inputs
 from crossloom.job.result import Accuracy, Result
 from crossloom.machines import Machine
@@ -44,6 +45,7 @@ def run(
     calibration: Any = None,
     recipe: Recipe | None = None,
     seed: int = 0,
+    runs: int = 1,
     batch: int = 64,
     device: str = "cpu",
     progress: Progress[Any] = _silent,
@@ -57,18 +59,29 @@ def run(
         calibration: samples for the quantisation; by default the first 256 of `data`, or 8 random ones if there are none.
         recipe: how to quantise.
         seed: of everything random in the run.
+        runs: seeds, from `seed` on, with each of which the machine's cells are written anew; the machine's accuracy is then their mean.
         batch: samples computed at once; the result does not depend on it.
         device: where torch computes the values, "cpu" or "cuda".
         progress: shown the batches as they are worked through.
     """
+    if runs < 1:
+        raise InputError(f"runs must be at least 1, got {runs}")
     samples = None if data is None else load_data(data, network)
     warnings = [fixed_batch(network)] if network.fixed else []
-    quantized = network if network.quantized else _quantized(network, samples, calibration, recipe, seed, warnings, progress)
+    quantized = quantized_for(network, samples, calibration, recipe, seed, warnings, progress)
     program = compile_network(quantized, machine)
     timeline = read_timeline(program)
     ledger = read_ledger(program, timeline)
     values = Values.of(program, device=device, seed=seed)
     accuracy, counts = (None, None) if samples is None else _accuracy(network, quantized, values, samples, batch, device, progress)
+    chance = None
+    if accuracy is not None and samples is not None and runs > 1:
+        others = (
+            _machine_accuracy(Values.of(program, device=device, seed=each), samples, network.batch or batch, device)
+            for each in progress(range(seed + 1, seed + runs), "other cells", runs - 1)
+        )
+        chance = Spread((accuracy.machine, *others))
+        accuracy = replace(accuracy, machine=chance.mean)
     return Result(
         program=program,
         timeline=timeline,
@@ -78,6 +91,7 @@ def run(
         seed=seed,
         warnings=(*warnings, *program.notes, *_limits(program, timeline)),
         counts=counts,
+        chance=chance,
         versions=versions(),
     )
 
@@ -98,9 +112,12 @@ def _limits(program: Program, timeline: Timeline) -> list[str]:
     return [f"the throughput hangs on the speed of {limit}, which is {latency.mark}: {latency.source}"]
 
 
-def _quantized(
+def quantized_for(
     network: Graph, samples: Data | None, calibration: Any, recipe: Recipe | None, seed: int, warnings: list[str], progress: Progress[Any]
 ) -> Graph:
+    """Return the network in integers: calibrated on `calibration`, else on the first of the samples, else on random inputs; adds warnings."""
+    if network.quantized:
+        return network
     if calibration is None and not needs_samples(network):
         return quantize(network)
     if calibration is not None:
@@ -129,10 +146,10 @@ def _accuracy(
         performed.update(counts)
         if labels is not None:
             labels = labels.to(device)
-            right["machine"] += _hits(outputs[0], labels)
-            right["quantized"] += _hits(_first(quantized(*inputs)), labels)
+            right["machine"] += hits(outputs[0], labels)
+            right["quantized"] += hits(_first(quantized(*inputs)), labels)
             if not network.quantized:
-                right["float"] += _hits(_first(network(*inputs)), labels)
+                right["float"] += hits(_first(network(*inputs)), labels)
     each = {name: count // values.inferences(len(samples)) for name, count in performed.items()}
     if samples.labels is None:
         return None, each
@@ -141,11 +158,21 @@ def _accuracy(
     return Accuracy(real, share.get("quantized", 0.0), share.get("machine", 0.0), len(samples)), each
 
 
+def _machine_accuracy(values: Values, samples: Data, size: int, device: str) -> float:
+    """Return the machine's share of right answers."""
+    right = 0
+    for place, (inputs, labels) in enumerate(samples.batches(size, device)):
+        assert labels is not None
+        right += hits(values(inputs, values.inferences(place * size))[0][0], labels.to(device))
+    return right / len(samples)
+
+
 def _first(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
     return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
-def _hits(output: Tensor, labels: Tensor) -> int:
+def hits(output: Tensor, labels: Tensor) -> int:
+    """Return how many samples have their highest score at their label. Raises DataError for shapes that are no scores and labels."""
     if output.dim() != 2:
         raise DataError(f"accuracy needs an output of one score for each class, got shape {list(output.shape)}; give data without labels")
     if labels.shape != output.shape[:1]:

@@ -18,6 +18,8 @@ from crossloom.network.integer import quantized_inputs, real_outputs
 from crossloom.network.replay import batch_of, last_uses
 from crossloom.program import Program
 
+Watch = Callable[[Node, Sequence[Tensor], Tensor], None]
+
 
 @dataclass(frozen=True)
 class Values:
@@ -44,14 +46,21 @@ class Values:
                 chosen[name] = executor(node, program) if executor and engine.name == "crossbar" else engine.executor(node, program, seed)
         return cls(program, chosen)
 
+    @classmethod
+    def exactly(cls, program: Program, device: str | torch.device = "cpu") -> Values:
+        """Return the program with every node computed by its integer definition: what the machine should compute."""
+        digital = engine_named("digital")
+        return cls.of(program, lambda node, placed: digital.executor(node, placed, 0), device)
+
     @cached_property
     def _last(self) -> list[list[str]]:
         return last_uses(self.program.graph)
 
-    def __call__(self, inputs: Sequence[Tensor], first: int = 0) -> tuple[tuple[Tensor, ...], Counts]:
+    def __call__(self, inputs: Sequence[Tensor], first: int = 0, watch: Watch | None = None) -> tuple[tuple[Tensor, ...], Counts]:
         """Return the real outputs for a batch of real inputs, and how often each action was performed.
 
         `first` is the number of the first inference of the batch: fluctuations from read to read belong to an inference, not to a batch.
+        `watch` is shown each node with its inputs and what came out, as integers.
         """
         graph = self.program.graph
         batch = batch_of(graph, inputs)
@@ -59,7 +68,10 @@ class Values:
         with torch.no_grad():
             tensors = quantized_inputs(graph, inputs) | dict(graph.constants)
             for node, unused in zip(graph.nodes, self._last, strict=True):
-                tensors[node.name] = self._computed(node, [tensors[name] for name in node.inputs], Inferences(self.inferences(batch), first), counts)
+                given = [tensors[name] for name in node.inputs]
+                tensors[node.name] = self._computed(node, given, Inferences(self.inferences(batch), first), counts)
+                if watch is not None:
+                    watch(node, given, tensors[node.name])
                 for name in unused:
                     del tensors[name]
             return real_outputs(graph, tensors), Counter(performed(self.program, counts))

@@ -61,6 +61,9 @@ def _accuracy(result: Result) -> Headline:
         return Headline("accuracy", "Accuracy", "not measured", "no samples with labels were given")
     real = "" if accuracy.float is None else f"float {accuracy.float:.2%}, "
     detail = f"{real}quantised {accuracy.quantized:.2%}; {plural(accuracy.samples, 'sample')}"
+    if result.chance is not None and result.chance.interval is not None:
+        low, high = result.chance.interval
+        detail += f"; mean of {plural(len(result.chance.each), 'run')}, 95 % interval {low:.2%} to {high:.2%}"
     return Headline("accuracy", "Accuracy", f"{accuracy.machine:.2%}", detail)
 
 

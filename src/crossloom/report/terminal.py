@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +12,7 @@ from rich.text import Text
 from crossloom.machines.explain import explain
 from crossloom.report.breakdown import ComponentRow, component_rows, layer_name, share
 from crossloom.report.headline import headlines, percent, plural, rate
+from crossloom.report.tables import table_of
 from crossloom.report.text import plain
 from crossloom.units import show
 
@@ -40,7 +40,7 @@ def print_result(result: Result, console: Console) -> None:
 
 
 def _breakdown(result: Result) -> Table:
-    table = _table("Components", ("component",), ("at work", "static", "share", "area", "share"))
+    table = table_of("Components", ("component",), ("at work", "static", "share", "area", "share"))
     rows = component_rows(result)
     for row in rows[:COMPONENTS]:
         _add_component(table, row.name, [row])
@@ -57,14 +57,14 @@ def _add_component(table: Table, name: str, rows: Sequence[ComponentRow]) -> Non
 
 
 def _costliest(result: Result) -> Table:
-    table = _table(f"Layers with the most energy, of {len(result.layers):,}", ("layer", "operators"), ("energy", "share", "arrays"))
+    table = table_of(f"Layers with the most energy, of {len(result.layers):,}", ("layer", "operators"), ("energy", "share", "arrays"))
     for row in sorted(result.layers, key=lambda row: -row["energy_j"])[:LAYERS]:
         _add(table, row["name"], row["op"], show(row["energy_j"], "J"), percent(share(row["energy_j"], result.energy)), f"{row['arrays']:,}")
     return table
 
 
 def _slowest(result: Result) -> Table:
-    table = _table(f"Layers that work longest, of {len(result.layers):,}", ("layer", "waits longest for"), ("at work", "start to last"))
+    table = table_of(f"Layers that work longest, of {len(result.layers):,}", ("layer", "waits longest for"), ("at work", "start to last"))
     for row in sorted(result.layers, key=lambda row: -row["busy_s"])[:LAYERS]:
         source = layer_name(result.program, row["waits_for"]) if row["waits_for"] else "the input"
         _add(table, row["name"], source, show(row["busy_s"], "s"), show(row["latency_s"], "s"))
@@ -80,7 +80,7 @@ def print_comparison(results: Sequence[Result], console: Console) -> None:
     console.print(plain(first.program.graph.name, "bold"))
     for start in range(0, max(1, len(others)), together):
         shown = [first, *others[start : start + together]]
-        table = _table("", ("",), tuple(result.program.machine.name for result in shown))
+        table = table_of("", ("",), tuple(result.program.machine.name for result in shown))
         for name, values in _compared(shown).items():
             _add(table, name, *values)
         console.print(table)
@@ -117,7 +117,7 @@ def print_machine(machine: Machine, console: Console) -> None:
     console.print(plain(f"{machine.name}: {machine.title}" if machine.title else machine.name, "bold"))
     if machine.note:
         console.print(plain(machine.note, "dim"))
-    table = _table("", ("component",), ("count", "area", "power"), ("mark", "source"), whole=True)
+    table = table_of("", ("component",), ("count", "area", "power"), ("mark", "source"), whole=True)
     for unit, count in machine.units.items():
         parts = [part for part in machine.built_in() if part.unit == unit]
         if parts:
@@ -149,7 +149,7 @@ def print_explain(machine: Machine, field: str | None, console: Console) -> None
     """
     rows = explain(machine, field)
     changed = {name for name, _ in machine.overrides}
-    table = _table("", ("field",), ("value",), ("mark", "source"), whole=True)
+    table = table_of("", ("field",), ("value",), ("mark", "source"), whole=True)
     unit = None
     for row in rows:
         holder, _, name = _split(machine, row["field"])
@@ -181,21 +181,6 @@ def _value(row: Mapping[str, Any], name: str) -> str:
     if name == "capacity":
         return f"{value / 1024:,.10g} KiB" if value >= 1024 else f"{value:,.10g} B"
     return f"{value:,.10g}" if isinstance(value, int | float) else str(value)
-
-
-def _table(title: str, left: Sequence[str], right: Sequence[str], more: Sequence[str] = (), whole: bool = False) -> Table:
-    """Return an empty table: columns of text, columns of numbers, columns of text. If `whole`, the first one does not break."""
-    table = Table(
-        title=plain(title) if title else None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )
-    for place, name in enumerate(left):
-        unbroken = whole and place == 0
-        table.add_column(plain(name), overflow="ellipsis" if unbroken else "fold", no_wrap=unbroken, max_width=30 if unbroken else None)
-    for name in right:
-        table.add_column(plain(name), justify="right", overflow="fold")
-    for name in more:
-        table.add_column(plain(name), overflow="fold")
-    return table
 
 
 def _add(table: Table, *cells: str | Text, look: str = "") -> None:

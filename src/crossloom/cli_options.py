@@ -1,0 +1,65 @@
+"""The options that several commands have in common, and what they mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from crossloom.errors import InputError
+from crossloom.options import value_of
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
+Model = Annotated[str, typer.Argument(help="A .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a field of the machine, e.g. adc.bits=7. Repeatable.", metavar="FIELD=VALUE")]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option("--shape", help="Dimensions that an .onnx file leaves open; _ keeps what it says. Repeatable.", metavar="NAME=1,3,224,224"),
+]
+DataOption = Annotated[str | None, typer.Option("--data", help="An .npz with x and y, a folder of images by class, or package.module:factory.")]
+Calibration = Annotated[str | None, typer.Option("--calibration", help="Samples that calibrate the quantisation, in the forms of --data.")]
+Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 16.")]
+Activations = Annotated[int, typer.Option("--activations", help="Bits of an activation, 2 to 16.")]
+Scheme = Annotated[str, typer.Option("--scheme", help="Activations symmetric around zero, or affine with a zero point.")]
+Ranges = Annotated[str, typer.Option("--calibrator", help="How ranges are chosen: minmax, percentile or mse.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=(1 << 63) - 1)]
+BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed at once; does not change the result.", min=1)]
+Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]
+Runs = Annotated[int, typer.Option("--runs", help="Seeds with which the machine's cells are written anew.", min=1, max=100_000)]
+On = Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")]
+
+
+def machine_named(name: str, sets: list[str] | None) -> Any:
+    """Return a machine by name or file, with fields changed by texts such as `adc.bits=7`. Raises InputError."""
+    from crossloom.machines import load_machine
+
+    machine = load_machine(name)
+    for text in sets or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {text}: write it as field=value, e.g. --set adc.bits=7")
+        machine = machine.with_(**{key.strip(): value_of(value.strip())})
+    return machine
+
+
+def progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
+    """Show a bar with the time left on standard error; it vanishes when done and is silent where nobody watches."""
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(items, description=what, total=total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def busy(what: str) -> AbstractContextManager[object]:
+    """Show on standard error that something takes its time; silent where nobody watches."""
+    console = Console(stderr=True)
+    return console.status(what) if console.is_terminal else nullcontext()
+
+
+def print_json(document: Any) -> None:
+    """Print a document on standard output."""
+    print(json.dumps(document, indent=1, allow_nan=False))
