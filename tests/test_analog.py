@@ -15,7 +15,8 @@ from crossloom.engine import Inferences
 from crossloom.engine.crossbar import draws
 from crossloom.engine.crossbar.analog import AnalogLayer
 from crossloom.engine.crossbar.analog_reference import analog_reference, converted
-from crossloom.engine.crossbar.engine import _layer, reference_executor
+from crossloom.engine.crossbar.engine import layer_of as seen_by
+from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.physics import PhysicsFields
 from crossloom.engine.crossbar.written import levels_s, written
@@ -35,7 +36,7 @@ SMALL = ISAAC.with_(array_rows=8, array_columns=16)
 
 def layer_of(graph: Graph, machine: Machine) -> Layer:
     node = graph.nodes[0]
-    return _layer(node, graph, machine, compile_network(graph, machine).stages[0].placement)
+    return seen_by(node, graph, machine, compile_network(graph, machine).stages[0].placement)
 
 
 def integers(graph: Graph, x: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crossloom.compiler import compile_network as compile
     from crossloom.job.diagnose import diagnose
+    from crossloom.job.module import to_torch
     from crossloom.job.result import Result
     from crossloom.job.run import run
     from crossloom.job.source import load
@@ -41,6 +42,7 @@ _WHERE = {
     "machine": ("crossloom.machines", "load_machine"),
     "reproduce": ("crossloom.papers", "reproduce"),
     "run": ("crossloom.job.run", "run"),
+    "to_torch": ("crossloom.job.module", "to_torch"),
 }
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "quantize",
     "reproduce",
     "run",
+    "to_torch",
 ]
 
 

@@ -87,19 +87,19 @@ def trained_digits(seed: int = 0, progress: Callable[[Iterable[Any], str, int], 
     return load(module, (torch.zeros(1, 1, 8, 8),), name="digits"), training, test
 
 
-def network() -> tuple[nn.Module, tuple[torch.Tensor]]:
-    """Return the trained network and an example input: the factory `crossloom.demo:network`."""
+def digits_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
+    """Return the trained network and an example input: the factory `crossloom.demo:digits_network`."""
     training, _ = digits()
     return train(training, 0, lambda items, what, total: items), (torch.zeros(1, 1, 8, 8),)
 
 
-def training_data() -> Data:
-    """Return the images that the network is trained on: `crossloom.demo:training_data`."""
+def digits_training() -> Data:
+    """Return the images that the network is trained on: `crossloom.demo:digits_training`."""
     return digits()[0]
 
 
-def test_data() -> Data:
-    """Return the images that the network has never seen: `crossloom.demo:test_data`."""
+def digits_test() -> Data:
+    """Return the images that the network has never seen: `crossloom.demo:digits_test`."""
     return digits()[1]
 
 

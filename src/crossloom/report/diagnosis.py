@@ -30,7 +30,7 @@ def print_diagnosis(found: Diagnosis, console: Console) -> None:
     for rung in found.rungs:
         loss = found.losses.get(rung.name)
         look = "bold red" if found.worst is rung else ""
-        change = "" if loss is None else f"{-100 * loss:+.1f}"
+        change = "" if loss is None or abs(loss) < 5e-4 else f"{-100 * loss:+.1f}"
         ladder.add_row(plain(rung.name, look), f"{rung.accuracy.mean:.2%}", _interval(rung), plain(change, look), plain(_weakest(rung)))
     console.print(ladder)
     last = found.rungs[-1]
@@ -89,7 +89,8 @@ def _ladder(axes: Any, found: Diagnosis) -> None:
             axes.plot([place, place], [100 * interval[0], 100 * interval[1]], color=MUTED, linewidth=1.5)
         loss = found.losses.get(rung.name, 0.0)
         text = f"{means[place]:.1f} %" + (f"\n−{100 * loss:.1f}" if loss > 5e-4 else "")
-        axes.annotate(text, (place, means[place]), (0, 4), textcoords="offset points", ha="center", fontsize=8, color=tint[place])
+        top = 100 * max(rung.accuracy.mean, *rung.accuracy.each, *(interval or ()))
+        axes.annotate(text, (place, top), (0, 4), textcoords="offset points", ha="center", fontsize=8, color=tint[place])
     axes.set_ylim(0, 119)
     axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("accuracy (%)")

@@ -50,7 +50,7 @@ class Crossbar:
     def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
         """Return the actions of one inference: arrays, converters, data moved."""
         node = graph.node(stage.nodes[0])
-        layer = _layer(node, graph, machine, stage.placement)
+        layer = layer_of(node, graph, machine, stage.placement)
         counts = array_actions(stage.positions, layer.digits, layer.slices, layer.xbar, stage.placement)
         counts.update(_traffic(stage.positions, stage, layer, graph))
         counts.update(_writes(1, stage))
@@ -59,7 +59,7 @@ class Crossbar:
     def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
         """Return the occupancy of an array (one cycle for each digit) and the latency of an operation (shafiee2016, Figure 4b)."""
         xbar = crossbars(machine)
-        cycles = len(_layer(graph.node(stage.nodes[0]), graph, machine, stage.placement).digits)
+        cycles = len(layer_of(graph.node(stage.nodes[0]), graph, machine, stage.placement).digits)
         before, after = xbar.overhead_cycles
         return Pace(cycles * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s, xbar.paced_by)
 
@@ -71,11 +71,12 @@ class Crossbar:
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a layer's integers by the cheapest plan."""
         stage = program.stage_of[node.name]
-        layer = _layer(node, program.graph, program.machine, stage.placement)
+        layer = layer_of(node, program.graph, program.machine, stage.placement)
         return CrossbarExecutor(layer, plan(layer, seed), stage, program)
 
 
-def _layer(node: Node, graph: Graph, machine: Machine, tiling: Tiling) -> Layer:
+def layer_of(node: Node, graph: Graph, machine: Machine, tiling: Tiling) -> Layer:
+    """Return a node of a graph as a machine's crossbars see it."""
     weight = node.inputs[1]
     bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None
     return Layer(node, graph.quantization[node.inputs[0]], graph.constants[weight], graph.quantization[weight], bias, crossbars(machine), tiling)
@@ -161,7 +162,7 @@ class ReferenceExecutor:
 def reference_executor(node: Node, program: Program, seed: int = 0) -> ReferenceExecutor:
     """Return the plain executor of a crossbar node on ideal cells, where nothing is left to chance."""
     stage = program.stage_of[node.name]
-    return ReferenceExecutor(_layer(node, program.graph, program.machine, stage.placement), stage, program)
+    return ReferenceExecutor(layer_of(node, program.graph, program.machine, stage.placement), stage, program)
 
 
 CROSSBAR = Crossbar()

@@ -93,7 +93,25 @@ def _all(parts: list[Tensor | None]) -> Tensor | None:
     return torch.cat(there, -1) if there else None
 
 
-def gains(found: list[Strip], layer: Layer) -> Tensor | None:
+def effective_weights(found: Iterable[Strip], layer: Layer) -> Tensor:
+    """Return the weights (G, R, C) float64 that a layer's arrays multiply whole inputs by, converters left out.
+
+    What packed matrices lend each other (cells at the lowest conductance between them) is left out.
+    """
+    groups, rows, columns = layer.matrices().shape
+    whole = torch.zeros(groups, rows, columns, dtype=torch.float64, device=layer.weight.device)
+    for strip in found:
+        effective = strip.effective
+        for first in range(strip.rows.start, strip.rows.stop, rows if layer.tiling.packed > 1 else strip.rows.stop):
+            group, inside = divmod(first, rows)
+            part = effective[first - strip.rows.start :][: rows - inside]
+            left, right = max(strip.columns.start, group * columns), min(strip.columns.stop, (group + 1) * columns)
+            mine = part[:, left - strip.columns.start : right - strip.columns.start]
+            whole[group, inside : inside + len(mine), left - group * columns : right - group * columns] = mine
+    return whole
+
+
+def gains(found: Iterable[Strip], layer: Layer) -> Tensor | None:
     """Return the factors on the sums (G·C,) that bring the weights as they are nearest to the weights as they were meant; None without.
 
     α = Σ w·w' / Σ w'², over a column's rows or over the layer: what a chip measures by driving one row after the other. A gain of drift or
@@ -102,19 +120,8 @@ def gains(found: list[Strip], layer: Layer) -> Tensor | None:
     choice = layer.xbar.physics.compensate
     if choice == "none":
         return None
-    meant = layer.matrices().to(torch.float64)
-    groups, rows, columns = meant.shape
-    above, below = (torch.zeros(groups * columns, dtype=torch.float64, device=meant.device) for _ in range(2))
-    for strip in found:
-        effective = strip.effective
-        for first in range(strip.rows.start, strip.rows.stop, rows) if layer.tiling.packed > 1 else (strip.rows.start,):
-            group, inside = divmod(first, rows)
-            part = effective[first - strip.rows.start :][: rows - inside]
-            place = slice(max(strip.columns.start, group * columns), min(strip.columns.stop, (group + 1) * columns))
-            mine = part[:, place.start - strip.columns.start : place.stop - strip.columns.start]
-            want = meant[group, inside : inside + len(mine), place.start - group * columns : place.stop - group * columns]
-            above[place] += (mine * want).sum(0)
-            below[place] += mine.square().sum(0)
+    effective, meant = effective_weights(found, layer), layer.matrices().to(torch.float64)
+    above, below = (effective * meant).sum(1).flatten(), effective.square().sum(1).flatten()
     if choice == "layer":
         above, below = above.sum().expand_as(above), below.sum().expand_as(below)
     return torch.where(below > 0, above / below.clamp(min=1e-300), 1.0)

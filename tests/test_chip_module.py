@@ -1,0 +1,149 @@
+"""A network on a machine as a torch module, runs over seeds, and the diagnosis."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import crossloom as xl
+from crossloom.cli import app
+from crossloom.compiler import compile_network
+from crossloom.demo import CALIBRATION, trained_digits
+from crossloom.errors import DataError, InputError, ModelError
+from crossloom.job.chance import Spread
+from crossloom.job.data import Data
+from crossloom.job.module import on_grid
+from crossloom.machines import load_machine
+from crossloom.network.graph import Graph
+from crossloom.network.quantization import Quantization
+from crossloom.read.values import Values
+from tests.layers import seeded
+
+ISAAC = load_machine("isaac-ce")
+PCM = ISAAC.with_(cell="pcm", age="3600 s", encoding="differential", flip=False)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Graph, Data, Data]:
+    """The trained network in integers, training data, test data."""
+    graph, training, test = trained_digits()
+    return xl.quantize(graph, training.first(CALIBRATION)), training, test
+
+
+def test_in_evaluation_it_answers_as_the_chip_does(digits: tuple[Graph, Data, Data]) -> None:
+    network, _, test = digits
+    for chip in (ISAAC, PCM):
+        module = xl.to_torch(network, chip, seed=3).eval()
+        answered = module(test.inputs[0]).argmax(1).eq(test.labels).double().mean()
+        assert float(answered) == xl.run(network, chip, test, seed=3).accuracy.machine
+
+
+def test_in_training_an_ideal_chip_is_the_quantised_network(digits: tuple[Graph, Data, Data]) -> None:
+    """The likeness of a chip without errors has the network's own integers, but for roundings of float32."""
+    network, _, test = digits
+    module, x = xl.to_torch(network, ISAAC), test.inputs[0][:32]
+    likeness, (exact,) = module(x), Values.exactly(compile_network(network, ISAAC))((x,))[0]
+    assert likeness.requires_grad
+    assert float((likeness.detach() - exact).abs().max()) <= 2 * network.quantization[network.outputs[0]].scale[0]
+
+
+def test_accuracy_lost_is_regained(digits: tuple[Graph, Data, Data]) -> None:
+    """Phase-change cells after an hour: the digits network loses more than a tenth of its accuracy, and two epochs bring most of it back."""
+    network, training, test = digits
+    before = xl.run(network, PCM, test, runs=3)
+    module = xl.to_torch(network, PCM)
+    optimizer, generator = torch.optim.Adam(module.parameters(), lr=1e-3), torch.Generator().manual_seed(0)
+    module.train()
+    for _ in range(2):
+        for chosen in torch.randperm(len(training), generator=generator).split(64):
+            loss = torch.nn.functional.cross_entropy(module(training.inputs[0][chosen]), training.labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    after = xl.run(module.network(), PCM, test, seed=100, runs=3)
+    assert before.accuracy.machine < 0.93
+    assert after.accuracy.machine > before.accuracy.machine + 0.04
+
+
+def test_a_module_says_what_it_needs(digits: tuple[Graph, Data, Data]) -> None:
+    with pytest.raises(ModelError, match="quantise it first"):
+        xl.to_torch(xl.load("zoo:digits"), ISAAC)
+    with pytest.raises(InputError, match="at least 1 training step"):
+        xl.to_torch(digits[0], ISAAC, every=0)
+
+
+def test_the_grid_passes_gradients_and_stops_them_where_it_saturates() -> None:
+    q = Quantization((0.5,), bits=4, signed=True)
+    x = torch.tensor([-9.0, -1.2, 0.1, 3.3, 9.0], requires_grad=True)
+    y = on_grid(x, q)
+    y.sum().backward()
+    assert y.tolist() == [-4.0, -1.0, 0.0, 3.5, 3.5]
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
+
+
+def test_runs_over_seeds(digits: tuple[Graph, Data, Data]) -> None:
+    network, _, test = digits
+    some = Data(tuple(x[:60] for x in test.inputs), test.labels[:60])
+    result = xl.run(network, PCM, some, seed=4, runs=3)
+    assert result.chance is not None
+    assert list(result.chance.each) == [xl.run(network, PCM, some, seed=seed).accuracy.machine for seed in (4, 5, 6)]
+    assert result.accuracy.machine == pytest.approx(sum(result.chance.each) / 3)
+    assert result.to_dict()["chance"]["runs"] == 3
+
+
+def test_the_interval_holds_the_mean_as_often_as_it_says() -> None:
+    inside = 0
+    for seed in range(400):
+        spread = Spread(tuple(0.5 + 0.01 * z for z in seeded(seed, 6).double().tolist()))
+        low, high = spread.interval or (1.0, 0.0)
+        inside += low <= 0.5 <= high
+    assert abs(inside / 400 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 400)
+    assert Spread((0.5,)).interval is None
+
+
+def test_the_ladder(digits: tuple[Graph, Data, Data]) -> None:
+    """Each rung is the run with those effects alone, and the worst one is where the accuracy goes."""
+    network, _, test = digits
+    some = Data(tuple(x[:60] for x in test.inputs), test.labels[:60])
+    chip = PCM.with_(stuck_low=0.001, word_resistance="1 Ohm", bit_resistance="1 Ohm")
+    found = xl.diagnose(network, chip, some, runs=2)
+    assert [rung.name for rung in found.rungs] == ["quantised", "converters", "programming", "stuck cells", "drift", "read noise", "IR drop"]
+    drift = xl.run(network, chip.with_(effects="programming,faults,drift"), some, runs=2)
+    assert found.rungs[4].accuracy == drift.chance
+    assert found.rungs[-1].accuracy == xl.run(network, chip, some, runs=2).chance
+    first = found.rungs[-1].own_db
+    assert found.rungs[-1].arrived_db["stem.0"] == first["stem.0"], "no error arrives from before the first layer"
+    assert all(value is None for value in found.rungs[1].own_db.values()), "ISAAC's converters lose nothing"
+    assert found.worst is not None
+    assert found.verdict.startswith(found.worst.name)
+
+
+def test_what_a_diagnosis_needs(digits: tuple[Graph, Data, Data]) -> None:
+    network, _, test = digits
+    with pytest.raises(DataError, match="labels"):
+        xl.diagnose(network, PCM, test.inputs[0])
+    with pytest.raises(InputError, match="at least one run"):
+        xl.diagnose(network, PCM, test, runs=0)
+    ideal = xl.diagnose(network, ISAAC, Data(tuple(x[:8] for x in test.inputs), test.labels[:8]))
+    assert "ideal cells" in ideal.warnings[0]
+
+
+def test_diagnose_on_the_command_line(tmp_path: Path) -> None:
+    data, picture = tmp_path / "test.npz", tmp_path / "ladder.png"
+    import numpy as np
+
+    np.savez(data, x=seeded(0, 12, 1, 8, 8).abs().numpy(), y=np.arange(12) % 10)
+    words = ["diagnose", "zoo:digits", "--on", "isaac-ce", "--data", str(data), "--set", "cell=gaussian", "--runs", "2"]
+    said = CliRunner().invoke(app, [*words, "--picture", str(picture)])
+    assert said.exit_code == 0, said.output
+    assert "read noise" in said.output
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    document = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert [rung["name"] for rung in document["rungs"]] == ["float", "quantised", "converters", "programming", "read noise"]
+    assert document["rungs"][-1]["accuracy"]["runs"] == 2
