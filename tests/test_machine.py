@@ -227,6 +227,8 @@ _SILENT = {
     "crossbar.convert": "needed by the flip encoding of this machine",
     "compile.tied": "this network ties no weights: tested with networks that do",
     "crossbar.range": "makes no difference to a converter that is lossless",
+    "array.layers": "a second layer is there for stack=expansion or deep-net: tested with CrossStack",
+    "crossbar.stack": "needs arrays of two layers: tested with CrossStack",
     "buffer.capacity": "checked below: it scales area",
     **{f"crossbar.{field}": "of cells and wires, which are ideal here: tested with real ones" for field in PhysicsFields.model_fields},
 }

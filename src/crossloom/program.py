@@ -45,8 +45,10 @@ class Stage:
         hops: routers that a result passes on its way to the next stage.
         waits: what must be ready before a position can be computed.
         segment: stages of one segment are on the chips together; segments follow each other.
-        load_s: time to write the stage's cells when its segment begins; 0 if they stay.
+        load_s: time to write the stage's cells (of one part) when its segment begins; 0 if they stay.
         inferences_per_load: inferences that share one writing.
+        parts: it is larger than the chips, and is written and computed in so many parts, each with some of its results.
+        ahead: its cells are written while the segment before is computed, in a layer of the arrays that is free.
     """
 
     name: str
@@ -67,11 +69,13 @@ class Stage:
     segment: int = 0
     load_s: float = 0.0
     inferences_per_load: int = 1
+    parts: int = 1
+    ahead: bool = False
 
     @property
     def steps(self) -> int:
-        """Steps of one inference."""
-        return -(-self.positions // self.copies)
+        """Steps of one inference, all parts together."""
+        return -(-self.positions // self.copies) * self.parts
 
     @property
     def holder(self) -> str:
@@ -91,7 +95,12 @@ class Stage:
     @property
     def worked_s(self) -> float:
         """Time for which one inference keeps each copy at work on average; the last step may leave some idle."""
-        return self.positions / self.copies * self.interval_s
+        return self.positions / self.copies * self.interval_s * self.parts
+
+    @property
+    def pause_s(self) -> float:
+        """Time that writing the next part adds between two parts: all of it, or what the computing of a part does not hide."""
+        return max(0.0, self.load_s - self.busy_s / self.parts) if self.ahead else self.load_s
 
 
 @dataclass(frozen=True)

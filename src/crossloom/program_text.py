@@ -37,6 +37,8 @@ _RUNS = (
     "segment",
     "load_s",
     "inferences_per_load",
+    "parts",
+    "ahead",
 )
 
 

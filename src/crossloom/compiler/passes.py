@@ -160,11 +160,14 @@ class TimeMultiplex:
     """Let a network that is larger than the chips stream through them: segment after segment, cells written in between.
 
     Layers are taken in order until the arrays are used up. Within a unit, arrays are written one row after the other; units
-    are written side by side. Raises CapacityError for a layer that does not fit by itself.
+    are written side by side. Where arrays hold several sets of weights (`banks`), the next segment is written while one is computed; if
+    there are no more segments than banks, all are written once and stay. A layer larger than the chips is cut by its results into parts.
+    Raises CapacityError for a layer of which not even one result fits.
     """
 
     chips: int
     inferences_per_load: int
+    banks: int = 1
 
     def __call__(self, program: Program) -> Program:
         budget = arrays_per_chip(program) * self.chips
@@ -175,9 +178,7 @@ class TimeMultiplex:
         holders: dict[tuple[int, str], str] = {}
         for stage in program.stages:
             if stage.arrays > budget:
-                raise CapacityError(
-                    "arrays", stage.arrays, budget, f"layer {stage.nodes[0]} alone is larger than the board: set compile.chips or overflow=chips"
-                )
+                stage = _in_parts(stage, budget)
             more = 0 if (segment, stage.holder) in holders else stage.arrays
             if used + more > budget:
                 segment, used, more = segment + 1, 0, stage.arrays
@@ -185,8 +186,26 @@ class TimeMultiplex:
             shares = holders.setdefault((segment, stage.holder), stage.name) if stage.arrays else stage.name
             shares = "" if shares == stage.name else shares
             stages.append(replace(stage, segment=segment, inferences_per_load=self.inferences_per_load, shares=shares))
-        note = f"one copy of each layer takes {need} arrays and there are {budget}: the network is written in {segment + 1} segments, for {self.inferences_per_load} inferences each"
-        return replace(program, stages=tuple(_with_load(s, program) for s in stages), chips=self.chips, notes=(*program.notes, note))
+        note = f"one copy of each layer takes {need} arrays and there are {budget}: the network "
+        if segment < self.banks:
+            note += f"lies in {segment + 1} layers of the arrays, read one after the other"
+        else:
+            shared = f", for {self.inferences_per_load} inferences each" + (", each while the one before is computed" if self.banks > 1 else "")
+            note += f"is written in {segment + 1} segments{shared}"
+            stages = [replace(_with_load(stage, program), ahead=self.banks > 1) for stage in stages]
+        return replace(program, stages=tuple(stages), chips=self.chips, notes=(*program.notes, note))
+
+
+def _in_parts(stage: Stage, budget: int) -> Stage:
+    """Return a stage in as few parts as it takes to fit. Raises CapacityError if the arrays of one result alone do not."""
+    whole = stage.placement.inseparable
+    if whole > budget:
+        raise CapacityError(
+            "arrays", whole, budget, f"one result of layer {stage.nodes[0]} alone is larger than the board: set compile.chips or overflow=chips"
+        )
+    arrays = budget // whole * whole
+    parts = -(-stage.arrays // arrays)
+    return replace(stage, parts=parts, arrays=-(-stage.arrays // (parts * whole)) * whole)
 
 
 def _with_load(stage: Stage, program: Program) -> Stage:

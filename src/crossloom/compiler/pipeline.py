@@ -18,6 +18,7 @@ from crossloom.compiler.passes import (
     UseChips,
 )
 from crossloom.compiler.verify import verify
+from crossloom.engine import engines_of
 from crossloom.errors import MachineError, ModelError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
@@ -44,7 +45,8 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
             raise MachineError(f"machine {machine.name}: compile.{name} must be one of {', '.join(choices)}, got {value!r}")
     chips, inferences = (_whole(machine, name, options.get(name, least), least) for name, least in (("chips", 0), ("inferences_per_load", 1)))
     overflow = options.get("overflow", "chips")
-    fit = TimeMultiplex(chips or 1, inferences) if overflow == "reload" else UseChips(chips, 1 if overflow == "refuse" else 1 << 16)
+    banks = max((engine.banks(machine) for engine in engines_of(machine)), default=1)
+    fit = TimeMultiplex(chips or 1, inferences, banks) if overflow == "reload" else UseChips(chips, 1 if overflow == "refuse" else 1 << 16)
     replicate: tuple[Pass, ...] = (ReplicateBalanced(),) if options.get("replicate", "balanced") == "balanced" else ()
     share: tuple[Pass, ...] = (ShareWeights(),) if options.get("tied", "shared") == "shared" else ()
     return (

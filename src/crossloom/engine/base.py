@@ -65,6 +65,10 @@ class Engine(Protocol):
         """Return where one copy of a node lies: a frozen description with `arrays`."""
         ...
 
+    def banks(self, machine: Machine) -> int:
+        """Return how many sets of weights an array holds, of which one can be written while another is read."""
+        ...
+
     def vectors(self, stage: Stage, graph: Graph) -> int | None:
         """Return how many input vectors one inference sends through a stage, or None if any number of positions will do."""
         ...

@@ -9,7 +9,9 @@ which is a running maximum: start_j = j · interval + max_{i ≤ j} (ready_i −
 
 In a full pipeline the next inference can start when the busiest stage, or the busiest part that the stages of a tile share, is through
 with this one. Where a network is written to the chips segment by segment, B inferences pass through each segment before the next is
-written, and B of them take Σ (load + latency + (B − 1) · interval) over the segments.
+written, and B of them take Σ (load + latency + (B − 1) · interval) over the segments. Where one layer of the arrays is written while
+another is computed with, segment s is written from when segment s − 2 has left its layer; in a steady stream
+B inferences then take Σ max(load of the next, latency + (B − 1) · interval).
 """
 
 from __future__ import annotations
@@ -79,28 +81,43 @@ def read_timeline(program: Program) -> Timeline:
     """Return when each stage works during one inference, and the initiation interval of a stream of inferences."""
     finish: dict[str, Times] = {}
     rows: list[Row] = []
-    begin, together, worst = 0.0, 0.0, _Limit()
+    worst = _Limit()
+    phases: list[tuple[float, float]] = []
+    through, written = [0.0, 0.0], 0.0
     groups = program.segments
     for stages in groups.values():
-        begin += max((stage.load_s for stage in stages), default=0.0)
+        load = max((stage.load_s for stage in stages), default=0.0)
+        written = (max(written, through[-2]) if stages[0].ahead else through[-1]) + load
+        begin = max(through[-1], written)
         found = [_row(stage, program, finish, begin) for stage in stages]
         rows += found
         limit = max((_busiest_stage(stages), _busiest_part(stages, program)), key=lambda each: each.seconds)
         worst = max(worst, limit, key=lambda each: each.seconds)
-        batch = stages[0].inferences_per_load
         end = max(row.finish_s for row in found)
-        together += max((stage.load_s for stage in stages), default=0.0) + (end - begin) + (batch - 1) * limit.seconds
-        begin = end
-    if len(groups) > 1:
-        return Timeline(tuple(rows), together / program.stages[0].inferences_per_load, worst.stage, worst.part)
+        through.append(end)
+        parts = max(stage.parts for stage in stages)
+        pauses = sum((stage.parts - 1) * stage.pause_s for stage in stages)
+        computed = end - begin - pauses + (stages[0].inferences_per_load - 1) * limit.seconds
+        phases += [(load, computed / parts)] * parts
+    if len(phases) > 1:
+        return Timeline(tuple(rows), _streamed(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load, worst.stage, worst.part)
     return Timeline(tuple(rows), worst.seconds, worst.stage, worst.part)
+
+
+def _streamed(phases: list[tuple[float, float]], ahead: bool) -> float:
+    """Return the time from one batch of inferences to the next for the phases of a network, each its time to write and to compute."""
+    if not ahead:
+        return sum(load + compute for load, compute in phases)
+    following = (*phases[1:], phases[0])
+    return sum(max(load, compute) for (load, _), (_, compute) in zip(following, phases, strict=True))
 
 
 def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> Row:
     """Return a stage's row and note when each of its steps is finished."""
     steps = np.arange(stage.steps, dtype=np.int64)
-    ready, slowest = _ready(stage, steps, finish, program)
-    starts: Times = steps.astype(np.float64) * stage.interval_s
+    part, place = np.divmod(steps, stage.steps // stage.parts)
+    ready, slowest = _ready(stage, place, finish, program)
+    starts: Times = steps.astype(np.float64) * stage.interval_s + part * stage.pause_s
     ready = np.full(len(steps), begin) if ready is None else np.maximum(ready, begin)
     starts = starts + np.maximum.accumulate(ready - starts)
     finish[stage.name] = starts + stage.latency_s
@@ -114,7 +131,8 @@ def _ready(stage: Stage, steps: NDArray[np.int64], finish: dict[str, Times], pro
     slowest, worst = "", -1.0
     for wait in stage.waits:
         source = program.by_name[wait.stage]
-        needed = wait.rule.last(last_position, source.positions) // source.copies
+        in_last_part = (source.parts - 1) * (source.steps // source.parts)
+        needed = in_last_part + wait.rule.last(last_position, source.positions) // source.copies
         times = finish[wait.stage][needed]
         if times[-1] > worst:
             slowest, worst = wait.stage, float(times[-1])
@@ -134,7 +152,7 @@ def _busiest_stage(stages: list[Stage]) -> _Limit:
 
 
 def _occupied(group: list[Stage]) -> float:
-    positions = sum(stage.positions for stage in group)
+    positions = sum(stage.positions * stage.parts for stage in group)
     return float(-(-positions // group[0].copies) * max(stage.interval_s for stage in group))
 
 

@@ -24,7 +24,7 @@ def array_actions(vectors: int, digits: Digits, slices: Slices, xbar: Crossbars,
     counts = {
         "dac.drive": tiling.driven_rows * cycles,
         "input_register.read": tiling.driven_rows * cycles,
-        "array.read": tiling.arrays * cycles,
+        "array.read": tiling.arrays * xbar.layers * cycles,
         "sample_hold.sample": data + unit,
         "adc.convert": converted + unit,
         "shift_add.add": converted,

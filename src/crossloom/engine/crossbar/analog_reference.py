@@ -10,7 +10,7 @@ from math import floor
 import torch
 from torch import Tensor
 
-from crossloom.circuit import planar, solve
+from crossloom.circuit import Stack, solve
 from crossloom.engine.crossbar.conversion import TIE
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.settings import largest_once
@@ -58,7 +58,9 @@ def _partial_sums(array: Array, digit: Tensor, layer: Layer) -> list[float]:
     volts = torch.zeros(len(array.order), dtype=torch.float64)
     for line, row in enumerate(array.order.tolist()):
         volts[line] = float(digit[row]) if row < len(digit) else 0.0
-    current = solve(planar(array.conductance_s, layer.xbar.physics.wires), volts, 1e-14).output_a[0]
+    layers = layer.xbar.layers
+    stack = Stack(array.conductance_s.reshape(layers, -1, array.conductance_s.shape[1]), layer.xbar.physics.wires)
+    current = solve(stack, volts.reshape(layers, -1), 1e-14).output_a[0]
     return [(float(each) - low * float(digit.sum())) / step for each in current]
 
 

@@ -41,6 +41,10 @@ class Crossbar:
         """Return the tiling of one copy."""
         return tile(node, graph, crossbars(machine))
 
+    def banks(self, machine: Machine) -> int:
+        """Return 2 where one layer of a stack is read while the other is written (eshraghian2021, deep-net mode), else 1."""
+        return crossbars(machine).banks
+
     def vectors(self, stage: Stage, graph: Graph) -> int:
         """Return the number of input vectors: results of one sample over results of one vector."""
         node = graph.node(stage.nodes[0])
@@ -89,7 +93,7 @@ def _traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
     units = -(-tiling.row_tiles // layer.xbar.arrays_per_unit)
     return traffic(
         vectors,
-        tiling.groups * tiling.rows,
+        tiling.groups * tiling.rows * stage.parts,
         layer.x.bits,
         results,
         graph.quantization[stage.name].bits,

@@ -18,7 +18,7 @@ from crossloom.engine.crossbar.tiling import Tiling
 def reference_sums(vectors: Tensor, weights: Tensor, digits: Digits, slices: Slices, xbar: Crossbars, tiling: Tiling, counts: Counts) -> Tensor:
     """Return the sums (M, G, C) of int64 vectors (M, G, R) and weights (G, R, C) as the crossbar computes them."""
     groups = [_group(vectors[:, g], weights[g], digits, slices, xbar, counts) for g in range(weights.shape[0])]
-    _count_arrays(vectors.shape[0], len(digits), tiling, counts)
+    _count_arrays(vectors.shape[0], len(digits), tiling, xbar.layers, counts)
     return torch.stack(groups, 1)
 
 
@@ -78,11 +78,11 @@ def _once(driven: Tensor, cells: Tensor, flipped: Tensor | None, digits: Digits,
     return total
 
 
-def _count_arrays(vectors: int, cycles: int, tiling: Tiling, counts: Counts) -> None:
+def _count_arrays(vectors: int, cycles: int, tiling: Tiling, layers: int, counts: Counts) -> None:
     """Count what happens in whole arrays: rows driven, arrays read, unit columns converted."""
     for _ in range(cycles):
         counts["dac.drive"] += vectors * tiling.driven_rows
         counts["input_register.read"] += vectors * tiling.driven_rows
-        counts["array.read"] += vectors * tiling.arrays
+        counts["array.read"] += vectors * tiling.arrays * layers
         counts["adc.convert"] += vectors * tiling.unit_columns
         counts["sample_hold.sample"] += vectors * tiling.unit_columns

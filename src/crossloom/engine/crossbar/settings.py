@@ -16,6 +16,7 @@ from crossloom.machines import Machine
 
 Encodes = Literal["offset", "differential", "twos_complement"]
 Range = Literal["unit", "full", "ideal"]
+Stacking = Literal["planar", "expansion", "deep-net"]
 
 Cycles = Annotated[int, Field(strict=True, ge=0, le=10**6)]
 MOST_BITS = 7
@@ -36,6 +37,7 @@ class _File(PhysicsFields):
     unit_column: bool = True
     range: Range = "unit"
     convert: Literal["slice", "tile"] = "slice"
+    stack: Stacking = "planar"
     fetch_cycles: Cycles = 1
     convert_cycles: Cycles = 1
     combine_cycles: Cycles = 2
@@ -45,7 +47,12 @@ class _File(PhysicsFields):
 
 @dataclass(frozen=True, slots=True)
 class Crossbars:
-    """The crossbars of a machine in the terms that the engine computes with."""
+    """The crossbars of a machine in the terms that the engine computes with.
+
+    `rows` are those of all layers that are read together, and `layers` says how many these are: two in CrossStack's expansion mode
+    (eshraghian2021), where both layers drive the same bit lines. `banks` are layers that are read apart from each other: two in its deep-net
+    mode, where one is written while the other is read.
+    """
 
     rows: int
     columns: int
@@ -62,6 +69,8 @@ class Crossbars:
     overhead_cycles: tuple[int, int]
     arrays_per_unit: int
     physics: Physics
+    layers: int = 1
+    banks: int = 1
 
     @property
     def largest_sum(self) -> int:
@@ -110,7 +119,7 @@ _PER_READ = {
 """What happens once for each read of an array: the action, and of what there are how many."""
 
 
-def _seconds_per_read(role: str, machine: Machine, convert: str) -> float:
+def _seconds_per_read(role: str, machine: Machine, convert: str, layers: int) -> float:
     """Return for how long one read of a full array occupies a part that several arrays may share.
 
     With one conversion for each row tile the converters' work is no part of a cycle; the compiler adds it to the operation.
@@ -123,7 +132,10 @@ def _seconds_per_read(role: str, machine: Machine, convert: str) -> float:
     if action not in part.actions:
         return 0.0
     each = part.actions[action].latency_s.value
-    return each if lines is None else array.parameters[lines] * array.total / part.total * each
+    if lines is None:
+        return each
+    driven = array.parameters[lines] * (layers if lines == "rows" else 1)
+    return driven * array.total / part.total * each
 
 
 def _checked(machine_name: str, settings: Mapping[str, Any]) -> _File:
@@ -145,6 +157,19 @@ def _check_sense(machine: Machine, given: _File) -> None:
         raise MachineError(f"machine {machine.name}: flip encoding needs the unit column; set crossbar.unit_column=true or crossbar.flip=false")
     if given.convert == "tile":
         raise MachineError(f"machine {machine.name}: flip encoding undoes what analog accumulation adds up; set crossbar.flip=false")
+
+
+def _stacking(machine: Machine, given: _File) -> tuple[int, int]:
+    """Return how many layers are read together, and how many apart. Raises MachineError for a mode that the arrays have no layers for."""
+    array = machine.part("array")
+    layers = array.whole("layers") if "layers" in array.parameters else 1
+    if layers > 2:
+        raise MachineError(f"machine {machine.name}: {array.path}.layers is {layers}; the engine knows one layer, or two that share their bit lines")
+    if given.stack != "planar" and layers < 2:
+        raise MachineError(
+            f"machine {machine.name}: engines.crossbar.stack: {given.stack} needs arrays of two layers; set array.layers=2 or stack=planar"
+        )
+    return (2, 1) if given.stack == "expansion" else (1, 2) if given.stack == "deep-net" else (1, 1)
 
 
 def _check_sizes(machine: Machine) -> None:
@@ -172,12 +197,13 @@ def crossbars(machine: Machine) -> Crossbars:
     base_s = machine.cycle_s.value if machine.cycle_s else array.actions["read"].latency_s.value
     if base_s <= 0:
         raise MachineError(f"machine {machine.name}: a cycle takes no time; give cycle or {array.path}.read.latency a positive value")
-    seconds = {role: _seconds_per_read(role, machine, given.convert) for role in _PER_READ}
+    layers, banks = _stacking(machine, given)
+    seconds = {role: _seconds_per_read(role, machine, given.convert, layers) for role in _PER_READ}
     slowest = max(seconds, key=lambda role: seconds[role])
     cycles = max(1, math.ceil(round(seconds[slowest] / base_s, 6)))
     after = given.convert_cycles + given.combine_cycles + given.function_cycles + given.store_cycles
     return Crossbars(
-        rows=array.whole("rows"),
+        rows=array.whole("rows") * layers,
         columns=array.whole("columns"),
         cell_bits=cell_bits,
         input_bits=input_bits,
@@ -192,4 +218,6 @@ def crossbars(machine: Machine) -> Crossbars:
         overhead_cycles=(given.fetch_cycles, after),
         arrays_per_unit=max(1, int(array.count)),
         physics=physics(given, machine.name, cell_bits, input_bits),
+        layers=layers,
+        banks=banks,
     )

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from crossloom.circuit import Wires, planar, transfer
+from crossloom.circuit import Stack, Wires, transfer
 
 
 class Solved:
@@ -21,11 +21,14 @@ class Solved:
         self._kept: OrderedDict[tuple[str, Wires], Tensor] = OrderedDict()
         self._bytes = 0
 
-    def __call__(self, tiles: Sequence[Tensor], wires: Wires) -> list[Tensor]:
-        """Return the matrices of tiles of conductances (word lines, bit lines), side by side on the threads that torch may use."""
-        names = [(hashlib.sha1(tile.cpu().numpy().tobytes()).hexdigest() + str(tuple(tile.shape)), wires) for tile in tiles]
+    def __call__(self, tiles: Sequence[Tensor], wires: Wires, layers: int = 1) -> list[Tensor]:
+        """Return the matrices of tiles of conductances (word lines, bit lines), side by side on the threads that torch may use.
+
+        Of two layers that share their bit lines, the word lines of the first come before those of the second.
+        """
+        names = [(f"{hashlib.sha1(tile.cpu().numpy().tobytes()).hexdigest()} {tuple(tile.shape)} {layers}", wires) for tile in tiles]
         missing = {name: tile for name, tile in zip(names, tiles, strict=True) if name not in self._kept}
-        found = dict(zip(missing, _all(list(missing.values()), wires), strict=True))
+        found = dict(zip(missing, _all(list(missing.values()), wires, layers), strict=True))
         answer = [found[name] if name in found else self._used(name) for name in names]
         for name, matrix in found.items():
             self._keep(name, matrix)
@@ -43,22 +46,23 @@ class Solved:
             self._bytes -= old.numel() * old.element_size()
 
 
-def _all(tiles: list[Tensor], wires: Wires) -> list[Tensor]:
+def _all(tiles: list[Tensor], wires: Wires, layers: int) -> list[Tensor]:
     """Return every tile's matrix. On a CPU each thread solves tiles of its own: one tile is too small to be worth sharing."""
     threads = torch.get_num_threads()
     if len(tiles) < 2 or threads < 2 or tiles[0].is_cuda:
-        return [_one(tile, wires) for tile in tiles]
+        return [_one(tile, wires, layers) for tile in tiles]
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(lambda tile: _one(tile, wires), tiles))
+            return list(pool.map(lambda tile: _one(tile, wires, layers), tiles))
     finally:
         torch.set_num_threads(threads)
 
 
-def _one(tile: Tensor, wires: Wires) -> Tensor:
+def _one(tile: Tensor, wires: Wires, layers: int) -> Tensor:
     with torch.no_grad():
-        return transfer(planar(tile, wires))[0, :, 0].mT.contiguous()
+        stack = Stack(tile.reshape(layers, -1, tile.shape[1]), wires)
+        return transfer(stack)[0].reshape(tile.shape[1], -1).mT.contiguous()
 
 
 SOLVED = Solved()

@@ -60,6 +60,11 @@ class Tiling:
         return self.groups * self.row_tiles * self.column_tiles
 
     @property
+    def inseparable(self) -> int:
+        """Arrays whose partial sums make up the same results; a part of a layer has all or none of them."""
+        return 1 if self.packed > 1 else self.row_tiles
+
+    @property
     def cells(self) -> int:
         """Cells that hold weights."""
         return self.groups * self.rows * self.columns * self.slices

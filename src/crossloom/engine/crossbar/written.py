@@ -125,7 +125,7 @@ def matrices(layer: Layer, seed: int) -> Iterator[Matrix]:
 def _solved(group: list[Array], layer: Layer) -> list[Matrix]:
     physics = layer.xbar.physics
     cells = [array.conductance_s for array in group]
-    currents = SOLVED(cells, physics.wires) if "wires" in physics.effects else cells
+    currents = SOLVED(cells, physics.wires, layer.xbar.layers) if "wires" in physics.effects else cells
     return [_in_units(array, current, layer) for array, current in zip(group, currents, strict=True)]
 
 

@@ -58,6 +58,10 @@ class Digital:
         """Return nothing: digital units hold no weights."""
         return None
 
+    def banks(self, machine: Machine) -> int:
+        """Return 1: there is nothing to write."""
+        return 1
+
     def vectors(self, stage: Stage, graph: Graph) -> None:
         """Return None: digital units take elements as they come."""
 
