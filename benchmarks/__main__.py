@@ -7,13 +7,13 @@ import sys
 
 import torch
 
-from benchmarks import circuit, costs, layer, networks
+from benchmarks import cells, circuit, costs, layer, networks
 from benchmarks.timing import peak_memory_mib
 
 
 def main() -> None:
     """Run the parts that are named on the command line, or all."""
-    parts = {"circuit": circuit.measure, "layer": layer.measure, "costs": costs.measure, "networks": networks.measure}
+    parts = {"cells": cells.measure, "circuit": circuit.measure, "layer": layer.measure, "costs": costs.measure, "networks": networks.measure}
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     for name in sys.argv[1:] or parts:
         print(f"\n{name}")

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 import crossloom as xl
 from crossloom.cli import app
 from crossloom.compiler import compile_network
-from crossloom.demo import CALIBRATION, trained_digits
 from crossloom.errors import DataError, InputError, ModelError
 from crossloom.job.chance import Spread
 from crossloom.job.data import Data
+from crossloom.job.digits import CALIBRATION, trained_digits
 from crossloom.job.module import on_grid
 from crossloom.machines import load_machine
 from crossloom.network.graph import Graph

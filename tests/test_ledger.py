@@ -15,6 +15,7 @@ from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.operators import Conv, Linear, Softmax
 from crossloom.network.quantize import Recipe, quantize
+from crossloom.program_text import parse_program, print_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
@@ -121,8 +122,29 @@ def test_a_network_larger_than_a_chip_can_stream_through_it(isaac: Machine) -> N
     shared = read_timeline(often)
     assert shared.interval_s < timeline.interval_s / 10
     assert read_ledger(often, shared).energy_j < ledger.energy_j
-    with pytest.raises(CapacityError, match="alone is larger"):
-        compile_network(quantize(one_layer(Linear(), (4096,), seeded(1, 512, 4096)), [seeded(2, 1, 4096)]), small)
+
+
+def test_a_layer_larger_than_the_chip_comes_in_parts(isaac: Machine) -> None:
+    """Cut by its results: written and computed one part after the other, its inputs fetched for each; the sums are the same."""
+    x = seeded(2, 2, 256)
+    graph = quantize(one_layer(Linear(), (256,), seeded(1, 640, 256)), [x])
+    small = isaac.with_(**{"tile.count": 1, "ima.count": 2, "array.count": 8, "overflow": "reload"})
+    whole, program = compile_network(graph, isaac.with_(**{"overflow": "reload"})), compile_network(graph, small)
+    (stage,) = program.stages
+    assert (whole.stages[0].arrays, stage.arrays, stage.parts) == (40, 14, 3)
+    assert stage.steps == 3 * whole.stages[0].steps
+    timeline, ledger = read_timeline(program), read_ledger(program, read_timeline(program))
+    assert stage.load_s > 0
+    assert timeline.latency_s == pytest.approx(3 * stage.load_s + 2 * stage.interval_s + stage.latency_s)
+    assert timeline.interval_s == pytest.approx(timeline.latency_s)
+    assert ledger.actions["buffer.read"] == 3 * read_ledger(whole, read_timeline(whole)).actions["buffer.read"]
+    (y,), counts = Values.of(program)((x,))
+    assert torch.equal(y, graph(x))
+    assert counts == Counter({name: 2 * count for name, count in ledger.actions.items()})
+    assert parse_program(print_program(program), graph, small) == program
+    tiny = small.with_(**{"ima.count": 1, "array.count": 1})
+    with pytest.raises(CapacityError, match="one result of layer y alone"):
+        compile_network(graph, tiny)
 
 
 def test_a_board_of_chips_is_filled(digits, isaac: Machine) -> None:

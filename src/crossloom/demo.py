@@ -1,90 +1,21 @@
 """The demonstration: a small network learns real digits and runs on a machine.
 
-The data are the 1,797 images of handwritten digits (8×8, 16 grey levels) that scikit-learn bundles, from the test set of
-Alpaydin and Kaynak's optical recognition data. Every fifth image is kept for the test and never seen in training or calibration.
+Its parts are there for other commands, too: `crossloom diagnose crossloom.demo:digits_network --data crossloom.demo:digits_test ...`
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from crossloom.errors import InputError
 from crossloom.job.data import Data
+from crossloom.job.digits import CALIBRATION, digits, train, trained_digits
 from crossloom.job.result import Result
 from crossloom.job.run import run
-from crossloom.job.source import load
 from crossloom.machines import Machine
-from crossloom.network.graph import Graph
-from crossloom.network.zoo import build
-
-EPOCHS = 40
-CALIBRATION = 256
-
-
-def digits() -> tuple[Data, Data]:
-    """Return training and test images (N, 1, 8, 8) from 0 to 1 with labels; every fifth image is a test image."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as problem:
-        raise InputError("the digits come with scikit-learn: pip install 'crossloom[data]'") from problem
-    bunch = load_digits()
-    x = torch.as_tensor(bunch.images, dtype=torch.float32)[:, None] / 16
-    y = torch.as_tensor(bunch.target, dtype=torch.int64)
-    test = torch.as_tensor(np.arange(len(y)) % 5 == 0)
-    return Data((x[~test],), y[~test]), Data((x[test],), y[test])
-
-
-def train(data: Data, seed: int, progress: Callable[[Iterable[Any], str, int], Iterable[Any]]) -> nn.Module:
-    """Return the digits network of the zoo after 40 epochs of Adam with a cosine schedule; images move by up to one pixel."""
-    assert data.labels is not None
-    network, _ = build("digits", seed)
-    network.train()
-    generator = torch.Generator().manual_seed(seed)
-    steps = EPOCHS * -(-len(data) // 64)
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    with _one_thread():
-        for _ in progress(range(EPOCHS), "training", EPOCHS):
-            order = torch.randperm(len(data), generator=generator)
-            for chosen in torch.split(order, 64):
-                moved = _shifted(data.inputs[0][chosen], generator)
-                loss = nn.functional.cross_entropy(network(moved), data.labels[chosen], label_smoothing=0.05)
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                optimizer.step()
-                schedule.step()
-    return network.eval()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: for layers this small, threads that wait for each other cost more than they do."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _shifted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return the images moved by up to one pixel each way."""
-    padded = nn.functional.pad(images, (1, 1, 1, 1))
-    down, right = torch.randint(0, 3, (2,), generator=generator).tolist()
-    return padded[:, :, down : down + images.shape[2], right : right + images.shape[3]]
-
-
-def trained_digits(seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> tuple[Graph, Data, Data]:
-    """Return the trained network as a graph, training and test data."""
-    training, test = digits()
-    module = train(training, seed, progress or (lambda items, what, total: items))
-    return load(module, (torch.zeros(1, 1, 8, 8),), name="digits"), training, test
 
 
 def digits_network() -> tuple[nn.Module, tuple[torch.Tensor]]:

@@ -187,11 +187,12 @@ class TimeMultiplex:
             shares = "" if shares == stage.name else shares
             stages.append(replace(stage, segment=segment, inferences_per_load=self.inferences_per_load, shares=shares))
         note = f"one copy of each layer takes {need} arrays and there are {budget}: the network "
-        if segment < self.banks:
-            note += f"lies in {segment + 1} layers of the arrays, read one after the other"
+        phases = segment + 1 + sum(stage.parts - 1 for stage in stages)
+        if phases <= self.banks:
+            note += f"lies in {phases} layers of the arrays, read one after the other"
         else:
             shared = f", for {self.inferences_per_load} inferences each" + (", each while the one before is computed" if self.banks > 1 else "")
-            note += f"is written in {segment + 1} segments{shared}"
+            note += f"is written in {phases} segments{shared}"
             stages = [replace(_with_load(stage, program), ahead=self.banks > 1) for stage in stages]
         return replace(program, stages=tuple(stages), chips=self.chips, notes=(*program.notes, note))
 

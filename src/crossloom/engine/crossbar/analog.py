@@ -31,7 +31,7 @@ from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.strips import Strip, gains, strips
 from crossloom.engine.crossbar.written import matrices
 
-BLOCK = 1 << 18
+BLOCK = 1 << 19
 """Partial sums computed at once, so that what is done to them is done in the cache."""
 
 

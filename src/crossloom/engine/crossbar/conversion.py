@@ -10,7 +10,7 @@ from torch import Tensor
 from crossloom.engine.crossbar.convert import Converter
 from crossloom.engine.crossbar.draws import normals
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.product import byte_product
+from crossloom.engine.crossbar.product import EXACT_FLOAT32, byte_product
 from crossloom.engine.crossbar.settings import largest_once
 from crossloom.engine.crossbar.strips import Strip
 
@@ -48,12 +48,16 @@ class Noise:
         return cls(torch.round(variance / scale).to(torch.int8).contiguous(), scale)
 
     def add(self, sums: Tensor, squares: Tensor, normal: Tensor) -> None:
-        """Add to sums (N, lines) normal numbers of the variance squares (N, rows) · variance."""
+        """Add to sums (N, lines) normal numbers of the variance squares (N, rows) · variance; squares are bytes where variances are."""
         if self.variance.dtype == torch.int8:
-            spread = torch.sqrt(byte_product(squares.to(torch.int8), self.variance)).mul_(self.scale**0.5)
+            spread = byte_product(squares.to(torch.int8), self.variance).to(torch.float32).sqrt_()
         else:
             spread = torch.sqrt_(squares.to(torch.float32) @ self.variance)
-        sums.add_(spread.mul_(normal.reshape(sums.shape)))
+        normal = normal.reshape(sums.shape)
+        if sums.dtype == torch.float32:
+            sums.addcmul_(spread, normal, value=self.scale**0.5)
+        else:
+            sums.add_(spread.mul_(normal), alpha=self.scale**0.5)
 
 
 def _fours(count: int) -> int:
@@ -62,13 +66,91 @@ def _fours(count: int) -> int:
 
 
 def _digits(vectors: Tensor, layer: Layer) -> Tensor:
-    """Return the digits (N, D, rows) of input vectors (N, rows) as float64."""
-    return layer.digits(vectors.to(torch.int32)).transpose(0, 1).to(torch.float64)
+    """Return the digits (N, D, rows) of input vectors (N, rows), as signed bytes: no digit has more than seven bits."""
+    whole = vectors if vectors.dtype == torch.uint8 else vectors.to(torch.int32)
+    return torch.stack([((whole >> shift) & ((1 << width) - 1)).to(torch.int8) for shift, width, _ in layer.digits.cuts], 1)
+
+
+def _squares(digits: Tensor, layer: Layer) -> Tensor:
+    """Return the squares of digits (bytes): bytes while they fit, which those of one bit are themselves."""
+    if layer.xbar.input_bits == 1:
+        return digits
+    return digits.square() if layer.xbar.input_bits <= 3 else digits.to(torch.float32).square()
+
+
+def _summed(digits: Tensor, layer: Layer) -> Tensor:
+    """Return Σ_b α_b · digit (N, ...) for numbers (N, D, ...) of each digit."""
+    weights = layer.digits.weights
+    total = digits[:, 0] * weights[0]
+    for place, weight in enumerate(weights[1:], 1):
+        total.add_(digits[:, place], alpha=weight)
+    return total
+
+
+@dataclass(frozen=True)
+class Each:
+    """A strip each of whose partial sums is converted.
+
+    `lines` are its matrices in steps of the converter and, if the sum of the inputs counts, its unit columns in units.
+    """
+
+    strip: Strip
+    layer: Layer
+    converter: Converter
+    lines: Tensor
+    noise: Noise | None
+
+    @classmethod
+    def of(cls, strip: Strip, layer: Layer) -> Each:
+        """Return the strip with the machine's converter."""
+        converter, counted = layer.xbar.converter(), strip.counts_inputs
+        step = 1 << converter.shift
+        lines = torch.cat((strip.sums / step, strip.unit), 1) if counted else strip.sums / step
+        variance = None if strip.variance is None else strip.variance / step**2
+        if counted and variance is not None:
+            unit = torch.zeros_like(strip.unit) if strip.unit_variance is None else strip.unit_variance
+            variance = torch.cat((variance, unit), 1)
+        return cls(strip, layer, converter, lines, Noise.of(variance, ((1 << layer.xbar.input_bits) - 1) ** 2))
+
+    @property
+    def numbers(self) -> torch.dtype:
+        """The type of what is read: float64, so that no rounding error is taken for a unit; of noisy sums float32 is enough.
+
+        Their weighted sums over the digits must stay below 2²⁴ for that, where whole numbers in float32 are exact.
+        """
+        xbar = self.layer.xbar
+        largest = max((1 << self.converter.bits) - 1, 2 * xbar.rows * ((1 << xbar.input_bits) - 1))
+        small = sum(map(abs, self.layer.digits.weights)) * largest < EXACT_FLOAT32
+        return torch.float32 if self.noise and small else torch.float64
+
+    @property
+    def width(self) -> int:
+        """Numbers read for one input vector."""
+        return len(self.layer.digits) * self.lines.shape[1]
+
+    @property
+    def draws(self) -> int:
+        """Random numbers for one input vector."""
+        return _fours(self.width) if self.noise else 0
+
+    def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
+        """Return the sums (N, columns) of integer input vectors (N, rows)."""
+        digits, data = _digits(vectors, self.layer), self.strip.sums.shape[1]
+        flat = digits.reshape(-1, digits.shape[2])
+        read = (flat.to(torch.float64) @ self.lines).to(self.numbers)
+        if self.noise:
+            self.noise.add(read, _squares(flat, self.layer), streams.normals(first, self.width))
+        read.add_(0.5 + TIE).floor_()
+        read[:, :data].clamp_(0, (1 << self.converter.bits) - 1)
+        total = _summed(read.reshape(*digits.shape[:2], -1), self.layer).to(torch.float64)
+        slices = total[:, :data].reshape(len(vectors), *self.strip.weights.shape)
+        sums = (slices * (self.strip.weights * (1 << self.converter.shift))).sum(1)
+        return sums.addcmul_(total[:, data:][:, self.strip.unit_of], self.strip.of_inputs) if self.strip.counts_inputs else sums
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """The weighted sum of the inputs that each unit column measures, digit after digit, rounded to whole units."""
+    """The sum of the inputs that unit columns measure, digit after digit, rounded to whole units."""
 
     strip: Strip
     layer: Layer
@@ -76,69 +158,22 @@ class _Inputs:
 
     @classmethod
     def of(cls, strip: Strip, layer: Layer) -> _Inputs:
-        return cls(strip, layer, Noise.of(strip.unit_variance, ((1 << layer.xbar.input_bits) - 1) ** 2))
+        return cls(strip, layer, Noise.of(strip.unit_variance, ((1 << layer.xbar.input_bits) - 1) ** 2) if strip.counts_inputs else None)
 
     @property
     def draws(self) -> int:
         return _fours(len(self.layer.digits) * self.strip.unit.shape[1]) if self.noise else 0
 
     def __call__(self, digits: Tensor, streams: Streams, first: int) -> Tensor:
-        """Return what the inputs add to the results, (N, columns), for digits (N, D, rows)."""
-        vectors, count = digits.shape[:2]
-        flat = digits.reshape(vectors * count, -1)
-        sums = flat @ self.strip.unit
-        if self.noise:
-            self.noise.add(sums, flat.square(), streams.normals(first, count * sums.shape[1]))
-        sums = sums.add_(0.5 + TIE).floor_().reshape(vectors, count, -1)
-        total = sum(weight * sums[:, place] for place, weight in enumerate(self.layer.digits.weights))
-        assert isinstance(total, Tensor)
-        return total[:, self.strip.unit_of] * self.strip.of_inputs
-
-
-@dataclass(frozen=True)
-class Each:
-    """A strip each of whose partial sums is converted; `steps` are its matrices in steps of the converter."""
-
-    strip: Strip
-    layer: Layer
-    converter: Converter
-    steps: Tensor
-    noise: Noise | None
-    inputs: _Inputs
-
-    @classmethod
-    def of(cls, strip: Strip, layer: Layer) -> Each:
-        """Return the strip with the machine's converter."""
-        converter = layer.xbar.converter()
-        step = 1 << converter.shift
-        variance = None if strip.variance is None else strip.variance / step**2
-        noise = Noise.of(variance, ((1 << layer.xbar.input_bits) - 1) ** 2)
-        return cls(strip, layer, converter, strip.sums / step, noise, _Inputs.of(strip, layer))
-
-    @property
-    def width(self) -> int:
-        """Partial sums of one input vector."""
-        return len(self.layer.digits) * self.steps.shape[1]
-
-    @property
-    def draws(self) -> int:
-        """Random numbers for one input vector."""
-        return (_fours(self.width) if self.noise else 0) + self.inputs.draws
-
-    def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
-        """Return the sums (N, columns) of integer input vectors (N, rows)."""
-        digits = _digits(vectors, self.layer)
+        """Return what the inputs add to the results, (N, columns) or (N, 1), for digits (N, D, rows)."""
+        if not self.strip.counts_inputs:
+            return torch.zeros(len(digits), 1, dtype=torch.float64, device=digits.device)
         flat = digits.reshape(-1, digits.shape[2])
-        sums = flat @ self.steps
+        sums = flat.to(torch.float64) @ self.strip.unit
         if self.noise:
-            self.noise.add(sums, flat.square(), streams.normals(first, self.width))
-            first += _fours(self.width)
-        codes = sums.add_(0.5 + TIE).floor_().clamp_(0, (1 << self.converter.bits) - 1).reshape(*digits.shape[:2], -1)
-        total = torch.zeros(len(vectors), self.steps.shape[1], dtype=torch.float64, device=sums.device)
-        for place, weight in enumerate(self.layer.digits.weights):
-            total.add_(codes[:, place], alpha=weight * (1 << self.converter.shift))
-        of_slices = total.reshape(len(vectors), *self.strip.weights.shape).mul_(self.strip.weights).sum(1)
-        return of_slices.add_(self.inputs(digits, streams, first))
+            self.noise.add(sums, _squares(flat, self.layer), streams.normals(first, digits.shape[1] * sums.shape[1]))
+        sums = sums.add_(0.5 + TIE).floor_().reshape(*digits.shape[:2], -1)
+        return _summed(sums, self.layer)[:, self.strip.unit_of] * self.strip.of_inputs
 
 
 @dataclass(frozen=True)
@@ -177,6 +212,7 @@ class Once:
     def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
         digits, weights = _digits(vectors, self.layer), self.layer.digits.weights
+        real, squares = digits.to(torch.float64), digits.to(torch.float64).square() if any(self.noise) else None
         alpha = torch.tensor(weights, dtype=torch.float64, device=vectors.device)
         total = torch.zeros(len(vectors), self.plus.shape[1], dtype=torch.float64, device=vectors.device)
         for sign in (1, -1):
@@ -186,9 +222,9 @@ class Once:
             ways = (((sign * alpha).clamp(min=0), self.plus, self.noise[0]), ((-sign * alpha).clamp(min=0), self.minus, self.noise[1]))
             sums = torch.zeros_like(total)
             for factor, side, noise in ways:
-                sums += torch.einsum("ndr,d->nr", digits, factor) @ side
-                if noise:
-                    noise.add(sums, torch.einsum("ndr,d->nr", digits.square(), factor.square()), streams.normals(first, sums.shape[1]))
+                sums += torch.einsum("ndr,d->nr", real, factor) @ side
+                if noise and squares is not None:
+                    noise.add(sums, torch.einsum("ndr,d->nr", squares, factor.square()), streams.normals(first, sums.shape[1]))
                     first += _fours(sums.shape[1])
             converter = self.layer.xbar.converter(largest)
             step = 1 << converter.shift
@@ -231,9 +267,8 @@ class Never:
         sums = vectors.to(torch.float64) @ self.effective
         if not self.noise and not self.unit_noise:
             return sums
-        digits = self.layer.digits(vectors.to(torch.int32))
-        squares = sum(weight**2 * digit.square() for weight, digit in zip(self.layer.digits.weights, digits, strict=True))
-        assert isinstance(squares, Tensor)
+        weights = torch.tensor(self.layer.digits.weights, dtype=torch.float64, device=sums.device)
+        squares = torch.einsum("ndr,d->nr", _digits(vectors, self.layer).to(torch.float64).square(), weights.square())
         if self.noise:
             self.noise.add(sums, squares, streams.normals(first, sums.shape[1]))
             first += _fours(sums.shape[1])

@@ -33,7 +33,7 @@ def normals(key: Tensor, first: int, count: int) -> Tensor:
     """Return numbers `first` to `first + count` of the streams (N,) as float32, (N, count); `first` is a multiple of four."""
     words = torch.arange(first // 4 + 1, first // 4 + 1 + -(-count // 4), device=key.device) * _GOLDEN
     bits = _mixed(key.unsqueeze(1) + words)
-    index = bits.view(torch.int16).to(torch.int32).add_(_QUANTILES // 2)
+    index = bits.view(torch.uint16).to(torch.int32)
     return _quantiles(str(key.device)).index_select(0, index.reshape(-1)).reshape(len(key), -1)[:, :count]
 
 

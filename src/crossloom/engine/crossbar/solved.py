@@ -12,6 +12,9 @@ from torch import Tensor
 
 from crossloom.circuit import Stack, Wires, transfer
 
+TOGETHER = 1 << 14
+"""Cells of tiles that are solved as one batch: small tiles take longer to call than to solve."""
+
 
 class Solved:
     """Transfer matrices (word lines, bit lines) in siemens, kept by content: by the conductances to the last bit, and the wires."""
@@ -48,21 +51,25 @@ class Solved:
 
 def _all(tiles: list[Tensor], wires: Wires, layers: int) -> list[Tensor]:
     """Return every tile's matrix. On a CPU each thread solves tiles of its own: one tile is too small to be worth sharing."""
-    threads = torch.get_num_threads()
-    if len(tiles) < 2 or threads < 2 or tiles[0].is_cuda:
-        return [_one(tile, wires, layers) for tile in tiles]
+    if not tiles:
+        return []
+    threads, size = torch.get_num_threads(), max(1, TOGETHER // tiles[0].numel())
+    groups = [tiles[start : start + size] for start in range(0, len(tiles), size)]
+    if len(groups) < 2 or threads < 2 or tiles[0].is_cuda:
+        return [matrix for group in groups for matrix in _some(group, wires, layers)]
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(lambda tile: _one(tile, wires, layers), tiles))
+            return [matrix for found in pool.map(lambda group: _some(group, wires, layers), groups) for matrix in found]
     finally:
         torch.set_num_threads(threads)
 
 
-def _one(tile: Tensor, wires: Wires, layers: int) -> Tensor:
+def _some(tiles: list[Tensor], wires: Wires, layers: int) -> list[Tensor]:
+    rows, columns = tiles[0].shape
     with torch.no_grad():
-        stack = Stack(tile.reshape(layers, -1, tile.shape[1]), wires)
-        return transfer(stack)[0].reshape(tile.shape[1], -1).mT.contiguous()
+        found = transfer(Stack(torch.stack(tiles).reshape(len(tiles), layers, rows // layers, columns), wires))
+    return [matrix.reshape(columns, rows).mT.contiguous() for matrix in found]
 
 
 SOLVED = Solved()

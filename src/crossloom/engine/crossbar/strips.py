@@ -39,6 +39,11 @@ class Strip:
     unit_variance: Tensor | None
 
     @property
+    def counts_inputs(self) -> bool:
+        """Whether the sum of the inputs adds anything."""
+        return bool((self.of_inputs != 0).any())
+
+    @property
     def effective(self) -> Tensor:
         """The weights (rows, columns) that the strip multiplies whole inputs by, converters left out."""
         data = (self.sums.reshape(len(self.sums), *self.weights.shape) * self.weights).sum(1)

@@ -28,8 +28,8 @@ from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.physics import Physics
 from crossloom.engine.crossbar.solved import SOLVED
 
-AT_ONCE = 64
-"""Arrays written and solved together; what one takes is some hundred kilobytes."""
+AT_ONCE = 1 << 20
+"""Cells written and solved together, some megabytes for each of their properties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def least_harm(held: Held, stuck: Tensor, layer: Layer) -> Tensor:
 
 def matrices(layer: Layer, seed: int) -> Iterator[Matrix]:
     """Yield what each array of a layer multiplies by."""
-    for group in _groups(written(layer, seed), AT_ONCE):
+    for group in _groups(written(layer, seed), max(1, AT_ONCE // (layer.xbar.rows * layer.xbar.columns))):
         yield from _solved(group, layer)
 
 
