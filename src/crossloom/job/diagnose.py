@@ -23,7 +23,7 @@ from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import DataError, InputError
 from crossloom.job.chance import Spread
 from crossloom.job.data import Data, load_data
-from crossloom.job.run import hits, quantized_for
+from crossloom.job.run import cell_notes, hits, quantized_for
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.quantize import Recipe
@@ -93,7 +93,7 @@ class Diagnosis:
             return f"No effect costs more than half a percent: {first:.1%} in the beginning, {last:.1%} with everything."
         layer = self.worst.weakest
         where = f"; the weakest layer then is {layer} ({self.worst.own_db[layer]:.1f} dB of its own)" if layer is not None else ""
-        return f"{self.worst.name} costs most: {self.losses[self.worst.name] * 100:.1f} of the {(first - last) * 100:.1f} points lost{where}."
+        return f"Most goes to {self.worst.name}: {self.losses[self.worst.name] * 100:.1f} of the {(first - last) * 100:.1f} points lost{where}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: the JSON document of `crossloom diagnose`."""
@@ -148,6 +148,7 @@ def diagnose(
     warnings: list[str] = []
     quantized = quantized_for(network, samples, calibration, recipe, seed, warnings, progress)
     probe = _Probe(samples, network.batch or batch, device)
+    warnings += cell_notes(machine)
     rungs = [] if network.quantized else [Rung("float", Spread((probe.accuracy(lambda inputs, _: network(*inputs)),)))]
     rungs.append(Rung("quantised", Spread((probe.accuracy(lambda inputs, _: quantized(*inputs)),))))
     steps = _steps(machine)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from crossloom.compiler import compile_network
+from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import DataError, InputError
 from crossloom.job.chance import Spread
 from crossloom.job.data import Data, as_batches, load_data, random_inputs
@@ -89,7 +90,7 @@ def run(
         accuracy=accuracy,
         plans=tuple(values.plans),
         seed=seed,
-        warnings=(*warnings, *program.notes, *_limits(program, timeline)),
+        warnings=(*warnings, *cell_notes(machine), *program.notes, *_limits(program, timeline)),
         counts=counts,
         chance=chance,
         versions=versions(),
@@ -99,6 +100,11 @@ def run(
 def fixed_batch(network: Graph) -> str:
     """Return the line that says what an inference is, for a network that runs at one batch size alone."""
     return f"{network.name} runs at batch {network.batch} alone, and one inference is one call with all of it: {network.fixed}"
+
+
+def cell_notes(machine: Machine) -> tuple[str, ...]:
+    """Return what should be known of a machine's cells where they leave what was measured."""
+    return crossbars(machine).physics.notes if "crossbar" in machine.engines else ()
 
 
 def _limits(program: Program, timeline: Timeline) -> list[str]:

@@ -89,6 +89,20 @@ class Physics:
         return tuple(effect for effect in EFFECTS if there[effect])
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of results should know: where they leave what was measured."""
+        found = []
+        if self.age_s > self.cell.longest_s:
+            found.append(
+                f"cells are {self.age_s:g} s old and {self.cell.name} was measured up to {self.cell.longest_s:g} s after writing: extrapolated, or held there"
+            )
+        if self.cell.note and not self.ideal:
+            found.append(f"{self.cell.name}: {self.cell.note}")
+        if {"curve", "wires"} <= set(self.effects):
+            found.append(f"on wires with resistance a curved cell counts with its chord at {self.read_v:g} V, and a little less is left: approximate")
+        return tuple(found)
+
+    @property
     def ideal(self) -> bool:
         """Whether the sums of products are exact."""
         return not self.effects
