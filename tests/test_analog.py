@@ -107,7 +107,7 @@ def test_packed_groups_share_their_wires() -> None:
     torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9 * float(want.abs().max()))
 
 
-@pytest.mark.parametrize("changes", [{}, {"range": "ideal"}, {"convert": "tile", "range": "full", "flip": False}, {"dac_bits": 4, "adc_bits": 12}])
+@pytest.mark.parametrize("changes", [{}, {"range": "ideal"}, {"convert": "tile", "range": "full", "flip": False}, {"dac_bits": 4, "adc_bits": 12}, {"adc_bits": 3, "range": "full", "flip": False}])
 def test_read_noise_has_the_variance_of_its_cells(changes: dict[str, object]) -> None:
     """One number for a sum, against a number for every cell and read: the same spread, and nothing in common from read to read."""
     graph, _ = linear(inputs=60, outputs=4, samples=1)

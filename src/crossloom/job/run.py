@@ -77,11 +77,8 @@ def run(
     accuracy, counts = (None, None) if samples is None else _accuracy(network, quantized, values, samples, batch, device, progress)
     chance = None
     if accuracy is not None and samples is not None and runs > 1:
-        others = (
-            _machine_accuracy(Values.of(program, device=device, seed=each), samples, network.batch or batch, device)
-            for each in progress(range(seed + 1, seed + runs), "other cells", runs - 1)
-        )
-        chance = Spread((accuracy.machine, *others))
+        others = progress(range(seed + 1, seed + runs), "other cells", runs - 1)
+        chance = Spread((accuracy.machine, *(_machine_accuracy(program, each, samples, batch, device) for each in others)))
         accuracy = replace(accuracy, machine=chance.mean)
     return Result(
         program=program,
@@ -164,9 +161,9 @@ def _accuracy(
     return Accuracy(real, share.get("quantized", 0.0), share.get("machine", 0.0), len(samples)), each
 
 
-def _machine_accuracy(values: Values, samples: Data, size: int, device: str) -> float:
-    """Return the machine's share of right answers."""
-    right = 0
+def _machine_accuracy(program: Program, seed: int, samples: Data, batch: int, device: str) -> float:
+    """Return the share of right answers of a machine whose cells are those of a seed."""
+    values, size, right = Values.of(program, device=device, seed=seed), program.graph.batch or batch, 0
     for place, (inputs, labels) in enumerate(samples.batches(size, device)):
         assert labels is not None
         right += hits(values(inputs, values.inferences(place * size))[0][0], labels.to(device))

@@ -91,7 +91,7 @@ def _summed(digits: Tensor, layer: Layer) -> Tensor:
 class Each:
     """A strip each of whose partial sums is converted.
 
-    `lines` are its matrices in steps of the converter and, if the sum of the inputs counts, its unit columns in units.
+    `lines` are its matrices and, if the sum of the inputs counts, its unit columns, all in steps of the converter.
     """
 
     strip: Strip
@@ -105,12 +105,13 @@ class Each:
         """Return the strip with the machine's converter."""
         converter, counted = layer.xbar.converter(), strip.counts_inputs
         step = 1 << converter.shift
-        lines = torch.cat((strip.sums / step, strip.unit), 1) if counted else strip.sums / step
-        variance = None if strip.variance is None else strip.variance / step**2
+        lines = (torch.cat((strip.sums, strip.unit), 1) if counted else strip.sums) / step
+        variance = strip.variance
         if counted and variance is not None:
             unit = torch.zeros_like(strip.unit) if strip.unit_variance is None else strip.unit_variance
             variance = torch.cat((variance, unit), 1)
-        return cls(strip, layer, converter, lines, Noise.of(variance, ((1 << layer.xbar.input_bits) - 1) ** 2))
+        noise = Noise.of(None if variance is None else variance / step**2, ((1 << layer.xbar.input_bits) - 1) ** 2)
+        return cls(strip, layer, converter, lines, noise)
 
     @property
     def numbers(self) -> torch.dtype:
@@ -140,6 +141,7 @@ class Each:
         read = (flat.to(torch.float64) @ self.lines).to(self.numbers)
         if self.noise:
             self.noise.add(read, _squares(flat, self.layer), streams.normals(first, self.width))
+        read[:, data:] *= 1 << self.converter.shift
         read.add_(0.5 + TIE).floor_()
         read[:, :data].clamp_(0, (1 << self.converter.bits) - 1)
         total = _summed(read.reshape(*digits.shape[:2], -1), self.layer).to(torch.float64)

@@ -48,6 +48,10 @@ def _quantiles(device: str) -> Tensor:
 
 def _mixed(state: Tensor) -> Tensor:
     """Return SplitMix64's output for states (int64); overwrites them. Shifts are of unsigned numbers, so the sign's copies are masked."""
-    for shift, factor in ((30, _FIRST), (27, _SECOND)):
-        state = state.bitwise_xor_((state >> shift).bitwise_and_((1 << (64 - shift)) - 1)).mul_(factor)
-    return state.bitwise_xor_((state >> 31).bitwise_and_((1 << 33) - 1))
+    shifted = torch.empty_like(state)  # one for all: fresh memory costs more than the arithmetic
+    for shift, factor in ((30, _FIRST), (27, _SECOND), (31, 1)):
+        torch.bitwise_right_shift(state, shift, out=shifted).bitwise_and_((1 << (64 - shift)) - 1)
+        state.bitwise_xor_(shifted)
+        if factor != 1:
+            state.mul_(factor)
+    return state
