@@ -21,6 +21,7 @@ from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.physics import PhysicsFields
 from crossloom.engine.crossbar.written import levels_s, written
 from crossloom.errors import MachineError
+from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.integer import multiplier, quantized_inputs, requantize
@@ -107,7 +108,16 @@ def test_packed_groups_share_their_wires() -> None:
     torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9 * float(want.abs().max()))
 
 
-@pytest.mark.parametrize("changes", [{}, {"range": "ideal"}, {"convert": "tile", "range": "full", "flip": False}, {"dac_bits": 4, "adc_bits": 12}, {"adc_bits": 3, "range": "full", "flip": False}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"range": "ideal"},
+        {"convert": "tile", "range": "full", "flip": False},
+        {"dac_bits": 4, "adc_bits": 12},
+        {"adc_bits": 3, "range": "full", "flip": False},
+    ],
+)
 def test_read_noise_has_the_variance_of_its_cells(changes: dict[str, object]) -> None:
     """One number for a sum, against a number for every cell and read: the same spread, and nothing in common from read to read."""
     graph, _ = linear(inputs=60, outputs=4, samples=1)
@@ -126,7 +136,7 @@ def _cell_by_cell(layer: Layer, q: torch.Tensor) -> torch.Tensor:
     """Return sums of one vector by the reference, every cell drawn anew for every digit: slow and plain."""
     (array,) = written(layer, 0)
     generator, vector = torch.Generator().manual_seed(1), layer.vectors(q[:1].to(torch.int64))[0].reshape(-1)
-    low, step = levels_s(layer.xbar.physics.cell, layer.xbar.cell_bits)
+    low, step = levels_s(layer.xbar.physics, layer.xbar.cell_bits)
     digits = layer.digits(vector).double()
     assert array.sigma_s is not None
     found = []
@@ -147,6 +157,54 @@ def test_a_run_does_not_depend_on_the_batch() -> None:
     assert counts == sum((values((x[i : i + 1],), i)[1] for i in range(7)), Counter())
     assert not torch.equal(whole[0], Values.of(values.program, seed=3)((x,))[0][0])
     assert torch.equal(whole[0], Values.of(values.program, seed=2)((x,))[0][0])
+
+
+def test_the_batch_may_stand_behind_the_tokens() -> None:
+    """Read noise belongs to an inference and a position wherever the batch is: [tokens, N, features], as recurrent layers have it."""
+    module = torch.nn.LSTM(6, 5)
+    x = seeded(3, 4, 6, 6)
+    network = load(Sequence(module), (x,))
+    quantized = quantize(network, [x])
+    chip = ISAAC.with_(cell="gaussian", lowest="60 uS", effects="reading")
+    values = Values.of(compile_network(quantized, chip), seed=2)
+    whole = values((x,))[0][0]
+    parts = torch.cat([values((x[i : i + 2],), i)[0][0] for i in range(0, 4, 2)])
+    assert torch.equal(whole, parts)
+    assert not torch.equal(whole, Values.of(values.program, seed=3)((x,))[0][0])
+
+
+class Sequence(torch.nn.Module):
+    """Turns [N, tokens, features] to [tokens, N, features] for a layer and back."""
+
+    def __init__(self, layer: torch.nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.transpose(0, 1))[0].transpose(0, 1)
+
+
+def test_a_narrower_range_leaves_a_cell_what_it_is() -> None:
+    """Errors stay those of the cell's own range, and stuck cells at its own ends; an ideal cell takes the range that is given."""
+    graph, _ = linear()
+    pcm = layer_of(graph, ISAAC.with_(cell="pcm", highest="12.5 uS")).xbar.physics
+    assert pcm.levels_s == pytest.approx((0.0, 12.5e-6))
+    assert pcm.cell == layer_of(graph, ISAAC.with_(cell="pcm")).xbar.physics.cell
+    assert layer_of(graph, ISAAC.with_(highest="12.5 uS")).xbar.physics.cell.high_s == pytest.approx(12.5e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cell": "neurram"}, "age is 0 s"),
+        ({"cell": "neurram", "age": "30 d"}, "measured up to 172800 s"),
+        ({"cell": "milo-hfo2", "read_voltage": "0.7 V"}, "measured up to 0.5 V: extrapolated"),
+        ({"cell": "milo-hfo2", "word_resistance": "1 Ohm"}, "chord"),
+    ],
+)
+def test_results_beyond_measurements_say_so(changes: dict[str, object], says: str) -> None:
+    graph, _ = linear()
+    assert any(says in note for note in layer_of(graph, ISAAC.with_(**changes)).xbar.physics.notes)
 
 
 def test_the_counts_are_those_of_ideal_cells() -> None:
@@ -280,10 +338,13 @@ def test_splitmix64_is_the_published_one() -> None:
         ({"word_resistance": "2.5"}, "word_resistance.*no unit"),
         ({"word_resistance": "-1 Ohm"}, "word_ohm must be at least 0"),
         ({"age": "-1 s"}, "age must be at least 0"),
+        ({"age": "1e400 s"}, "age must be at least 0 s and below"),
+        ({"lowest": "60 uS", "highest": "50 uS"}, "lowest|range"),
+        ({"lowest": True}, "crossbar.lowest: give a number"),
         ({"read_voltage": "0 V"}, "read_voltage must be positive"),
         ({"effects": "programming,gravity"}, "no effect 'gravity'"),
         ({"stuck_low": 0.7, "stuck_high": 0.7}, "shares"),
-        ({"cell": "pcm", "highest": "80 uS"}, "must stay within what pcm can hold"),
+        ({"cell": "pcm", "highest": "80 uS"}, "within what pcm can hold"),
         ({"cell": "milo-hfo2", "dac_bits": 2, "adc_bits": 10}, "set dac.bits=1"),
         ({"compensate": "magic"}, "compensate"),
         ({"word_ends": "middle"}, "word_ends"),

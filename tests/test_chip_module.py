@@ -17,7 +17,7 @@ from crossloom.errors import DataError, InputError, ModelError
 from crossloom.job.chance import Spread
 from crossloom.job.data import Data
 from crossloom.job.digits import CALIBRATION, trained_digits
-from crossloom.job.module import on_grid
+from crossloom.job.module import _key, on_grid
 from crossloom.machines import load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.quantization import Quantization
@@ -41,6 +41,21 @@ def test_in_evaluation_it_answers_as_the_chip_does(digits: tuple[Graph, Data, Da
         module = xl.to_torch(network, chip, seed=3).eval()
         answered = module(test.inputs[0]).argmax(1).eq(test.labels).double().mean()
         assert float(answered) == xl.run(network, chip, test, seed=3).accuracy.machine
+
+
+def test_batches_of_an_evaluation_are_those_of_a_run(digits: tuple[Graph, Data, Data]) -> None:
+    """Each inference has read noise of its own, however the samples are cut; an evaluation begun anew reads the same."""
+    network, _, test = digits
+    chip, x = ISAAC.with_(cell="gaussian", lowest="60 uS", effects="reading"), test.inputs[0][:6]
+    module = xl.to_torch(network, chip).eval()
+    whole = module(x)
+    module.eval()
+    assert torch.equal(whole, torch.cat([module(x[:2]), module(x[2:])]))
+    assert not torch.equal(whole, module(x))
+
+
+def test_names_that_differ_in_a_dot_are_two_parameters() -> None:
+    assert len({_key(name) for name in ("a.b", "a_b", "a·b", "a%b", "a%·b", "a.·b", "a%.b")}) == 7
 
 
 def test_in_training_an_ideal_chip_is_the_quantised_network(digits: tuple[Graph, Data, Data]) -> None:
@@ -131,7 +146,9 @@ def test_what_a_diagnosis_needs(digits: tuple[Graph, Data, Data]) -> None:
     with pytest.raises(InputError, match="at least one run"):
         xl.diagnose(network, PCM, test, runs=0)
     ideal = xl.diagnose(network, ISAAC, Data(tuple(x[:8] for x in test.inputs), test.labels[:8]))
-    assert "ideal cells" in ideal.warnings[0]
+    assert "nothing of isaac-ce's cells" in ideal.warnings[0]
+    fresh = xl.diagnose(network, ISAAC.with_(cell="neurram"), Data(tuple(x[:8] for x in test.inputs), test.labels[:8]))
+    assert any("age is 0 s" in warning for warning in fresh.warnings)
 
 
 def test_diagnose_on_the_command_line(tmp_path: Path) -> None:

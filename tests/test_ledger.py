@@ -147,6 +147,18 @@ def test_a_layer_larger_than_the_chip_comes_in_parts(isaac: Machine) -> None:
         compile_network(graph, tiny)
 
 
+def test_tied_layers_in_parts_are_written_for_each_step(isaac: Machine) -> None:
+    """A step of a recurrent layer needs all parts of the step before, so that its weights are written again and again."""
+    tiny = isaac.with_(**{"tile.count": 1, "ima.count": 1, "array.count": 2, "overflow": "reload"})
+    x = seeded(5, 2, 3, 16)
+    graph = quantize(load(torch.nn.LSTM(16, 48, batch_first=True), (x,)), [x])
+    program = compile_network(graph, tiny)
+    steps = [stage for stage in program.stages if stage.parts > 1]
+    assert len(steps) >= 3
+    assert all(stage.load_s > 0 and not stage.shares for stage in steps)
+    assert all("array.write_row" in stage.actions for stage in steps)
+
+
 def test_a_board_of_chips_is_filled(digits, isaac: Machine) -> None:
     program = compile_network(digits, isaac.with_(**{"compile.chips": 3}))
     assert program.chips == 3

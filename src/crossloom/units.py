@@ -23,11 +23,12 @@ _BASES: dict[str, Dimension] = {
     "Ω": "resistance",
 }
 _AREAS = {"um^2": 1e-6, "µm²": 1e-6, "um2": 1e-6, "mm^2": 1.0, "mm²": 1.0, "mm2": 1.0, "nm^2": 1e-12}
+_TIMES = {"min": 60.0, "h": 3600.0, "d": 86400.0}
 _CAPACITIES = {"b": 1 / 8, "B": 1.0, "KiB": 1024.0, "KB": 1024.0, "MiB": 1024.0**2, "MB": 1024.0**2, "GiB": 1024.0**3}
 _NAMES = {
     "power": "W, such as '2 mW'",
     "energy": "J, such as '1.6 pJ'",
-    "time": "s, such as '100 ns'",
+    "time": "s, min, h or d, such as '100 ns' or '1 h'",
     "rate": "Hz, such as '1.2 GHz'",
     "area": "an area, such as '1200 um^2' or '0.37 mm^2'",
     "capacity": "bytes, such as '64 KiB'",
@@ -60,6 +61,8 @@ def _factor(unit: str, dimension: Dimension) -> float | None:
         return _AREAS.get(unit)
     if dimension == "capacity":
         return _CAPACITIES.get(unit)
+    if dimension == "time" and unit in _TIMES:
+        return _TIMES[unit]
     for base, measures in _BASES.items():
         if unit.endswith(base) and measures == dimension and unit[: -len(base)] in _PREFIXES:
             return _PREFIXES[unit[: -len(base)]]

@@ -179,11 +179,11 @@ class TimeMultiplex:
         for stage in program.stages:
             if stage.arrays > budget:
                 stage = _in_parts(stage, budget)
-            more = 0 if (segment, stage.holder) in holders else stage.arrays
+            more = 0 if stage.parts == 1 and (segment, stage.holder) in holders else stage.arrays
             if used + more > budget:
                 segment, used, more = segment + 1, 0, stage.arrays
             used += more
-            shares = holders.setdefault((segment, stage.holder), stage.name) if stage.arrays else stage.name
+            shares = holders.setdefault((segment, stage.holder), stage.name) if stage.arrays and stage.parts == 1 else stage.name
             shares = "" if shares == stage.name else shares
             stages.append(replace(stage, segment=segment, inferences_per_load=self.inferences_per_load, shares=shares))
         note = f"one copy of each layer takes {need} arrays and there are {budget}: the network "
@@ -198,7 +198,10 @@ class TimeMultiplex:
 
 
 def _in_parts(stage: Stage, budget: int) -> Stage:
-    """Return a stage in as few parts as it takes to fit. Raises CapacityError if the arrays of one result alone do not."""
+    """Return a stage in as few parts as it takes to fit. Raises CapacityError if the arrays of one result alone do not.
+
+    Each step of layers with the same weights needs all parts of the step before, so that nothing is left in the arrays to share.
+    """
     whole = stage.placement.inseparable
     if whole > budget:
         raise CapacityError(
@@ -206,7 +209,7 @@ def _in_parts(stage: Stage, budget: int) -> Stage:
         )
     arrays = budget // whole * whole
     parts = -(-stage.arrays // arrays)
-    return replace(stage, parts=parts, arrays=-(-stage.arrays // (parts * whole)) * whole)
+    return replace(stage, parts=parts, arrays=-(-stage.arrays // (parts * whole)) * whole, shares="")
 
 
 def _with_load(stage: Stage, program: Program) -> Stage:

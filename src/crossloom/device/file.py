@@ -21,13 +21,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 
 from crossloom import units
 from crossloom.device.cell import Cell
 from crossloom.device.faults import Faults
-from crossloom.device.programming import Measured
+from crossloom.device.programming import Measured, polynomial
 from crossloom.device.time import Remeasured, Steady
 from crossloom.errors import InputError
 from crossloom.yaml_file import line_of, read_yaml
@@ -90,6 +91,9 @@ def _cell(given: _File, origin: str) -> Cell:
         raise InputError(f"{origin}: {problem}") from problem
     if any(b <= a for a, b in pairwise((0.0, *times))):
         raise InputError(f"{origin}: later.after: times must be positive and rise, got {', '.join(f'{t:g} s' for t in times)}")
+    for name, sigma in (("sigma_us", given.sigma_us), *(("later.sigma_us", each.sigma_us) for each in given.later)):
+        if float(polynomial(sigma, torch.linspace(0, 1, 101)).max()) < 0:
+            raise InputError(f"{origin}: {name}: a standard deviation is never negative, got {list(sigma)}; 0 means that cells are written exactly")
     later = Remeasured(given.bias_us, given.sigma_us, times, tuple(e.bias_us for e in given.later), tuple(e.sigma_us for e in given.later))
     return Cell(
         name=given.cell,

@@ -154,7 +154,7 @@ def diagnose(
     steps = _steps(machine)
     if len(steps) == 1:
         warnings.append(
-            f"{machine.name} has ideal cells and wires: give it real ones, such as --set cell=neurram --set word_resistance='1 Ohm' (crossloom device list)"
+            f"nothing of {machine.name}'s cells and wires is computed: give it real ones, such as --set cell=pcm --set age='1 h' (crossloom device list)"
         )
     for name, effects in steps:
         program = compile_network(quantized, machine.with_(effects=",".join(effects) or "none"))

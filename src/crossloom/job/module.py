@@ -52,7 +52,7 @@ class ChipModule(nn.Module):
             raise InputError(f"every must be at least 1 training step, got {every}")
         self.machine, self.seed, self.every = machine, seed, every
         self._network = network
-        self._steps = 0
+        self._steps, self._answered = 0, 0
         self._errors: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._values: tuple[tuple[int, ...], Values] | None = None
         self._program = compile_network(network, machine)
@@ -91,8 +91,15 @@ class ChipModule(nn.Module):
         version = tuple(parameter._version for parameter in self.parameters())
         if self._values is None or self._values[0] != version:
             program = compile_network(self.network(), self.machine)
-            self._values = (version, Values.of(program, device=inputs[0].device, seed=self.seed))
-        return self._values[1](inputs)[0]
+            self._values, self._answered = (version, Values.of(program, device=inputs[0].device, seed=self.seed)), 0
+        values = self._values[1]
+        first, self._answered = self._answered, self._answered + values.inferences(batch_of(self._network, inputs))
+        return values(inputs, first)[0]
+
+    def train(self, mode: bool = True) -> ChipModule:
+        """Switch between training and evaluation; the inferences of an evaluation, to which read noise belongs, are counted from its beginning."""
+        self._answered = 0
+        return super().train(mode)
 
     def _likeness(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         graph = self._network
@@ -171,8 +178,8 @@ def _real(tensor: Tensor, q: Quantization | None) -> Tensor:
 
 
 def _key(name: str) -> str:
-    """Return a constant's name as the name of a parameter: torch allows no dots in it."""
-    return name.replace(".", "_")
+    """Return a constant's name as the name of a parameter: torch allows no dots in it, and no two names may become one."""
+    return name.replace("%", "%%").replace("·", "%·").replace(".", "·")
 
 
 def to_torch(network: Graph, machine: Machine | str, seed: int = 0, every: int = 1) -> ChipModule:

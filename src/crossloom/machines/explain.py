@@ -29,6 +29,7 @@ def explain(machine: Machine, field: str | None = None) -> list[Row]:
         ]
     if field is None:
         return rows
+    field = field.removeprefix("engines.")
     wanted = field.replace("_", ".") if "." not in field else field
     chosen = [row for row in rows if _matches(row["field"], field) or _matches(row["field"], wanted)]
     if not chosen:

@@ -52,7 +52,7 @@ def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> s
 
 def resolve(machine: Machine, key: str) -> str:
     """Return the one path that ends with `key`, in which dots may be written as underscores. Raises MachineError."""
-    names = fields(machine)
+    names, key = fields(machine), key.removeprefix("engines.")
     if key in names:
         return key
     wanted = key.replace(".", "_")

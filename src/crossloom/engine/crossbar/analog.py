@@ -63,7 +63,7 @@ class AnalogLayer:
         vectors = self.layer.vectors(x)
         groups, columns = self.layer.tiling.groups, self.layer.tiling.columns
         flat = vectors.reshape(len(vectors), -1)
-        sums = torch.cat([self._block(flat[part], self._streams(part, len(flat), inferences, x.device)) for part in self._blocks(len(flat))])
+        sums = torch.cat([self._block(flat[part], self._streams(part, len(flat), inferences, x)) for part in self._blocks(len(flat))])
         if self.gain is not None:
             sums = sums * self.gain
         return self.layer.result(x, sums.reshape(len(flat), groups, columns))
@@ -73,14 +73,12 @@ class AnalogLayer:
         size = max(1, BLOCK // widest)
         return (slice(start, start + size) for start in range(0, max(vectors, 1), size))
 
-    def _streams(self, part: slice, vectors: int, inferences: Inferences, device: torch.device) -> Streams:
+    def _streams(self, part: slice, vectors: int, inferences: Inferences, x: Tensor) -> Streams:
         """Return the random numbers of some of the vectors: each belongs to an inference and a position in it."""
         if not any(each.draws for each in self.parts):
             return Streams(None)
-        positions = max(1, vectors // inferences.count)
-        index = torch.arange(part.start, min(part.stop, vectors), device=device)
-        of_inference = keys(torch.tensor(self.key, device=device), inferences.first + index // positions)
-        return Streams(keys(of_inference, index % positions))
+        inference, position = self.layer.places(x, vectors, torch.arange(part.start, min(part.stop, vectors), device=x.device))
+        return Streams(keys(keys(torch.tensor(self.key, device=x.device), inferences.first + inference), position))
 
     def _block(self, vectors: Tensor, streams: Streams) -> Tensor:
         """Return the sums (N, G·C) of input vectors (N, G·R)."""

@@ -54,7 +54,7 @@ def converted(array: Array, partial: list[list[float]], vector: Tensor, layer: L
 
 def _partial_sums(array: Array, digit: Tensor, layer: Layer) -> list[float]:
     """Return the current of each bit line in units, less what the lowest conductance gives."""
-    low, step = levels_s(layer.xbar.physics.cell, layer.xbar.cell_bits)
+    low, step = levels_s(layer.xbar.physics, layer.xbar.cell_bits)
     volts = torch.zeros(len(array.order), dtype=torch.float64)
     for line, row in enumerate(array.order.tolist()):
         volts[line] = float(digit[row]) if row < len(digit) else 0.0

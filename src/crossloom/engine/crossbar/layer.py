@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,7 +14,9 @@ from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
 from crossloom.network.graph import Node
+from crossloom.network.operators import Linear
 from crossloom.network.quantization import Quantization
+from crossloom.network.types import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,23 @@ class Layer:
     def vectors(self, x: Tensor) -> Tensor:
         """Return the input vectors (M, G, R) of the layer's integers x; padding is what stands for zero."""
         return input_vectors(self.node.op, x, tuple(int(k) for k in self.weight.shape[2:]), self.x.zero)
+
+    def places(self, x: Tensor, vectors: int, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return for some of the input vectors of x to which inference of the batch each belongs, and its position in that inference.
+
+        The batch may stand behind other dimensions, as in [tokens, N, features]. Where it is folded into one with something else, as in
+        [5 · N, features], inferences are taken to be the outer of the two: nothing in the type says.
+        """
+        linear = isinstance(self.node.op, Linear)
+        sizes = tuple(x.shape[:-1]) if linear else (x.shape[0], vectors // x.shape[0])
+        batched = [place for place, size in enumerate(self.node.type.shape[: -1 if linear else 1]) if isinstance(size, Batch)]
+        if not batched:
+            return torch.zeros_like(index), index
+        axis = batched[0]
+        size, inner = sizes[axis], prod(sizes[axis + 1 :])
+        along = index // inner % size
+        times = cast(Batch, self.node.type.shape[axis]).times
+        return along // times, (index // (inner * size) * times + along % times) * inner + index % inner
 
     def result(self, x: Tensor, sums: Tensor) -> Tensor:
         """Return Σ (x − zero) · w + bias in the layout of the layer's result, for the sums (M, G, C) of x · w."""

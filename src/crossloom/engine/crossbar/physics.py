@@ -61,6 +61,7 @@ class Physics:
 
     Attributes:
         cell: its effects are those that are switched on.
+        levels_s: conductances of level 0 and of the highest level, within what the cell can hold.
         wires: resistances.
         age_s: time between writing and inference.
         read_v: word-line voltage of the largest input digit.
@@ -69,6 +70,7 @@ class Physics:
     """
 
     cell: Cell
+    levels_s: tuple[float, float]
     wires: Wires
     age_s: float
     read_v: float
@@ -96,7 +98,11 @@ class Physics:
             found.append(
                 f"cells are {self.age_s:g} s old and {self.cell.name} was measured up to {self.cell.longest_s:g} s after writing: extrapolated, or held there"
             )
-        if self.cell.note and not self.ideal:
+        if self.age_s == 0 and not isinstance(self.cell.drift, Steady):
+            found.append(f"age is 0 s, so that nothing of what time does to {self.cell.name} is seen; set age, such as age='1 h'")
+        if (highest := getattr(self.cell.iv, "highest_v", self.read_v)) < self.read_v:
+            found.append(f"cells are read at {self.read_v:g} V and {self.cell.name} was measured up to {highest:g} V: extrapolated")
+        if self.cell.note:
             found.append(f"{self.cell.name}: {self.cell.note}")
         if {"curve", "wires"} <= set(self.effects):
             found.append(f"on wires with resistance a curved cell counts with its chord at {self.read_v:g} V, and a little less is left: approximate")
@@ -116,11 +122,11 @@ class Physics:
         return replace(self, cell=self.cell.with_(**changes), wires=Wires() if "wires" in off else self.wires)
 
 
-def physics(fields: PhysicsFields, machine_name: str, cell_bits: int, input_bits: int) -> Physics:
+def physics(fields: PhysicsFields, machine_name: str, input_bits: int) -> Physics:
     """Return the cells and wires that the fields describe. Raises MachineError naming the field."""
     place = f"machine {machine_name}: engines.crossbar"
     try:
-        chosen = _ranged(cell(fields.cell), fields, place)
+        chosen, levels = _ranged(cell(fields.cell), fields, place)
         wires = Wires(
             **{f"{name}_ohm": _quantity(fields, f"{name}_resistance", "resistance", place) for name in ("word", "bit", "source", "sense", "access")},
             word_ends=fields.word_ends,
@@ -129,12 +135,14 @@ def physics(fields: PhysicsFields, machine_name: str, cell_bits: int, input_bits
     except InputError as problem:
         raise problem if str(problem).startswith(place) else MachineError(f"{place}: {problem}") from problem
     age, volts = _quantity(fields, "age", "time", place), _quantity(fields, "read_voltage", "voltage", place)
-    if age < 0 or not 0 < volts < 100:
-        what = f"age must be at least 0 s, got {age:g}" if age < 0 else f"read_voltage must be positive and below 100 V, got {volts:g}"
+    if not 0 <= age < 1e12 or not 0 < volts < 100:
+        what = (
+            f"age must be at least 0 s and below 1e12 s, got {age:g}"
+            if not 0 <= age < 1e12
+            else f"read_voltage must be positive and below 100 V, got {volts:g}"
+        )
         raise MachineError(f"{place}.{what}")
-    if chosen.high_s / (1 << cell_bits) <= 0:
-        raise MachineError(f"{place}.cell: {chosen.name} has no room for {cell_bits} bits")
-    given = Physics(chosen, wires, age, volts, fields.compensate, fields.remap).only(_effects(fields.effects, place))
+    given = Physics(chosen, levels, wires, age, volts, fields.compensate, fields.remap).only(_effects(fields.effects, place))
     if not given.cell.iv.ohmic and input_bits > 1:
         raise MachineError(
             f"{place}.cell: the current of {chosen.name} is not proportional to the voltage, and inputs come as {input_bits}-bit voltages: "
@@ -143,26 +151,32 @@ def physics(fields: PhysicsFields, machine_name: str, cell_bits: int, input_bits
     return given
 
 
-def _ranged(base: Cell, fields: PhysicsFields, place: str) -> Cell:
-    """Return the cell with the range and the faults that the fields give."""
-    changes: dict[str, Any] = {}
-    for field, name in (("lowest", "low_s"), ("highest", "high_s")):
-        if getattr(fields, field) != OF_CELL:
-            changes[name] = _quantity(fields, field, "conductance", place)
+def _ranged(base: Cell, fields: PhysicsFields, place: str) -> tuple[Cell, tuple[float, float]]:
+    """Return the cell with the faults that the fields give, and the conductances of its levels.
+
+    A narrower range leaves a cell what it is: its errors are those of its own range, and stuck cells are at its own ends. An ideal cell has no
+    range of its own, and takes the one that is given.
+    """
+    given = {
+        name: _quantity(fields, field, "conductance", place)
+        for field, name in (("lowest", "low_s"), ("highest", "high_s"))
+        if getattr(fields, field) != OF_CELL
+    }
+    if base.name == "ideal":
+        base = base.with_(**given)
     if fields.stuck_high != OF_CELL or fields.stuck_low != OF_CELL:
         shares = (
             getattr(base.faults, field) if getattr(fields, field) == OF_CELL else _quantity(fields, field, "number", place)
             for field in ("stuck_high", "stuck_low")
         )
-        changes["faults"] = Faults(*shares)
-    changed = base.with_(**changes)
-    beyond = changed.low_s < base.low_s * (1 - 1e-9) or changed.high_s > base.high_s * (1 + 1e-9)
-    if beyond and base.name != "ideal":
+        base = base.with_(faults=Faults(*shares))
+    low, high = given.get("low_s", base.low_s), given.get("high_s", base.high_s)
+    if not base.low_s * (1 - 1e-9) <= low < high <= base.high_s * (1 + 1e-9):
         raise MachineError(
-            f"{place}: lowest and highest must stay within what {base.name} can hold, {base.low_s * 1e6:g} to {base.high_s * 1e6:g} uS; "
-            "choose another cell, or write a cell file"
+            f"{place}: lowest must be below highest, and both within what {base.name} can hold, {base.low_s * 1e6:g} to {base.high_s * 1e6:g} uS; "
+            f"got {low * 1e6:g} and {high * 1e6:g} uS; choose another cell, or write a cell file"
         )
-    return changed
+    return base, (low, high)
 
 
 def _quantity(fields: PhysicsFields, name: str, dimension: units.Dimension, place: str) -> float:

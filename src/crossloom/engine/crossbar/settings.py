@@ -143,8 +143,10 @@ def _checked(machine_name: str, settings: Mapping[str, Any]) -> _File:
         return _File.model_validate(dict(settings))
     except ValidationError as problem:
         error = problem.errors()[0]
-        field = ".".join(str(step) for step in error["loc"])
-        raise MachineError(f"machine {machine_name}: engines.crossbar.{field}: {error['msg']}") from problem
+        kinds = any(step in ("str", "float") for step in error["loc"])
+        field = ".".join(str(step) for step in error["loc"] if step not in ("str", "float"))
+        says = "give a number, or a number and a unit in quotes" if kinds else error["msg"]
+        raise MachineError(f"machine {machine_name}: engines.crossbar.{field}: {says}, got {error['input']!r}") from problem
 
 
 def _check_sense(machine: Machine, given: _File) -> None:
@@ -217,7 +219,7 @@ def crossbars(machine: Machine) -> Crossbars:
         paced_by=f"{slowest}.{_PER_READ[slowest][0]}" if cycles > 1 else "array.read",
         overhead_cycles=(given.fetch_cycles, after),
         arrays_per_unit=max(1, int(array.count)),
-        physics=physics(given, machine.name, cell_bits, input_bits),
+        physics=physics(given, machine.name, input_bits),
         layers=layers,
         banks=banks,
     )

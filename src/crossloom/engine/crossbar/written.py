@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from crossloom.device import Cell
 from crossloom.device.cell import Written
 from crossloom.engine.crossbar.arrays import Held, arrays
 from crossloom.engine.crossbar.draws import key_of
@@ -64,15 +63,16 @@ class Matrix:
     variance: Tensor | None
 
 
-def levels_s(cell: Cell, bits: int) -> tuple[float, float]:
+def levels_s(physics: Physics, bits: int) -> tuple[float, float]:
     """Return the conductance of level 0 and the step Δ (S) from one level to the next."""
-    return cell.low_s, (cell.high_s - cell.low_s) / ((1 << bits) - 1)
+    low, high = physics.levels_s
+    return low, (high - low) / ((1 << bits) - 1)
 
 
 def written(layer: Layer, seed: int) -> Iterator[Array]:
     """Yield the arrays of a layer. What chance decides belongs to the seed, the weights' name and the place among the arrays."""
     physics, xbar = layer.xbar.physics, layer.xbar
-    low, step = levels_s(physics.cell, xbar.cell_bits)
+    low, step = levels_s(physics, xbar.cell_bits)
     for place, held in enumerate(arrays(layer.matrices(), layer.slices, xbar, layer.tiling)):
         generator = torch.Generator().manual_seed(key_of(seed, "cells", layer.node.inputs[1], place))
         cells = physics.cell.write(low + step * held.levels.to(torch.float64), generator)
@@ -131,7 +131,7 @@ def _solved(group: list[Array], layer: Layer) -> list[Matrix]:
 
 def _in_units(array: Array, current: Tensor, layer: Layer) -> Matrix:
     """Return an array's matrix for the current (A per V) from each word line to each bit line."""
-    low, step = levels_s(layer.xbar.physics.cell, layer.xbar.cell_bits)
+    low, step = levels_s(layer.xbar.physics, layer.xbar.cell_bits)
     driven = array.held.rows.stop - array.held.rows.start
     line = torch.argsort(array.order)[:driven]
     variance = None
