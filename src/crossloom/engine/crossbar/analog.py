@@ -12,8 +12,9 @@ partial sum has one number of the variance Σ d²·σ². Three ways, chosen by t
 * each row tile is accumulated in analog and converted once: two products a row tile (`once`),
 * converters are left out (range: ideal): one product with the weights as they are (`never`).
 
-Sums are rounded after adding 2⁻³⁰, so that a tie is a tie whatever the order of summation. Variances are sums of bytes where digits
-are small: each cell's is rounded to 1/127 of the strip's largest.
+Sums are rounded after adding 2⁻³⁰, so that a tie is a tie whatever the order of summation. Where reads fluctuate, matrices are held on a grid
+below a sixteenth of the fluctuation of a cell, so coarse that float32 sums them exactly, in any order; and variances are sums of bytes where
+digits are small, each cell's rounded to 1/127 of the strip's largest.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.product import EXACT_FLOAT32, byte_product
 from crossloom.engine.crossbar.settings import largest_once
 from crossloom.engine.crossbar.strips import Strip
+from crossloom.network.integer import plain_arithmetic
 
 TIE = 2.0**-30
 """In units of the partial sum: rounding errors of the sums are smaller by far, effects larger by far."""
@@ -58,6 +60,16 @@ class Noise:
             sums.addcmul_(spread, normal, value=self.scale**0.5)
         else:
             sums.add_(spread.mul_(normal), alpha=self.scale**0.5)
+
+
+def _coarse(lines: Tensor, digit: int, sigma: float) -> Tensor:
+    """Return matrices on a grid so coarse that all sums of their products with digits are exact in float32, in any order of summation.
+
+    Only where the grid is far below σ, the mean fluctuation of a cell from read to read; otherwise as they are, in float64.
+    """
+    largest = digit * float(lines.abs().sum(0).max())
+    grid = 2.0 ** (math.ceil(math.log2(largest + 1)) - 23)
+    return (torch.round(lines / grid) * grid).to(torch.float32) if grid < sigma / 16 else lines
 
 
 def _fours(count: int) -> int:
@@ -110,7 +122,10 @@ class Each:
         if counted and variance is not None:
             unit = torch.zeros_like(strip.unit) if strip.unit_variance is None else strip.unit_variance
             variance = torch.cat((variance, unit), 1)
-        noise = Noise.of(None if variance is None else variance / step**2, ((1 << layer.xbar.input_bits) - 1) ** 2)
+        digit = (1 << layer.xbar.input_bits) - 1
+        noise = Noise.of(None if variance is None else variance / step**2, digit**2)
+        if noise is not None and variance is not None:
+            lines = _coarse(lines, digit, float((variance / step**2).mean()) ** 0.5)
         return cls(strip, layer, converter, lines, noise)
 
     @property
@@ -138,7 +153,8 @@ class Each:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
         digits, data = _digits(vectors, self.layer), self.strip.sums.shape[1]
         flat = digits.reshape(-1, digits.shape[2])
-        read = (flat.to(torch.float64) @ self.lines).to(self.numbers)
+        with plain_arithmetic(flat):
+            read = (flat.to(self.lines.dtype) @ self.lines).to(self.numbers)
         if self.noise:
             self.noise.add(read, _squares(flat, self.layer), streams.normals(first, self.width))
         read[:, data:] *= 1 << self.converter.shift
