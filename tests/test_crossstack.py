@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from shutil import which
 
 import pytest
@@ -21,6 +22,7 @@ from crossloom.network.operators import Linear
 from crossloom.network.quantize import quantize
 from crossloom.papers import Claim, reproduce
 from crossloom.papers.crossstack import array_in, layers_of_ten_bits, reduction, resistive_ratio, right_sums, stacked, worst_drop
+from crossloom.papers.workloads import network, with_bits
 from crossloom.program_text import parse_program, print_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
@@ -71,7 +73,7 @@ def test_what_both_modes_do_to_networks(found: list[Claim]) -> None:
     computed = {claim.id: claim.computed for claim in found}
     assert computed["digits-expansion"] > computed["digits-planar"] + 0.1
     assert 0.9 < computed["resnet18-deep-net-time"] < 1
-    assert computed["resnet18-expansion-time"] < 0.5
+    assert computed["resnet18-expansion-time"] < 0.7
 
 
 @pytest.mark.skipif(which("ngspice") is None, reason="ngspice is not installed")
@@ -127,6 +129,16 @@ def test_writing_hides_behind_reading() -> None:
     assert read_timeline(overlapped).interval_s == pytest.approx(5 * 10e-6)
     assert read_timeline(overlapped).latency_s == pytest.approx(5 * 10e-6 + compute)
     assert read_timeline(serial).interval_s == pytest.approx(5 * (10e-6 + compute))
+
+
+@pytest.mark.parametrize("mode", ["planar", "expansion", "deep-net"])
+def test_a_larger_chip_is_never_slower(mode: str) -> None:
+    graph = with_bits(network("digits"), 8)
+    times = [
+        read_timeline(compile_network(graph, CHIP.with_(**{"crossbar.stack": mode, "tile.count": tiles}))).interval_s
+        for tiles in (4, 6, 8, 10, 12, 16, 24, 32, 64)
+    ]
+    assert all(after <= before * (1 + 1e-9) for before, after in pairwise(times))
 
 
 def test_what_fits_both_layers_is_written_once() -> None:

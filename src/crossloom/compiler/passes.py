@@ -138,13 +138,13 @@ class ReplicateBalanced:
         positions: Counter[str] = Counter()
         for stage in program.stages:
             positions[stage.holder] += stage.positions
-        steps = {segment: _fewest_steps(stages, positions, budget) for segment, stages in program.segments.items()}
+        steps = {segment: fewest_steps(stages, positions, budget) for segment, stages in program.segments.items()}
         copies = {stage.name: -(-positions[stage.holder] // steps[stage.segment]) for stage in program.stages}
         stages = (replace(s, copies=copies[s.name], arrays=s.arrays * copies[s.name]) if s.arrays else s for s in program.stages)
         return replace(program, stages=tuple(stages))
 
 
-def _fewest_steps(stages: list[Stage], positions: Mapping[str, int], budget: int) -> int:
+def fewest_steps(stages: list[Stage], positions: Mapping[str, int], budget: int) -> int:
     """Return the smallest number of steps with which all stages fit together."""
     need = [(stage.arrays, positions[stage.name]) for stage in stages if stage.own_arrays]
     low, high = 1, max((positions for _, positions in need), default=1)
@@ -153,71 +153,6 @@ def _fewest_steps(stages: list[Stage], positions: Mapping[str, int], budget: int
         fits = sum(arrays * -(-positions // steps) for arrays, positions in need) <= budget
         low, high = (low, steps) if fits else (steps + 1, high)
     return low
-
-
-@dataclass(frozen=True, slots=True)
-class TimeMultiplex:
-    """Let a network that is larger than the chips stream through them: segment after segment, cells written in between.
-
-    Layers are taken in order until the arrays are used up. Within a unit, arrays are written one row after the other; units
-    are written side by side. Where arrays hold several sets of weights (`banks`), the next segment is written while one is computed; if
-    there are no more segments than banks, all are written once and stay. A layer larger than the chips is cut by its results into parts.
-    Raises CapacityError for a layer of which not even one result fits.
-    """
-
-    chips: int
-    inferences_per_load: int
-    banks: int = 1
-
-    def __call__(self, program: Program) -> Program:
-        budget = arrays_per_chip(program) * self.chips
-        need = sum(stage.own_arrays for stage in program.stages)
-        if need <= budget:
-            return replace(program, chips=self.chips)
-        stages, segment, used = [], 0, 0
-        holders: dict[tuple[int, str], str] = {}
-        for stage in program.stages:
-            if stage.arrays > budget:
-                stage = _in_parts(stage, budget)
-            more = 0 if stage.parts == 1 and (segment, stage.holder) in holders else stage.arrays
-            if used + more > budget:
-                segment, used, more = segment + 1, 0, stage.arrays
-            used += more
-            shares = holders.setdefault((segment, stage.holder), stage.name) if stage.arrays and stage.parts == 1 else stage.name
-            shares = "" if shares == stage.name else shares
-            stages.append(replace(stage, segment=segment, inferences_per_load=self.inferences_per_load, shares=shares))
-        note = f"one copy of each layer takes {need} arrays and there are {budget}: the network "
-        phases = segment + 1 + sum(stage.parts - 1 for stage in stages)
-        if phases <= self.banks:
-            note += f"lies in {phases} layers of the arrays, read one after the other"
-        else:
-            shared = f", for {self.inferences_per_load} inferences each" + (", each while the one before is computed" if self.banks > 1 else "")
-            note += f"is written in {phases} segments{shared}"
-            stages = [replace(_with_load(stage, program), ahead=self.banks > 1) for stage in stages]
-        return replace(program, stages=tuple(stages), chips=self.chips, notes=(*program.notes, note))
-
-
-def _in_parts(stage: Stage, budget: int) -> Stage:
-    """Return a stage in as few parts as it takes to fit. Raises CapacityError if the arrays of one result alone do not.
-
-    Each step of layers with the same weights needs all parts of the step before, so that nothing is left in the arrays to share.
-    """
-    whole = stage.placement.inseparable
-    if whole > budget:
-        raise CapacityError(
-            "arrays", whole, budget, f"one result of layer {stage.nodes[0]} alone is larger than the board: set compile.chips or overflow=chips"
-        )
-    arrays = budget // whole * whole
-    parts = -(-stage.arrays // arrays)
-    return replace(stage, parts=parts, arrays=-(-stage.arrays // (parts * whole)) * whole, shares="")
-
-
-def _with_load(stage: Stage, program: Program) -> Stage:
-    array = program.machine.part("array")
-    if not stage.own_arrays or "write_row" not in array.actions:
-        return stage
-    rows = min(stage.placement.rows * stage.placement.packed, stage.placement.array_rows)
-    return replace(stage, load_s=rows * max(1.0, array.count) * array.actions["write_row"].latency_s.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from crossloom.compiler.multiplex import TimeMultiplex
 from crossloom.compiler.passes import (
     Allocate,
     Assign,
@@ -14,7 +15,6 @@ from crossloom.compiler.passes import (
     ReplicateBalanced,
     Schedule,
     ShareWeights,
-    TimeMultiplex,
     UseChips,
 )
 from crossloom.compiler.verify import verify
@@ -46,7 +46,11 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
     chips, inferences = (_whole(machine, name, options.get(name, least), least) for name, least in (("chips", 0), ("inferences_per_load", 1)))
     overflow = options.get("overflow", "chips")
     banks = max((engine.banks(machine) for engine in engines_of(machine)), default=1)
-    fit = TimeMultiplex(chips or 1, inferences, banks) if overflow == "reload" else UseChips(chips, 1 if overflow == "refuse" else 1 << 16)
+    fit = (
+        TimeMultiplex(chips or 1, inferences, banks, options.get("replicate", "balanced") == "balanced")
+        if overflow == "reload"
+        else UseChips(chips, 1 if overflow == "refuse" else 1 << 16)
+    )
     replicate: tuple[Pass, ...] = (ReplicateBalanced(),) if options.get("replicate", "balanced") == "balanced" else ()
     share: tuple[Pass, ...] = (ShareWeights(),) if options.get("tied", "shared") == "shared" else ()
     return (

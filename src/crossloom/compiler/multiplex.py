@@ -1,0 +1,121 @@
+"""Networks larger than the chips: which layers are on the chips together, and what is written when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from crossloom.compiler.passes import arrays_per_chip, fewest_steps
+from crossloom.engine.registry import engine_named
+from crossloom.errors import CapacityError
+from crossloom.program import Program, Stage
+
+FINER = 4
+"""Sizes of segments tried for each halving of the chips."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeMultiplex:
+    """Let a network that is larger than the chips stream through them: segment after segment, cells written in between.
+
+    Layers are taken in order until the arrays of a segment are used up. Fewer arrays for a segment than there are can be faster, because copies
+    share the rest: several sizes are tried, and that with the least estimated time is taken, of equal ones that with the fewest segments.
+    Within a unit, arrays are written one row after the other; units are written side by side. Where arrays hold several sets of weights
+    (`banks`), the next segment is written while one is computed; if there are no more segments than banks, all are written once and stay. A
+    layer larger than the chips is cut by its results into parts. Raises CapacityError for a layer of which not even one result fits.
+
+    Attributes:
+        chips: on the board.
+        inferences_per_load: inferences that share one writing.
+        banks: sets of weights that an array holds.
+        balanced: copies fill the arrays (`ReplicateBalanced` follows).
+    """
+
+    chips: int
+    inferences_per_load: int
+    banks: int = 1
+    balanced: bool = True
+
+    def __call__(self, program: Program) -> Program:
+        budget = arrays_per_chip(program) * self.chips
+        need = sum(stage.own_arrays for stage in program.stages)
+        if need <= budget:
+            return replace(program, chips=self.chips)
+        sizes = [budget] if not self.balanced else [int(budget * 2 ** (-step / FINER)) for step in range(4 * FINER + 1)]
+        stages = min((self._cut(program, size, budget) for size in sizes), key=lambda cut: self._seconds(cut, program, budget))
+        note = f"one copy of each layer takes {need} arrays and there are {budget}: the network "
+        if not stages[0].ahead and not any(stage.load_s for stage in stages):
+            note += f"lies in {_phases(stages)} layers of the arrays, read one after the other"
+        else:
+            shared = f", for {self.inferences_per_load} inferences each" + (", each while the one before is computed" if self.banks > 1 else "")
+            note += f"is written in {_phases(stages)} segments{shared}"
+        return replace(program, stages=tuple(stages), chips=self.chips, notes=(*program.notes, note))
+
+    def _cut(self, program: Program, size: int, budget: int) -> list[Stage]:
+        """Return the stages in segments of at most so many arrays; a layer that is larger has a segment of its own."""
+        stages: list[Stage] = []
+        segment, used = 0, 0
+        holders: dict[tuple[int, str], str] = {}
+        for stage in program.stages:
+            if stage.arrays > budget:
+                stage = _in_parts(stage, budget)
+            more = 0 if stage.parts == 1 and (segment, stage.holder) in holders else stage.arrays
+            if used and used + more > size:
+                segment, used, more = segment + 1, 0, stage.arrays
+            used += more
+            shares = holders.setdefault((segment, stage.holder), stage.name) if stage.arrays and stage.parts == 1 else stage.name
+            shares = "" if shares == stage.name else shares
+            stages.append(replace(stage, segment=segment, inferences_per_load=self.inferences_per_load, shares=shares))
+        if _phases(stages) <= self.banks:
+            return stages
+        return [replace(_with_load(stage, program), ahead=self.banks > 1) for stage in stages]
+
+    def _seconds(self, stages: list[Stage], program: Program, budget: int) -> tuple[float, int]:
+        """Return an estimate of the time from one batch of inferences to the next, and the number of segments."""
+        positions: Counter[tuple[int, str]] = Counter()
+        segments: dict[int, list[Stage]] = {}
+        for stage in stages:
+            positions[stage.segment, stage.holder] += stage.positions
+            segments.setdefault(stage.segment, []).append(stage)
+        times = []
+        for segment, members in segments.items():
+            own = {holder: count for (place, holder), count in positions.items() if place == segment}
+            steps = fewest_steps(members, own, budget) if self.balanced else max(own.values())
+            paces = {stage.name: engine_named(stage.engine).pace(stage, program.graph, program.machine) for stage in members}
+            busy = max(paces[s.name].interval_s * s.parts * (min(steps, s.positions) if s.arrays else s.positions) for s in members)
+            compute = self.inferences_per_load * busy + sum(pace.latency_s for pace in paces.values())
+            parts = max(stage.parts for stage in members)
+            times += [(max(stage.load_s for stage in members), compute / parts)] * parts
+        if stages[0].ahead:
+            total = sum(max(load, compute) for (load, _), (_, compute) in zip((*times[1:], times[0]), times, strict=True))
+        else:
+            total = sum(load + compute for load, compute in times)
+        return total, len(times)
+
+
+def _phases(stages: list[Stage]) -> int:
+    """Return how many segments there are, parts of layers among them."""
+    return 1 + stages[-1].segment + sum(stage.parts - 1 for stage in stages)
+
+
+def _in_parts(stage: Stage, budget: int) -> Stage:
+    """Return a stage in as few parts as it takes to fit. Raises CapacityError if the arrays of one result alone do not.
+
+    Each step of layers with the same weights needs all parts of the step before, so that nothing is left in the arrays to share.
+    """
+    whole = stage.placement.inseparable
+    if whole > budget:
+        raise CapacityError(
+            "arrays", whole, budget, f"one result of layer {stage.nodes[0]} alone is larger than the board: set compile.chips or overflow=chips"
+        )
+    arrays = budget // whole * whole
+    parts = -(-stage.arrays // arrays)
+    return replace(stage, parts=parts, arrays=-(-stage.arrays // (parts * whole)) * whole, shares="")
+
+
+def _with_load(stage: Stage, program: Program) -> Stage:
+    array = program.machine.part("array")
+    if not stage.own_arrays or "write_row" not in array.actions:
+        return stage
+    rows = min(stage.placement.rows * stage.placement.packed, stage.placement.array_rows)
+    return replace(stage, load_s=rows * max(1.0, array.count) * array.actions["write_row"].latency_s.value)
