@@ -67,24 +67,6 @@ def test_in_training_an_ideal_chip_is_the_quantised_network(digits: tuple[Graph,
     assert float((likeness.detach() - exact).abs().max()) <= 2 * network.quantization[network.outputs[0]].scale[0]
 
 
-def test_accuracy_lost_is_regained(digits: tuple[Graph, Data, Data]) -> None:
-    """Phase-change cells after an hour: the digits network loses more than a tenth of its accuracy, and two epochs bring most of it back."""
-    network, training, test = digits
-    before = xl.run(network, PCM, test, runs=3)
-    module = xl.to_torch(network, PCM)
-    optimizer, generator = torch.optim.Adam(module.parameters(), lr=1e-3), torch.Generator().manual_seed(0)
-    module.train()
-    for _ in range(2):
-        for chosen in torch.randperm(len(training), generator=generator).split(64):
-            loss = torch.nn.functional.cross_entropy(module(training.inputs[0][chosen]), training.labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    after = xl.run(module.network(), PCM, test, seed=100, runs=3)
-    assert before.accuracy.machine < 0.93
-    assert after.accuracy.machine > before.accuracy.machine + 0.04
-
-
 def test_a_module_says_what_it_needs(digits: tuple[Graph, Data, Data]) -> None:
     with pytest.raises(ModelError, match="quantise it first"):
         xl.to_torch(xl.load("zoo:digits"), ISAAC)

@@ -23,6 +23,12 @@ def test_own_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert energies == sorted(energies, reverse=True)
 
 
+def test_training_for_a_chip(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / "train_for_a_chip.py"), run_name="__main__")
+    before, after = (float(re.search(r": ([\d.]+)%", line)[1]) for line in capsys.readouterr().out.splitlines())
+    assert after > before + 4
+
+
 def test_own_machine() -> None:
     machine = xl.machine(ROOT / "examples" / "own_machine.yaml")
     result = xl.run(xl.load("zoo:digits"), machine)

@@ -54,7 +54,8 @@ class ChipModule(nn.Module):
         self._network = network
         self._steps, self._answered = 0, 0
         self._errors: dict[str, tuple[Tensor, Tensor | None]] = {}
-        self._values: tuple[tuple[int, ...], Values] | None = None
+        self._values: tuple[tuple[str | int, ...], Values] | None = None
+        self._generator = torch.Generator().manual_seed(seed)
         self._program = compile_network(network, machine)
         self.weights = nn.ParameterDict()
         self.biases = nn.ParameterDict()
@@ -88,11 +89,11 @@ class ChipModule(nn.Module):
         return outputs[0] if len(outputs) == 1 else outputs
 
     def _chip(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        version = tuple(parameter._version for parameter in self.parameters())
+        version: tuple[str | int, ...] = (str(inputs[0].device), *(parameter._version for parameter in self.parameters()))
         if self._values is None or self._values[0] != version:
             program = compile_network(self.network(), self.machine)
             self._values, self._answered = (version, Values.of(program, device=inputs[0].device, seed=self.seed)), 0
-        values = self._values[1]
+        _, values = self._values
         first, self._answered = self._answered, self._answered + values.inferences(batch_of(self._network, inputs))
         return values(inputs, first)[0]
 
@@ -123,18 +124,17 @@ class ChipModule(nn.Module):
         error, spread = self._errors[node.inputs[1]]
         written = weight + error.to(weight.device)
         if spread is not None:
-            written = written + spread.to(weight.device) * torch.randn(weight.shape, device=weight.device)
+            written = written + (spread * torch.randn(weight.shape, generator=self._generator)).to(weight.device)
         biases = [self.biases[_key(name)] for name in node.inputs[2:]]
         return [tensors[node.inputs[0]], written, *biases]
 
     def _draw(self) -> None:
         """Write the cells anew and remember what is wrong with each weight."""
         program = compile_network(self.network(), self.machine)
-        for node in self._held():
-            name = node.inputs[1]
+        for name, node in {node.inputs[1]: node for node in self._held()}.items():
             effective, spread = _written(program.graph.node(node.name), program, self.seed + self._steps + 1)
             weight = self.weights[_key(name)].detach()
-            self._errors[name] = (effective.to(weight) - weight, None if spread is None else spread.to(weight))
+            self._errors[name] = (effective.to(weight) - weight, None if spread is None else spread.to(torch.float32))
 
 
 def _written(node: Node, program: Program, seed: int) -> tuple[Tensor, Tensor | None]:
