@@ -126,7 +126,7 @@ class Each:
         noise = Noise.of(None if variance is None else variance / step**2, digit**2)
         if noise is not None and variance is not None:
             lines = _coarse(lines, digit, float((variance / step**2).mean()) ** 0.5)
-        return cls(strip, layer, converter, lines, noise)
+        return cls(strip.lean, layer, converter, lines, noise)
 
     @property
     def numbers(self) -> torch.dtype:
@@ -151,7 +151,7 @@ class Each:
 
     def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
-        digits, data = _digits(vectors, self.layer), self.strip.sums.shape[1]
+        digits, data = _digits(vectors, self.layer), self.strip.weights.numel()
         flat = digits.reshape(-1, digits.shape[2])
         with plain_arithmetic(flat):
             read = (flat.to(self.lines.dtype) @ self.lines).to(self.numbers)
@@ -215,12 +215,12 @@ class Once:
             each = strip.variance.reshape(whole.shape)
             sides = (strip.weights.clamp(min=0), strip.weights.clamp(max=0))
             noise = [Noise.of((each * side.square()).sum(1), 1 << 30) for side in sides]
-        return cls(strip, layer, plus, minus, (noise[0], noise[1]), _Inputs.of(strip, layer))
+        return cls(strip.lean, layer, plus, minus, (noise[0], noise[1]), _Inputs.of(strip.lean, layer))
 
     @property
     def width(self) -> int:
         """Numbers held for one input vector: its digits, and two sides of each sum."""
-        return len(self.layer.digits) * len(self.strip.sums) + 2 * self.plus.shape[1]
+        return len(self.layer.digits) * self.strip.height + 2 * self.plus.shape[1]
 
     @property
     def draws(self) -> int:
@@ -267,12 +267,12 @@ class Never:
         if strip.variance is not None:
             each = strip.variance.reshape(len(strip.variance), *strip.weights.shape)
             noise = Noise.of((each * strip.weights.square()).sum(1), 1 << 30)
-        return cls(strip, layer, strip.effective, noise, Noise.of(strip.unit_variance, 1 << 30))
+        return cls(strip.lean, layer, strip.effective, noise, Noise.of(strip.unit_variance, 1 << 30))
 
     @property
     def width(self) -> int:
         """Numbers held for one input vector."""
-        return len(self.strip.sums) * (len(self.layer.digits) if self.noise else 1) + self.effective.shape[1]
+        return self.strip.height * (len(self.layer.digits) if self.noise else 1) + self.effective.shape[1]
 
     @property
     def draws(self) -> int:

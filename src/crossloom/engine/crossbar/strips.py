@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
@@ -37,6 +37,16 @@ class Strip:
     of_inputs: Tensor
     variance: Tensor | None
     unit_variance: Tensor | None
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.rows.stop - self.rows.start)
+
+    @property
+    def lean(self) -> Strip:
+        """The strip without its matrices, for those who have made their own of them: they are the most of what a network holds."""
+        return replace(self, sums=self.sums.new_empty(0), variance=None)
 
     @property
     def counts_inputs(self) -> bool:
