@@ -19,6 +19,7 @@ from crossloom.job.data import Data
 from crossloom.job.digits import CALIBRATION, trained_digits
 from crossloom.job.module import _key, on_grid
 from crossloom.machines import load_machine
+from crossloom.machines.load import machine_of
 from crossloom.network.graph import Graph
 from crossloom.network.quantization import Quantization
 from crossloom.read.values import Values
@@ -119,6 +120,22 @@ def test_the_ladder(digits: tuple[Graph, Data, Data]) -> None:
     assert all(value is None for value in found.rungs[1].own_db.values()), "ISAAC's converters lose nothing"
     assert found.worst is not None
     assert found.verdict.startswith(f"Most goes to {found.worst.name}")
+
+
+def test_a_machine_file_may_leave_settings_out(digits: tuple[Graph, Data, Data], tmp_path: Path) -> None:
+    """What its file does not list has its default, and can be set by its engine's name."""
+    network, _, test = digits
+    document = {key: value for key, value in ISAAC.document.items() if key not in ("engines", "components")} | {
+        "engines": {"crossbar": {}, "digital": {}}
+    }
+    bare = machine_of(document, "bare.yaml").with_(**{"crossbar.cell": "gaussian"})
+    few = Data(tuple(x[:8] for x in test.inputs), test.labels[:8])
+    assert [rung.name for rung in xl.diagnose(network, bare, few, runs=1).rungs][-2:] == ["programming", "read noise"]
+
+
+def test_runs_without_labels_say_so(digits: tuple[Graph, Data, Data]) -> None:
+    network, _, test = digits
+    assert any("3 runs compare accuracies" in warning for warning in xl.run(network, ISAAC, test.inputs[0][:4], runs=3).warnings)
 
 
 def test_what_a_diagnosis_needs(digits: tuple[Graph, Data, Data]) -> None:

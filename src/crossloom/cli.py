@@ -35,6 +35,7 @@ from crossloom.cli_options import (
     Weights,
     busy,
     machine_named,
+    network_of,
     print_json,
     progress,
 )
@@ -121,14 +122,12 @@ def run(
 ) -> None:
     """Run a network on a machine: accuracy, latency, energy, area."""
     from crossloom.job.run import run as run_on
-    from crossloom.job.source import load
     from crossloom.report.folder import check_free
 
     folder = check_free(out) if out is not None else None
     machine = machine_named(on, sets)
     check_device(device)
-    with busy("reading the model"):
-        network = load(model, shapes=shapes_of(shape))
+    network = network_of(model, shape)
     result = run_on(
         network,
         machine,
@@ -165,13 +164,11 @@ def compare(
 ) -> None:
     """Run a network on several machines, side by side."""
     from crossloom.job.run import compare as compare_on
-    from crossloom.job.source import load
     from crossloom.report.terminal import print_comparison
 
     chips = [machine_named(name.strip(), sets) for name in on.split(",") if name.strip()]
     check_device(device)
-    with busy("reading the model"):
-        network = load(model, shapes=shapes_of(shape))
+    network = network_of(model, shape)
     results = compare_on(
         network,
         chips,

@@ -23,12 +23,12 @@ from crossloom.cli_options import (
     Sets,
     Shapes,
     Weights,
-    busy,
     machine_named,
+    network_of,
     print_json,
     progress,
 )
-from crossloom.options import check_device, recipe_of, shapes_of
+from crossloom.options import check_device, recipe_of
 
 
 def diagnose(
@@ -53,7 +53,6 @@ def diagnose(
 ) -> None:
     """Switch the effects of cells and wires on one after the other, and say which costs accuracy, and in which layer."""
     from crossloom.job.diagnose import diagnose as diagnosed
-    from crossloom.job.source import load
     from crossloom.report.diagnosis import draw_diagnosis, print_diagnosis
     from crossloom.report.files import check_picture, write_picture
 
@@ -61,8 +60,7 @@ def diagnose(
         check_picture(picture)
     machine = machine_named(on, sets)
     check_device(device)
-    with busy("reading the model"):
-        network = load(model, shapes=shapes_of(shape))
+    network = network_of(model, shape)
     found = diagnosed(
         network,
         machine,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from crossloom.errors import InputError
-from crossloom.options import value_of
+from crossloom.options import shapes_of, value_of
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
 Model = Annotated[str, typer.Argument(help="A .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]
@@ -44,6 +44,14 @@ def machine_named(name: str, sets: list[str] | None) -> Any:
             raise InputError(f"--set {text}: write it as field=value, e.g. --set adc.bits=7")
         machine = machine.with_(**{key.strip(): value_of(value.strip())})
     return machine
+
+
+def network_of(model: str, shape: list[str] | None) -> Any:
+    """Return the network that a command is given. Raises ModelError."""
+    from crossloom.job.source import load
+
+    with busy("reading the model"):
+        return load(model, shapes=shapes_of(shape))
 
 
 def progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:

@@ -6,7 +6,7 @@ tokens) in order; `copies` of it work side by side, so a *step* computes that ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -101,6 +101,17 @@ class Stage:
     def pause_s(self) -> float:
         """Time that writing the next part adds between two parts: all of it, or what the computing of a part does not hide."""
         return max(0.0, self.load_s - self.busy_s / self.parts) if self.ahead else self.load_s
+
+
+def streamed_s(phases: Sequence[tuple[float, float]], ahead: bool) -> float:
+    """Return the time from one batch to the next for a network written part by part, of the times to write and to compute each part.
+
+    Σ (write + compute); with `ahead` the next part is written while one is computed, Σ max(write of the next, compute).
+    """
+    if not ahead:
+        return sum(write + compute for write, compute in phases)
+    following = (*phases[1:], phases[0])
+    return sum(max(write, compute) for (write, _), (_, compute) in zip(following, phases, strict=True))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from crossloom.compiler.passes import arrays_per_chip, fewest_steps
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError
-from crossloom.program import Program, Stage
+from crossloom.program import Program, Stage, streamed_s
 
 FINER = 4
 """Sizes of segments tried for each halving of the chips."""
@@ -86,11 +86,7 @@ class TimeMultiplex:
             compute = self.inferences_per_load * busy + sum(pace.latency_s for pace in paces.values())
             parts = max(stage.parts for stage in members)
             times += [(max(stage.load_s for stage in members), compute / parts)] * parts
-        if stages[0].ahead:
-            total = sum(max(load, compute) for (load, _), (_, compute) in zip((*times[1:], times[0]), times, strict=True))
-        else:
-            total = sum(load + compute for load, compute in times)
-        return total, len(times)
+        return streamed_s(times, stages[0].ahead), len(times)
 
 
 def _phases(stages: list[Stage]) -> int:

@@ -65,6 +65,10 @@ class Engine(Protocol):
         """Return where one copy of a node lies: a frozen description with `arrays`."""
         ...
 
+    def notes(self, machine: Machine) -> tuple[str, ...]:
+        """Return what a reader of results should know of a machine's description, such as where it leaves what was measured."""
+        ...
+
     def banks(self, machine: Machine) -> int:
         """Return how many sets of weights an array holds, of which one can be written while another is read."""
         ...

@@ -23,7 +23,7 @@ from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import DataError, InputError
 from crossloom.job.chance import Spread
 from crossloom.job.data import Data, load_data
-from crossloom.job.run import cell_notes, hits, quantized_for
+from crossloom.job.run import engine_notes, hits, quantized_for
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.quantize import Recipe
@@ -148,7 +148,7 @@ def diagnose(
     warnings: list[str] = []
     quantized = quantized_for(network, samples, calibration, recipe, seed, warnings, progress)
     probe = _Probe(samples, network.batch or batch, device)
-    warnings += cell_notes(machine)
+    warnings += engine_notes(machine)
     rungs = [] if network.quantized else [Rung("float", Spread((probe.accuracy(lambda inputs, _: network(*inputs)),)))]
     rungs.append(Rung("quantised", Spread((probe.accuracy(lambda inputs, _: quantized(*inputs)),))))
     steps = _steps(machine)
@@ -157,7 +157,7 @@ def diagnose(
             f"nothing of {machine.name}'s cells and wires is computed: give it real ones, such as --set cell=pcm --set age='1 h' (crossloom device list)"
         )
     for name, effects in steps:
-        program = compile_network(quantized, machine.with_(effects=",".join(effects) or "none"))
+        program = compile_network(quantized, machine.with_(**{"crossbar.effects": ",".join(effects) or "none"}))
         rungs.append(_rung(name, program, runs if set(effects) & CHANCE else 1, seed, probe, progress))
     return Diagnosis(network.name, machine.name, len(samples), tuple(rungs), tuple(warnings))
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from crossloom.compiler import compile_network
-from crossloom.engine.crossbar.settings import crossbars
+from crossloom.engine import engines_of
 from crossloom.errors import DataError, InputError
 from crossloom.job.chance import Spread
 from crossloom.job.data import Data, as_batches, load_data, random_inputs
@@ -76,6 +76,8 @@ def run(
     values = Values.of(program, device=device, seed=seed)
     accuracy, counts = (None, None) if samples is None else _accuracy(network, quantized, values, samples, batch, device, progress)
     chance = None
+    if accuracy is None and runs > 1:
+        warnings.append(f"{runs} runs compare accuracies, and there are no samples with labels: one was computed")
     if accuracy is not None and samples is not None and runs > 1:
         others = progress(range(seed + 1, seed + runs), "other cells", runs - 1)
         chance = Spread((accuracy.machine, *(_machine_accuracy(program, each, samples, batch, device) for each in others)))
@@ -87,7 +89,7 @@ def run(
         accuracy=accuracy,
         plans=tuple(values.plans),
         seed=seed,
-        warnings=(*warnings, *cell_notes(machine), *program.notes, *_limits(program, timeline)),
+        warnings=(*warnings, *engine_notes(machine), *program.notes, *_limits(program, timeline)),
         counts=counts,
         chance=chance,
         versions=versions(),
@@ -99,9 +101,9 @@ def fixed_batch(network: Graph) -> str:
     return f"{network.name} runs at batch {network.batch} alone, and one inference is one call with all of it: {network.fixed}"
 
 
-def cell_notes(machine: Machine) -> tuple[str, ...]:
-    """Return what should be known of a machine's cells where they leave what was measured."""
-    return crossbars(machine).physics.notes if "crossbar" in machine.engines else ()
+def engine_notes(machine: Machine) -> tuple[str, ...]:
+    """Return what a machine's engines want known of its description."""
+    return tuple(note for engine in engines_of(machine) for note in engine.notes(machine))
 
 
 def _limits(program: Program, timeline: Timeline) -> list[str]:

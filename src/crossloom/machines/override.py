@@ -35,7 +35,7 @@ def fields(machine: Machine) -> dict[str, tuple[str, ...]]:
 def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> str:
     """Set the field whose path ends with `key` in the document and return its path. Raises MachineError."""
     path = resolve(machine, key)
-    place = fields(machine)[path]
+    place = _settable(machine, path)[path]
     holder: Any = document
     for step in place[:-1]:
         if step not in holder:
@@ -50,9 +50,16 @@ def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> s
     return path
 
 
+def _settable(machine: Machine, key: str) -> dict[str, tuple[str, ...]]:
+    """Return the fields, and `engine.setting` if a machine has the engine and its file leaves the setting out: the engine knows whether it exists."""
+    engine, _, setting = key.partition(".")
+    own = {key: ("engines", engine, setting)} if engine in machine.engines and setting and "." not in setting else {}
+    return fields(machine) | own
+
+
 def resolve(machine: Machine, key: str) -> str:
     """Return the one path that ends with `key`, in which dots may be written as underscores. Raises MachineError."""
-    names, key = fields(machine), key.removeprefix("engines.")
+    names, key = _settable(machine, key.removeprefix("engines.")), key.removeprefix("engines.")
     if key in names:
         return key
     wanted = key.replace(".", "_")

@@ -38,7 +38,7 @@ BITS, ROWS = 10, 10
 CELL_S, OFF_S = (1e-6, 100e-6), 1e-9
 """Conductances of the two states of a cell, and of a hybrid cell's open switch: assumed."""
 SEGMENT_OHM, READ_V, WRITE_V = 1.0, 0.2, 2.0
-"""A segment of wire (as in zhang2020's studies), and the voltages that CiMLoop gives ISAAC's cells: assumed."""
+"""A segment of wire (as in Zhang and Hu, JETC 2020), and the voltages that CiMLoop's model of ISAAC has for its cells: assumed."""
 WIRED_OHM, IMAGES = 20.0, 120
 """Of the digits network: wires of 1/500 of a cell, where a planar array of 20 inputs suffers and two layers of ten hardly do."""
 

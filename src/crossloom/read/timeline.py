@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from crossloom.engine.parts import part_seconds
 from crossloom.engine.registry import engine_named
-from crossloom.program import Program, Stage
+from crossloom.program import Program, Stage, streamed_s
 
 Times = NDArray[np.float64]
 
@@ -100,16 +100,8 @@ def read_timeline(program: Program) -> Timeline:
         computed = end - begin - pauses + (stages[0].inferences_per_load - 1) * limit.seconds
         phases += [(load, computed / parts)] * parts
     if len(phases) > 1:
-        return Timeline(tuple(rows), _streamed(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load, worst.stage, worst.part)
+        return Timeline(tuple(rows), streamed_s(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load, worst.stage, worst.part)
     return Timeline(tuple(rows), worst.seconds, worst.stage, worst.part)
-
-
-def _streamed(phases: list[tuple[float, float]], ahead: bool) -> float:
-    """Return the time from one batch of inferences to the next for the phases of a network, each its time to write and to compute."""
-    if not ahead:
-        return sum(load + compute for load, compute in phases)
-    following = (*phases[1:], phases[0])
-    return sum(max(load, compute) for (load, _), (_, compute) in zip(following, phases, strict=True))
 
 
 def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> Row:

@@ -8,9 +8,9 @@ with γ and U_b, the sum of the digits, as in `sliced.py`. A unit column measure
 rounds to whole units. Without one, U_b is digital and exact. Noise of reading is normal and independent from cell to cell, so that a
 partial sum has one number of the variance Σ d²·σ². Three ways, chosen by the machine:
 
-* each partial sum is converted: products of digits in float64 (`each`),
-* each row tile is accumulated in analog and converted once: two products a row tile (`once`),
-* converters are left out (range: ideal): one product with the weights as they are (`never`).
+* each partial sum is converted: products of digits in float64 (`Each`),
+* each row tile is accumulated in analog and converted once: two products a row tile (`Once`),
+* converters are left out (range: ideal): one product with the weights as they are (`Never`).
 
 Sums are rounded after adding 2⁻³⁰, so that a tie is a tie whatever the order of summation. Where reads fluctuate, matrices are held on a grid
 below a sixteenth of the fluctuation of a cell, so coarse that float32 sums them exactly, in any order; and variances are sums of bytes where
@@ -29,7 +29,7 @@ from crossloom.engine.base import Inferences
 from crossloom.engine.crossbar.conversion import Each, Never, Once, Streams
 from crossloom.engine.crossbar.draws import key_of, keys
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.strips import Strip, gains, strips
+from crossloom.engine.crossbar.strips import gains, strips
 from crossloom.engine.crossbar.written import matrices
 
 BLOCK = 1 << 19
@@ -87,7 +87,6 @@ class AnalogLayer:
         total = torch.zeros(len(vectors), tiling.groups * tiling.columns, dtype=torch.float64, device=vectors.device)
         first = 0
         for part in self.parts:
-            strip: Strip = part.strip
-            total[:, strip.columns] += part(vectors[:, strip.rows], streams, first)
+            total[:, part.strip.columns] += part(vectors[:, part.strip.rows], streams, first)
             first += part.draws
         return total

@@ -118,15 +118,13 @@ class Each:
         converter, counted = layer.xbar.converter(), strip.counts_inputs
         step = 1 << converter.shift
         lines = (torch.cat((strip.sums, strip.unit), 1) if counted else strip.sums) / step
-        variance = strip.variance
-        if counted and variance is not None:
-            unit = torch.zeros_like(strip.unit) if strip.unit_variance is None else strip.unit_variance
-            variance = torch.cat((variance, unit), 1)
+        if strip.variance is None:
+            return cls(strip.lean, layer, converter, lines, None)
+        unit = torch.zeros_like(strip.unit) if strip.unit_variance is None else strip.unit_variance
+        variance = (torch.cat((strip.variance, unit), 1) if counted else strip.variance) / step**2
         digit = (1 << layer.xbar.input_bits) - 1
-        noise = Noise.of(None if variance is None else variance / step**2, digit**2)
-        if noise is not None and variance is not None:
-            lines = _coarse(lines, digit, float((variance / step**2).mean()) ** 0.5)
-        return cls(strip.lean, layer, converter, lines, noise)
+        lines = _coarse(lines, digit, float(variance.mean()) ** 0.5)
+        return cls(strip.lean, layer, converter, lines, Noise.of(variance, digit**2))
 
     @property
     def numbers(self) -> torch.dtype:

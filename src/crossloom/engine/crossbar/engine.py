@@ -41,6 +41,10 @@ class Crossbar:
         """Return the tiling of one copy."""
         return tile(node, graph, crossbars(machine))
 
+    def notes(self, machine: Machine) -> tuple[str, ...]:
+        """Return where cells and wires leave what was measured."""
+        return crossbars(machine).physics.notes
+
     def banks(self, machine: Machine) -> int:
         """Return 2 where one layer of a stack is read while the other is written (eshraghian2021, deep-net mode), else 1."""
         return crossbars(machine).banks

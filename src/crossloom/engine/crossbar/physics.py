@@ -6,9 +6,8 @@ makes its sums real numbers: see `analog.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -194,8 +193,3 @@ def _effects(given: str, place: str) -> tuple[Effect, ...]:
     if unknown := [name for name in names if name not in EFFECTS]:
         raise MachineError(f"{place}.effects: no effect {unknown[0]!r}; name some of {', '.join(EFFECTS)}, or all, or none")
     return tuple(effect for effect in EFFECTS if effect in names)
-
-
-def physics_fields(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the settings that are about cells and wires."""
-    return {key: value for key, value in settings.items() if key in PhysicsFields.model_fields}

@@ -23,6 +23,8 @@ MOST_BITS = 7
 """Of a cell and of an input digit: their products are made in signed bytes."""
 LOSSLESS_BITS = 62
 """Of a converter that changes no integer."""
+MOST_REAL = 1 << 22
+"""Cells of an array that have errors of their own, or wires: 2048 x 2048."""
 LARGEST_ARRAY = 1 << 16
 """Word lines or bit lines of an array; a partial sum of more could overflow the plans' accumulators."""
 
@@ -174,6 +176,15 @@ def _stacking(machine: Machine, given: _File) -> tuple[int, int]:
     return (2, 1) if given.stack == "expansion" else (1, 2) if given.stack == "deep-net" else (1, 1)
 
 
+def _check_cells(machine: Machine, found: Crossbars) -> None:
+    """Raise MachineError for arrays so large that real cells, each with numbers of its own, are no sensible question."""
+    if not found.physics.ideal and (cells := found.rows * found.columns) > MOST_REAL:
+        raise MachineError(
+            f"machine {machine.name}: an array of {found.rows} x {found.columns} has {cells:,} cells, and real ones are computed up to {MOST_REAL:,}; "
+            "use smaller arrays, or set effects=none"
+        )
+
+
 def _check_sizes(machine: Machine) -> None:
     """Raise MachineError for parts that there are too few of, or arrays of no size that the plans can hold."""
     array = machine.part("array")
@@ -204,7 +215,7 @@ def crossbars(machine: Machine) -> Crossbars:
     slowest = max(seconds, key=lambda role: seconds[role])
     cycles = max(1, math.ceil(round(seconds[slowest] / base_s, 6)))
     after = given.convert_cycles + given.combine_cycles + given.function_cycles + given.store_cycles
-    return Crossbars(
+    found = Crossbars(
         rows=array.whole("rows") * layers,
         columns=array.whole("columns"),
         cell_bits=cell_bits,
@@ -223,3 +234,5 @@ def crossbars(machine: Machine) -> Crossbars:
         layers=layers,
         banks=banks,
     )
+    _check_cells(machine, found)
+    return found

@@ -58,6 +58,10 @@ class Digital:
         """Return nothing: digital units hold no weights."""
         return None
 
+    def notes(self, machine: Machine) -> tuple[str, ...]:
+        """Return nothing: integers are what they are."""
+        return ()
+
     def banks(self, machine: Machine) -> int:
         """Return 1: there is nothing to write."""
         return 1
