@@ -34,19 +34,21 @@ ISAAC = load_machine("isaac-ce")
 def machines(draw: st.DrawFn) -> Machine:
     """An ISAAC with other arrays, converters and encodings."""
     encoding = draw(st.sampled_from(["offset", "differential", "twos_complement"]))
-    convert = draw(st.sampled_from(["slice", "slice", "tile"]))
-    flip = encoding == "offset" and convert == "slice" and draw(st.booleans())
+    accumulate = draw(st.sampled_from(["digital", "digital", "buffered", "analog"]))
+    flip = encoding == "offset" and accumulate == "digital" and draw(st.booleans())
+    buffer = {"separate_columns": draw(st.integers(0, 9)), "buffer_bits": draw(st.sampled_from([0, 0, 3, 6]))} if accumulate == "buffered" else {}
     return ISAAC.with_(
         array_rows=draw(st.sampled_from([8, 16, 64, 128])),
-        array_columns=draw(st.sampled_from([16, 32, 128])),
+        array_columns=draw(st.sampled_from([24, 32, 128])),
         cell_bits=draw(st.integers(1, 4)),
         adc_bits=draw(st.integers(2, 9)),
         dac_bits=draw(st.sampled_from([1, 1, 2, 4])),
         encoding=encoding,
         flip=flip,
-        convert=convert,
-        range=draw(st.sampled_from(["unit", "full"])),
+        accumulate=accumulate,
+        range=draw(st.sampled_from(["unit", "full", "layer"])),
         unit_column=flip or draw(st.booleans()),
+        **buffer,
     )
 
 
@@ -98,7 +100,8 @@ def test_every_plan_equals_the_reference_in_values_and_counts(layer, machine) ->
 def test_a_lossless_converter_gives_the_integer_reference(layer, machine) -> None:
     """With enough bits in the converter, machine, encoding and tiling change nothing."""
     graph, x = layer
-    exact = machine.with_(adc_bits=16, range="unit", convert="slice")
+    lossless = {"separate_columns": 0, "buffer_bits": 0, "adc_bits": 48, "range": "unit"}
+    exact = machine.with_(**lossless)
     ((found,), _), ((plain,), _), _, plan = both(graph, exact, x)
     assert plan == "integer product"
     assert torch.equal(found, graph(x))
@@ -108,7 +111,7 @@ def test_a_lossless_converter_gives_the_integer_reference(layer, machine) -> Non
 def test_each_plan_is_met() -> None:
     x = seeded(1, 2, 40)
     graph = quantize(one_layer(Linear(), (40,), seeded(2, 30, 40)), [x], Recipe(6, 6))
-    names = {both(graph, ISAAC.with_(**changes), x)[3] for changes in ({}, {"adc_bits": 3}, {"flip": False, "convert": "tile"})}
+    names = {both(graph, ISAAC.with_(**changes), x)[3] for changes in ({}, {"adc_bits": 3}, {"flip": False, "accumulate": "analog"})}
     assert names == {"integer product", "slice by slice", "product per tile"}
 
 
@@ -273,7 +276,7 @@ def test_a_bias_beyond_32_bits_stays_exact(kind: str, channels: int) -> None:
     [
         ({"encoding": "differential"}, "flip encoding needs the offset"),
         ({"unit_column": False}, "flip encoding needs the unit column"),
-        ({"convert": "tile"}, "flip encoding undoes"),
+        ({"accumulate": "analog"}, "flip encoding undoes"),
         ({"encoding": "thermometer"}, "encoding"),
         ({"cell_bits": 9}, "computes with at most 7"),
         ({"array_rows": 1.5}, "whole number"),

@@ -17,6 +17,7 @@ from crossloom.compiler.passes import (
     ShareWeights,
     UseChips,
 )
+from crossloom.compiler.ranges import SetRanges
 from crossloom.compiler.verify import verify
 from crossloom.engine import engines_of
 from crossloom.errors import MachineError, ModelError
@@ -58,6 +59,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
         Place(),
         Connect(),
         *share,
+        SetRanges(),
         fit,
         *replicate,
         Allocate(options.get("allocate", "spread") == "spread"),

@@ -65,6 +65,14 @@ class Engine(Protocol):
         """Return where one copy of a node lies: a frozen description with `arrays`."""
         ...
 
+    def listens(self, machine: Machine) -> bool:
+        """Return whether placements depend on what a stage's inputs look like: whether `tune` has anything to do."""
+        ...
+
+    def tune(self, stage: Stage, graph: Graph, machine: Machine, x: Tensor) -> Any:
+        """Return a stage's placement set for integers such as x at its input."""
+        ...
+
     def notes(self, machine: Machine) -> tuple[str, ...]:
         """Return what a reader of results should know of a machine's description, such as where it leaves what was measured."""
         ...

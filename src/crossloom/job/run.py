@@ -21,7 +21,7 @@ from crossloom.job.data import Data, as_batches, load_data, random_inputs
 from crossloom.job.result import Accuracy, Result
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
-from crossloom.network.quantize import Recipe, needs_samples, quantize
+from crossloom.network.quantize import Recipe, first_samples, needs_samples, quantize
 from crossloom.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import Timeline, read_timeline
@@ -122,7 +122,7 @@ def quantized_for(
 ) -> Graph:
     """Return the network in integers: calibrated on `calibration`, else on the first of the samples, else on random inputs; adds warnings."""
     if network.quantized:
-        return network
+        return network if network.samples or samples is None else replace(network, samples=first_samples(samples.inputs, network))
     if calibration is None and not needs_samples(network):
         return quantize(network)
     if calibration is not None:

@@ -32,7 +32,8 @@ class Graph:
     """A network: inputs, nodes in topological order, outputs by name, constants as tensors.
 
     `batch` is None when the graph runs at any batch size; otherwise the one size it was exported for, and `fixed` says why.
-    `quantization` says how each tensor is held in integers; it is empty for a network in floating point.
+    `quantization` says how each tensor is held in integers; it is empty for a network in floating point. `samples` are a few inputs that it was
+    calibrated on, one tensor for each input: machines that set their converters by what a layer gives look at them.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Graph:
     quantization: Mapping[str, Quantization] = field(default_factory=dict)
     batch: int | None = None
     fixed: str = ""
+    samples: tuple[Tensor, ...] = ()
 
     @cached_property
     def types(self) -> dict[str, TensorType]:

@@ -43,6 +43,8 @@ from crossloom.network.qdq import absorb, integers_of
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.samples import check_independent
 
+KEPT, KEPT_BYTES = 16, 1 << 24
+"""Samples that a quantised graph keeps, and the bytes that they may take."""
 OPERAND_BITS = 16
 """Bits of a constant that is added or multiplied element by element: it costs a register, not an array."""
 
@@ -85,8 +87,9 @@ def quantize(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | No
 def _quantized(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | None, recipe: Recipe) -> Graph:
     graph = fold_constants(find_masks(fold_batch_norm(drop_unused(graph))))
     seen: dict[str, Observed] = {}
+    kept: list[tuple[Tensor, ...]] = []
     if calibration is not None:
-        seen = observe(graph, ((batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in calibration))
+        seen = observe(graph, _noting(((batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in calibration), kept, graph))
     graph, given = absorb(graph)
     quantization = _activations(graph, seen, given, recipe)
     quantization |= {name: q for name, q in given.items() if name in graph.constants}
@@ -94,10 +97,27 @@ def _quantized(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | 
     for name in quantization.keys() & constants.keys():
         constants[name] = integers_of(constants[name], quantization[name]).to(carrier(quantization[name]))
     nodes = tuple(_with_integer_constants(node, constants, quantization, recipe) for node in graph.nodes)
-    kept = {name for node in nodes for name in node.inputs} | set(graph.outputs)
-    constants = {name: value for name, value in constants.items() if name in kept}
+    used = {name for node in nodes for name in node.inputs} | set(graph.outputs)
+    constants = {name: value for name, value in constants.items() if name in used}
     quantization = {name: q for name, q in quantization.items() if name in constants or name not in graph.constants}
-    return replace(graph, nodes=nodes, constants=constants, quantization=quantization)
+    return replace(graph, nodes=nodes, constants=constants, quantization=quantization, samples=kept[0] if kept else ())
+
+
+def first_samples(inputs: Sequence[Tensor], graph: Graph) -> tuple[Tensor, ...]:
+    """Return the first samples of a batch, as many as a graph keeps: 16 if they take less than 16 MiB, at least one; all of a fixed batch."""
+    batched = [type.batched for _, type in graph.inputs]
+    each = sum(tensor[:1].nbytes for tensor, varies in zip(inputs, batched, strict=True) if varies)
+    count = max(1, min(KEPT, KEPT_BYTES // max(1, each)))
+    cut = [varies and not graph.batch for varies in batched]
+    return tuple((tensor[:count] if some else tensor).detach().clone() for tensor, some in zip(inputs, cut, strict=True))
+
+
+def _noting(batches: Iterable[tuple[Tensor, ...]], kept: list[tuple[Tensor, ...]], graph: Graph) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the batches, and keep the first samples of the first one."""
+    for batch in batches:
+        if not kept:
+            kept.append(first_samples(batch, graph))
+        yield batch
 
 
 def needs_samples(graph: Graph) -> bool:

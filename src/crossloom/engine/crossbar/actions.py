@@ -6,30 +6,31 @@
 from __future__ import annotations
 
 from crossloom.engine.base import Counts
-from crossloom.engine.crossbar.encode import Digits, Slices
-from crossloom.engine.crossbar.settings import Crossbars
-from crossloom.engine.crossbar.tiling import Tiling
+from crossloom.engine.crossbar.layer import Layer
 
 
-def array_actions(vectors: int, digits: Digits, slices: Slices, xbar: Crossbars, tiling: Tiling) -> Counts:
-    """Return the actions in arrays and converters for a number of input vectors."""
-    cycles = len(digits)
-    data = tiling.data_columns * cycles
-    if xbar.convert == "tile":
-        signs = {(dw > 0) == (sw > 0) for dw in digits.weights for sw in slices.weights}
-        converted = len(signs) * tiling.groups * tiling.columns * tiling.row_tiles
-    else:
-        converted = data
-    unit = tiling.unit_columns * cycles
+def array_actions(vectors: int, layer: Layer) -> Counts:
+    """Return the actions in arrays, buffers and converters for a number of input vectors."""
+    tiling, xbar = layer.tiling, layer.xbar
+    cycles, found = len(layer.digits), layer.lines
+    sums = tiling.groups * tiling.columns * tiling.row_tiles
+    converted, unit = len(found) * sums, tiling.unit_columns * cycles
+    sampled = tiling.data_columns * cycles
     counts = {
         "dac.drive": tiling.driven_rows * cycles,
         "input_register.read": tiling.driven_rows * cycles,
         "array.read": tiling.arrays * xbar.layers * cycles,
-        "sample_hold.sample": data + unit,
+        "sample_hold.sample": sampled + unit,
         "adc.convert": converted + unit,
         "shift_add.add": converted,
         "output_register.access": converted,
     }
+    if xbar.accumulate == "buffered":
+        counts["tia.sense"] = counts["buffer_array.write"] = sampled
+        counts["buffer_array.read"] = sums * sum(line.columns for line in found)
+        counts["summing_amplifier.sum"] = sums * sum(line.columns for line in found if line.columns > 1)
+    if xbar.accumulate == "analog":
+        counts["accumulator.accumulate"] = sums * cycles * -(-len(layer.slices) // xbar.accumulator_lines)
     return Counts({name: vectors * count for name, count in counts.items()})
 
 

@@ -6,10 +6,11 @@ An array multiplies digits by a fixed matrix (`written.py`); what a partial sum 
 
 with γ and U_b, the sum of the digits, as in `sliced.py`. A unit column measures U_b in the array, with the array's errors; its converter
 rounds to whole units. Without one, U_b is digital and exact. Noise of reading is normal and independent from cell to cell, so that a
-partial sum has one number of the variance Σ d²·σ². Three ways, chosen by the machine:
+partial sum has one number of the variance Σ d²·σ². Four ways, chosen by the machine (`dataflow.py`):
 
 * each partial sum is converted: products of digits in float64 (`Each`),
-* each row tile is accumulated in analog and converted once: two products a row tile (`Once`),
+* partial sums meet in the columns of a buffer, whose cells have levels and fluctuate (`Columns`),
+* each row tile is accumulated in analog and converted once: one product a row tile (`Once`),
 * converters are left out (range: ideal): one product with the weights as they are (`Never`).
 
 Sums are rounded after adding 2⁻³⁰, so that a tie is a tie whatever the order of summation. Where reads fluctuate, matrices are held on a grid
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from crossloom.engine.base import Inferences
-from crossloom.engine.crossbar.conversion import Each, Never, Once, Streams
+from crossloom.engine.crossbar.conversion import Columns, Each, Never, Once, Streams
 from crossloom.engine.crossbar.draws import key_of, keys
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.strips import gains, strips
@@ -48,7 +49,7 @@ class AnalogLayer:
     """
 
     layer: Layer
-    parts: tuple[Each | Once | Never, ...]
+    parts: tuple[Each | Columns | Once | Never, ...]
     gain: Tensor | None
     key: int
 
@@ -56,7 +57,9 @@ class AnalogLayer:
     def of(cls, layer: Layer, seed: int) -> AnalogLayer:
         """Write a layer's arrays and return what they compute."""
         found = list(strips(matrices(layer, seed), layer))
-        kind = Never if layer.xbar.range == "ideal" else Once if layer.xbar.convert == "tile" else Each
+        xbar = layer.xbar
+        by_dataflow: dict[str, type[Each | Columns | Once]] = {"digital": Each, "buffered": Columns, "analog": Once}
+        kind = Never if xbar.range == "ideal" and not xbar.buffer else by_dataflow[xbar.accumulate]
         return cls(layer, tuple(kind.of(strip, layer) for strip in found), gains(found, layer), key_of(seed, "reads", layer.node.name))
 
     def __call__(self, x: Tensor, inferences: Inferences) -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from crossloom.circuit import Stack, solve
 from crossloom.engine.crossbar.conversion import TIE
+from crossloom.engine.crossbar.convert import Converter
+from crossloom.engine.crossbar.dataflow import Line
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.settings import largest_once
 from crossloom.engine.crossbar.written import Array, levels_s, written
 
 
@@ -35,21 +36,23 @@ def results(array: Array, vector: Tensor, layer: Layer) -> Tensor:
 
 def converted(array: Array, partial: list[list[float]], vector: Tensor, layer: Layer) -> Tensor:
     """Return an array's results for the partial sums of each digit and bit line."""
-    held, slices, weights = array.held, layer.slices, layer.digits.weights
-    found = []
+    held, slices, found = array.held, layer.slices, []
+    converters = layer.converters if layer.xbar.range != "ideal" else (None,) * len(layer.lines)
     for n in range(held.columns.stop - held.columns.start):
+        sums = [[_kept(each[n * len(slices) + k], layer) for k in range(len(slices))] for each in partial]
         total = 0.0
-        sums = [[each[n * len(slices) + k] for k in range(len(slices))] for each in partial]
-        if layer.xbar.convert == "tile" and layer.xbar.range != "ideal":
-            total += _once(sums, layer)
-        else:
-            for b, digit_weight in enumerate(weights):
-                for k, slice_weight in enumerate(slices.weights):
-                    total += digit_weight * slice_weight * _mirrored(_code(sums[b][k], layer), array, n, k, partial[b], vector, b, layer)
-        for b, digit_weight in enumerate(weights):
+        for line, converter in zip(layer.lines, converters, strict=True):
+            code = _code(sum(factor * sums[b][k] for b, k, factor in line.terms), converter)
+            total += line.weight * _mirrored(code, line, array, n, partial, vector, layer)
+        for b, digit_weight in enumerate(layer.digits.weights):
             total -= digit_weight * slices.offset * _inputs(array, n, partial[b], vector, b, layer)
         found.append(total)
     return torch.tensor(found, dtype=torch.float64)
+
+
+def _kept(partial_sum: float, layer: Layer) -> float:
+    """Return what a buffer keeps of a partial sum."""
+    return _code(partial_sum, layer.buffered)
 
 
 def _partial_sums(array: Array, digit: Tensor, layer: Layer) -> list[float]:
@@ -64,12 +67,11 @@ def _partial_sums(array: Array, digit: Tensor, layer: Layer) -> list[float]:
     return [(float(each) - low * float(digit.sum())) / step for each in current]
 
 
-def _code(partial_sum: float, layer: Layer, largest: int | None = None) -> float:
-    if layer.xbar.range == "ideal":
-        return partial_sum
-    converter = layer.xbar.converter(largest)
-    step = 1 << converter.shift
-    return step * min(max(floor(partial_sum / step + 0.5 + TIE), 0), (1 << converter.bits) - 1)
+def _code(value: float, converter: Converter | None) -> float:
+    if converter is None:
+        return value
+    step, (lowest, highest) = 1 << converter.shift, converter.codes
+    return step * min(max(floor(value / step + 0.5 + TIE), lowest), highest)
 
 
 def _inputs(array: Array, n: int, partial: list[float], vector: Tensor, b: int, layer: Layer) -> float:
@@ -81,21 +83,10 @@ def _inputs(array: Array, n: int, partial: list[float], vector: Tensor, b: int, 
     return measured if layer.xbar.range == "ideal" else floor(measured + 0.5 + TIE)
 
 
-def _mirrored(code: float, array: Array, n: int, k: int, partial: list[float], vector: Tensor, b: int, layer: Layer) -> float:
+def _mirrored(code: float, line: Line, array: Array, n: int, partial: list[list[float]], vector: Tensor, layer: Layer) -> float:
     """Return the sum that a code stands for: itself, or what is missing from the largest if the column holds complements."""
+    b, k, _ = line.terms[0]
     if array.held.flipped is None or not bool(array.held.flipped[k, n]):
         return code
     highest: int = (1 << layer.slices.widths[k]) - 1
-    return highest * _inputs(array, n, partial, vector, b, layer) - code
-
-
-def _once(sums: list[list[float]], layer: Layer) -> float:
-    """Return the sum of one result, accumulated in analog: what counts positive and what counts negative is converted apart."""
-    digits, slices = layer.digits.weights, layer.slices.weights
-    total = 0.0
-    for sign in (1, -1):
-        largest = largest_once(layer.xbar, digits, slices, sign)
-        if largest:
-            analog = sum(abs(d * s) * sums[b][k] for b, d in enumerate(digits) for k, s in enumerate(slices) if (d * s > 0) == (sign > 0))
-            total += sign * _code(analog, layer, largest)
-    return total
+    return highest * _inputs(array, n, partial[b], vector, b, layer) - code

@@ -1,4 +1,4 @@
-"""From real partial sums to a strip's sums: three ways of conversion (see `analog.py` for what they compute)."""
+"""From real partial sums to a strip's sums: four ways of conversion (see `analog.py` for what they compute)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from crossloom.engine.crossbar.convert import Converter
 from crossloom.engine.crossbar.draws import normals
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.product import EXACT_FLOAT32, byte_product
-from crossloom.engine.crossbar.settings import largest_once
 from crossloom.engine.crossbar.strips import Strip
 from crossloom.network.integer import plain_arithmetic
 
@@ -115,7 +114,7 @@ class Each:
     @classmethod
     def of(cls, strip: Strip, layer: Layer) -> Each:
         """Return the strip with the machine's converter."""
-        converter, counted = layer.xbar.converter(), strip.counts_inputs
+        converter, counted = layer.converters[0], strip.counts_inputs
         step = 1 << converter.shift
         lines = (torch.cat((strip.sums, strip.unit), 1) if counted else strip.sums) / step
         if strip.variance is None:
@@ -192,60 +191,131 @@ class _Inputs:
         return _summed(sums, self.layer)[:, self.strip.unit_of] * self.strip.of_inputs
 
 
+def _codes(sums: Tensor, converter: Converter) -> Tensor:
+    """Return what a converter makes of real sums, in their units; overwrites its argument."""
+    step = 1 << converter.shift
+    return sums.div_(step).add_(0.5 + TIE).floor_().clamp_(*converter.codes).mul_(step)
+
+
 @dataclass(frozen=True)
-class Once:
-    """A strip whose digits and slices are accumulated in analog; what counts positive and what counts negative is converted apart."""
+class Columns:
+    """A strip whose partial sums meet in the columns of a buffer, which are converted.
+
+    `factors` (L, D·K) says which partial sums meet in each line; `sigma` (L, 1) is the fluctuation that the buffer's cells add to it.
+    """
 
     strip: Strip
     layer: Layer
-    plus: Tensor
-    minus: Tensor
-    noise: tuple[Noise | None, Noise | None]
+    partial: Tensor
+    noise: Noise | None
+    cell: Converter | None
+    factors: Tensor
+    sigma: Tensor | None
+    inputs: _Inputs
+
+    @classmethod
+    def of(cls, strip: Strip, layer: Layer) -> Columns:
+        """Return the strip with the machine's buffer and converters."""
+        slices, device = len(layer.slices), strip.sums.device
+        factors = torch.zeros(len(layer.lines), len(layer.digits) * slices, dtype=torch.float64, device=device)
+        for place, line in enumerate(layer.lines):
+            for b, k, factor in line.terms:
+                factors[place, b * slices + k] = factor
+        buffer, cell = layer.xbar.buffer, layer.buffered
+        level = buffer.sigma * (1 << cell.shift) if buffer and cell else 0.0
+        sigma = level * factors.square().sum(1, keepdim=True).sqrt() if level else None
+        noise = Noise.of(strip.variance, ((1 << layer.xbar.input_bits) - 1) ** 2)
+        return cls(strip.lean, layer, strip.sums, noise, cell, factors, sigma, _Inputs.of(strip.lean, layer))
+
+    @property
+    def width(self) -> int:
+        """Numbers held for one input vector."""
+        return len(self.layer.digits) * self.partial.shape[1] + self._converted
+
+    @property
+    def _converted(self) -> int:
+        return len(self.factors) * int(self.strip.weights.shape[1])
+
+    @property
+    def _draws(self) -> tuple[int, int]:
+        """Random numbers of an input vector for reading the array, and for reading the buffer."""
+        return (
+            _fours(len(self.layer.digits) * self.partial.shape[1]) if self.noise else 0,
+            _fours(self._converted) if self.sigma is not None else 0,
+        )
+
+    @property
+    def draws(self) -> int:
+        """Random numbers for one input vector."""
+        return sum(self._draws) + self.inputs.draws
+
+    def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
+        """Return the sums (N, columns) of integer input vectors (N, rows)."""
+        digits = _digits(vectors, self.layer)
+        flat = digits.reshape(-1, digits.shape[2])
+        read = flat.to(torch.float64) @ self.partial
+        reading, keeping = self._draws
+        if self.noise:
+            self.noise.add(read, _squares(flat, self.layer), streams.normals(first, digits.shape[1] * read.shape[1]))
+        if self.cell:
+            read = _codes(read, self.cell)
+        sums = torch.einsum("nsc,ls->nlc", read.reshape(len(vectors), self.factors.shape[1], -1), self.factors)
+        if self.sigma is not None:
+            sums += self.sigma * streams.normals(first + reading, self._converted).reshape(sums.shape)
+        total = self.inputs(digits, streams, first + reading + keeping).expand(len(vectors), sums.shape[2]).clone()
+        for place, (line, converter) in enumerate(zip(self.layer.lines, self.layer.converters, strict=True)):
+            total.add_(_codes(sums[:, place], converter), alpha=line.weight)
+        return total
+
+
+def _at_once(strip: Strip) -> Noise | None:
+    """Return the variance of what all slices of a digit 1 read together, each with its weight."""
+    if strip.variance is None:
+        return None
+    each = strip.variance.reshape(len(strip.variance), *strip.weights.shape)
+    return Noise.of((each * strip.weights.square()).sum(1), 1 << 30)
+
+
+def _weighted_squares(vectors: Tensor, layer: Layer) -> Tensor:
+    """Return Σ_b α_b² d_b² (N, rows) of integer input vectors (N, rows)."""
+    weights = torch.tensor(layer.digits.weights, dtype=torch.float64, device=vectors.device)
+    return torch.einsum("ndr,d->nr", _digits(vectors, layer).to(torch.float64).square(), weights.square())
+
+
+@dataclass(frozen=True)
+class Once:
+    """A strip whose digits and slices are accumulated in analog, and converted once: one product with slices joined."""
+
+    strip: Strip
+    layer: Layer
+    joined: Tensor
+    noise: Noise | None
     inputs: _Inputs
 
     @classmethod
     def of(cls, strip: Strip, layer: Layer) -> Once:
         """Return the strip with its slices joined."""
-        whole = strip.sums.reshape(len(strip.sums), *strip.weights.shape)
-        plus, minus = ((whole * side).sum(1) for side in (strip.weights.clamp(min=0), (-strip.weights).clamp(min=0)))
-        noise: list[Noise | None] = [None, None]
-        if strip.variance is not None:
-            each = strip.variance.reshape(whole.shape)
-            sides = (strip.weights.clamp(min=0), strip.weights.clamp(max=0))
-            noise = [Noise.of((each * side.square()).sum(1), 1 << 30) for side in sides]
-        return cls(strip.lean, layer, plus, minus, (noise[0], noise[1]), _Inputs.of(strip.lean, layer))
+        joined = (strip.sums.reshape(len(strip.sums), *strip.weights.shape) * strip.weights).sum(1)
+        return cls(strip.lean, layer, joined, _at_once(strip), _Inputs.of(strip.lean, layer))
 
     @property
     def width(self) -> int:
-        """Numbers held for one input vector: its digits, and two sides of each sum."""
-        return len(self.layer.digits) * self.strip.height + 2 * self.plus.shape[1]
+        """Numbers held for one input vector: its digits, and its sums."""
+        return len(self.layer.digits) * self.strip.height + 2 * self.joined.shape[1]
 
     @property
     def draws(self) -> int:
         """Random numbers for one input vector."""
-        return 4 * _fours(self.plus.shape[1]) + self.inputs.draws if any(self.noise) else self.inputs.draws
+        return (_fours(self.joined.shape[1]) if self.noise else 0) + self.inputs.draws
 
     def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
-        digits, weights = _digits(vectors, self.layer), self.layer.digits.weights
-        real, squares = digits.to(torch.float64), digits.to(torch.float64).square() if any(self.noise) else None
-        alpha = torch.tensor(weights, dtype=torch.float64, device=vectors.device)
-        total = torch.zeros(len(vectors), self.plus.shape[1], dtype=torch.float64, device=vectors.device)
-        for sign in (1, -1):
-            largest = largest_once(self.layer.xbar, weights, self.layer.slices.weights, sign)
-            if not largest:
-                continue
-            ways = (((sign * alpha).clamp(min=0), self.plus, self.noise[0]), ((-sign * alpha).clamp(min=0), self.minus, self.noise[1]))
-            sums = torch.zeros_like(total)
-            for factor, side, noise in ways:
-                sums += torch.einsum("ndr,d->nr", real, factor) @ side
-                if noise and squares is not None:
-                    noise.add(sums, torch.einsum("ndr,d->nr", squares, factor.square()), streams.normals(first, sums.shape[1]))
-                    first += _fours(sums.shape[1])
-            converter = self.layer.xbar.converter(largest)
-            step = 1 << converter.shift
-            total += sign * step * sums.div_(step).add_(0.5 + TIE).floor_().clamp_(0, (1 << converter.bits) - 1)
-        return total.add_(self.inputs(digits, streams, first))
+        sums = vectors.to(torch.float64) @ self.joined
+        if self.noise:
+            self.noise.add(sums, _weighted_squares(vectors, self.layer), streams.normals(first, sums.shape[1]))
+            first += _fours(sums.shape[1])
+        sums = _codes(sums, self.layer.converters[0])
+        return sums.add_(self.inputs(_digits(vectors, self.layer), streams, first)) if self.strip.counts_inputs else sums
 
 
 @dataclass(frozen=True)
@@ -261,11 +331,7 @@ class Never:
     @classmethod
     def of(cls, strip: Strip, layer: Layer) -> Never:
         """Return the strip with everything that is linear in one matrix."""
-        noise = None
-        if strip.variance is not None:
-            each = strip.variance.reshape(len(strip.variance), *strip.weights.shape)
-            noise = Noise.of((each * strip.weights.square()).sum(1), 1 << 30)
-        return cls(strip.lean, layer, strip.effective, noise, Noise.of(strip.unit_variance, 1 << 30))
+        return cls(strip.lean, layer, strip.effective, _at_once(strip), Noise.of(strip.unit_variance, 1 << 30))
 
     @property
     def width(self) -> int:
@@ -283,8 +349,7 @@ class Never:
         sums = vectors.to(torch.float64) @ self.effective
         if not self.noise and not self.unit_noise:
             return sums
-        weights = torch.tensor(self.layer.digits.weights, dtype=torch.float64, device=sums.device)
-        squares = torch.einsum("ndr,d->nr", _digits(vectors, self.layer).to(torch.float64).square(), weights.square())
+        squares = _weighted_squares(vectors, self.layer)
         if self.noise:
             self.noise.add(sums, squares, streams.normals(first, sums.shape[1]))
             first += _fours(sums.shape[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,8 +13,9 @@ from crossloom.engine.crossbar.actions import array_actions, traffic
 from crossloom.engine.crossbar.analog import AnalogLayer
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.plan import Plan, plan
+from crossloom.engine.crossbar.reach import reach
 from crossloom.engine.crossbar.reference import reference_sums
-from crossloom.engine.crossbar.settings import crossbars
+from crossloom.engine.crossbar.settings import crossbars, paced_roles
 from crossloom.engine.crossbar.tiling import Tiling, tile
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
@@ -41,6 +42,15 @@ class Crossbar:
         """Return the tiling of one copy."""
         return tile(node, graph, crossbars(machine))
 
+    def listens(self, machine: Machine) -> bool:
+        """Return whether converters are set by what each layer gives (range: layer)."""
+        return crossbars(machine).range == "layer"
+
+    def tune(self, stage: Stage, graph: Graph, machine: Machine, x: Tensor) -> Tiling:
+        """Return the tiling with the reach of the sums that integers such as x make."""
+        tiling: Tiling = stage.placement
+        return replace(tiling, reach=reach(layer_of(graph.node(stage.nodes[0]), graph, machine, tiling), x))
+
     def notes(self, machine: Machine) -> tuple[str, ...]:
         """Return where cells and wires leave what was measured."""
         return crossbars(machine).physics.notes
@@ -59,22 +69,24 @@ class Crossbar:
         """Return the actions of one inference: arrays, converters, data moved."""
         node = graph.node(stage.nodes[0])
         layer = layer_of(node, graph, machine, stage.placement)
-        counts = array_actions(stage.positions, layer.digits, layer.slices, layer.xbar, stage.placement)
+        counts = array_actions(stage.positions, layer)
         counts.update(_traffic(stage.positions, stage, layer, graph))
         counts.update(_writes(1, stage))
         return dict(counts)
 
     def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
-        """Return the occupancy of an array (one cycle for each digit) and the latency of an operation (shafiee2016, Figure 4b)."""
+        """Return the occupancy of an array and the latency of an operation.
+
+        One cycle for each digit, and those in which the arrays wait for converters (cao2022, Figure 8); latency after shafiee2016, Figure 4b.
+        """
         xbar = crossbars(machine)
         cycles = len(layer_of(graph.node(stage.nodes[0]), graph, machine, stage.placement).digits)
         before, after = xbar.overhead_cycles
-        return Pace(cycles * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s, xbar.paced_by)
+        return Pace((cycles + xbar.pause_cycles) * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s, xbar.paced_by)
 
     def paced_parts(self, machine: Machine) -> frozenset[str]:
         """Return the parts that a read occupies; converters are among them unless they work once for each operation."""
-        late = {"adc", "shift_add", "output_register"} if crossbars(machine).convert == "tile" else set()
-        return frozenset({"array", "dac", "sample_hold", "input_register", "adc", "shift_add", "output_register"} - late)
+        return paced_roles(crossbars(machine).accumulate)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a layer's integers by the cheapest plan."""
@@ -139,7 +151,7 @@ class CrossbarExecutor:
         chosen = self.chosen.sums
         sums = chosen(tensors[0], inferences) if isinstance(chosen, AnalogLayer) else chosen(tensors[0])
         vectors = sums.numel() // (layer.tiling.groups * layer.tiling.columns)
-        counts.update(array_actions(vectors, layer.digits, layer.slices, layer.xbar, layer.tiling))
+        counts.update(array_actions(vectors, layer))
         counts.update(_traffic(vectors, self.stage, layer, graph))
         counts.update(_writes(inferences.count, self.stage))
         q = graph.quantization[layer.node.name]
@@ -160,7 +172,7 @@ class ReferenceExecutor:
         """Return the layer's integers, counting every action where it happens."""
         layer, graph = self.layer, self.program.graph
         vectors = layer.vectors(tensors[0].to(torch.int64))
-        sums = reference_sums(vectors, layer.matrices(), layer.digits, layer.slices, layer.xbar, layer.tiling, counts)
+        sums = reference_sums(vectors, layer.matrices(), layer, counts)
         counts.update(_traffic(vectors.shape[0], self.stage, layer, graph))
         counts.update(_writes(inferences.count, self.stage))
         q = graph.quantization[layer.node.name]

@@ -9,8 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from crossloom.engine.crossbar.convert import Converter
+from crossloom.engine.crossbar.dataflow import Line, lines
 from crossloom.engine.crossbar.encode import Digits, Slices, weight_slices
-from crossloom.engine.crossbar.settings import Crossbars
+from crossloom.engine.crossbar.settings import Crossbars, largest_sum
 from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
 from crossloom.network.graph import Node
@@ -40,6 +42,27 @@ class Layer:
     def slices(self) -> Slices:
         """How the weights are cut."""
         return weight_slices(self.weight_q, self.xbar)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What is converted at once for each of its dot products."""
+        return lines(self.xbar.accumulate, self.digits, self.slices, self.xbar.separate_columns)
+
+    @property
+    def converters(self) -> tuple[Converter, ...]:
+        """The converter of each line; where partial sums are converted one by one, all have the same."""
+        xbar, found, reach = self.xbar, self.lines, self.tiling.reach
+        if xbar.accumulate == "digital":
+            return (xbar.converter(reach=max(reach, default=0)),) * len(found)
+        spans = [line.span(xbar.rows, self.digits, self.slices) for line in found]
+        reaches = reach or (0,) * len(found)
+        return tuple(xbar.converter(span, line.shift, most) for span, line, most in zip(spans, found, reaches, strict=True))
+
+    @property
+    def buffered(self) -> Converter | None:
+        """What the cells of a buffer make of a partial sum; None if they keep it as it is."""
+        largest = largest_sum(self.xbar.rows, self.xbar.input_bits, self.xbar.cell_bits, False)
+        return self.xbar.buffer.converter(largest) if self.xbar.buffer else None
 
     def matrices(self) -> Tensor:
         """The weights (G, R, C) as int64."""

@@ -51,4 +51,9 @@ def peak(machine: Machine, weight_bits: int = 16, input_bits: int = 16) -> Peak:
     read_s = machine.cycle_s.value if machine.cycle_s else array.actions["read"].latency_s.value
     duty = read_s / xbar.cycle_s
     power = sum(part.total * part.power_w.value * (duty if part.name in _WITH_READS else 1.0) for part in machine.built_in())
-    return Peak(2 * products / (len(digits) * xbar.cycle_s), power, machine.area_mm2, array.total * xbar.rows * xbar.columns * xbar.cell_bits / 8)
+    return Peak(
+        2 * products / ((len(digits) + xbar.pause_cycles) * xbar.cycle_s),
+        power,
+        machine.area_mm2,
+        array.total * xbar.rows * xbar.columns * xbar.cell_bits / 8,
+    )

@@ -3,6 +3,7 @@
 * **one integer product**: the converter changes no partial sum that can occur. Known from the sizes alone, or from a bound
   computed from the programmed cells: digits of at most 2^v − 1 make at most (2^v − 1) · Σ cells of a column.
 * **one product per row tile**: everything is accumulated in analog and converted once.
+* **by buffer column**: partial sums meet in a buffer, whose columns are converted.
 * **slice by slice**: conversion of every partial sum, for those columns alone where the bound says that it matters.
 
 Cells and wires with errors make the sums real numbers: **real cells**, see `analog.py`.
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from crossloom.engine.crossbar.accumulated import Buffered, Once
 from crossloom.engine.crossbar.encode import Programmed, program_tiles
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.product import Product, product
-from crossloom.engine.crossbar.settings import Crossbars, largest_once, largest_sum
+from crossloom.engine.crossbar.settings import Crossbars, largest_sum
 from crossloom.engine.crossbar.sliced import Sliced
 from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.network.graph import Node
@@ -42,21 +44,19 @@ class Plan:
 def plan(layer: Layer, seed: int) -> Plan:
     """Return the cheapest plan that equals `reference.py` for any input; `seed` is of what chance decides in real cells."""
     xbar = layer.xbar
-    if not xbar.physics.ideal:
+    if not xbar.physics.ideal or xbar.fluctuates:
         return _analog(layer, seed)
-    converter = xbar.converter()
-    largest = largest_sum(min(layer.tiling.rows, xbar.rows), xbar.input_bits, xbar.cell_bits, xbar.flip)
     exact = product(layer.node, layer.x, layer.weight, layer.bias)
-    if xbar.range == "ideal":
+    if xbar.range == "ideal" and not xbar.buffer:
         return Plan("integer product", f"converters are left out (range=ideal); {exact.how}", exact)
-    if xbar.convert == "slice" and converter.shift == 0 and largest <= converter.limit:
+    if xbar.accumulate != "digital":
+        return _accumulated(layer, exact)
+    converter = layer.converters[0]
+    largest = largest_sum(min(layer.tiling.rows, xbar.rows), xbar.input_bits, xbar.cell_bits, xbar.flip)
+    if converter.holds(0, largest):
         why = f"no partial sum exceeds {largest}, the {xbar.adc_bits}-bit converter holds {converter.limit}"
         return Plan("integer product", f"{why}; {exact.how}", exact)
     groups = [program_tiles(w, layer.slices, xbar) for w in layer.matrices()]
-    if xbar.convert == "tile":
-        sliced = SlicedLayer(layer, None, [_Once(tiles, layer) for tiles in groups], None)
-        how = "rounded to steps that cover every sum" if xbar.range == "full" else "clipped at the largest code (range=full would cover every sum)"
-        return Plan("product per tile", f"each row tile is accumulated in analog and converted once, {how}", sliced)
     kept = [_unchanged(tiles, layer) for tiles in groups]
     clean = sum(int(k.sum()) for k in kept)
     total = sum(k.numel() for k in kept)
@@ -71,63 +71,61 @@ def plan(layer: Layer, seed: int) -> Plan:
     )
 
 
+def _accumulated(layer: Layer, exact: Product) -> Plan:
+    """Return the plan of a layer whose partial sums are accumulated before they are converted."""
+    xbar, converters = layer.xbar, layer.converters
+    if _holds_all(layer):
+        return Plan("integer product", f"no sum that is converted exceeds its converter's {xbar.adc_bits} bits; {exact.how}", exact)
+    groups = [program_tiles(w, layer.slices, xbar) for w in layer.matrices()]
+    how = {
+        "unit": "clipped at the largest code (range=full would cover every sum)",
+        "full": "rounded to steps that cover every sum",
+        "layer": "rounded to steps that cover what samples showed"
+        if layer.tiling.reach
+        else "rounded to steps that cover every sum, without samples",
+        "ideal": "converted without loss (range=ideal)",
+    }[xbar.range]
+    if xbar.accumulate == "analog":
+        why = f"each row tile is accumulated in analog and converted once, {how}"
+        return Plan("product per tile", why, SlicedLayer(layer, None, [Once.of(tiles, layer) for tiles in groups], None))
+    cells = f"partial sums are kept in cells of {xbar.buffer.bits} bits, and " if xbar.buffer else ""
+    why = f"{cells}{len(converters)} columns of a buffer are {how}"
+    return Plan("by buffer column", why, SlicedLayer(layer, None, [Buffered.of(tiles, layer) for tiles in groups], None))
+
+
+def _holds_all(layer: Layer) -> bool:
+    """Return whether neither converters nor buffers can change any sum of a layer, by the sizes alone."""
+    xbar, rows = layer.xbar, min(layer.tiling.rows, layer.xbar.rows)
+    spans = (line.span(rows, layer.digits, layer.slices) for line in layer.lines)
+    kept = layer.buffered
+    fits = kept is None or kept.holds(0, largest_sum(rows, xbar.input_bits, xbar.cell_bits, False))
+    return fits and all(converter.holds(*span) for converter, span in zip(layer.converters, spans, strict=True))
+
+
 def _analog(layer: Layer, seed: int) -> Plan:
     from crossloom.engine.crossbar.analog import AnalogLayer
 
     xbar = layer.xbar
-    how = (
-        "one product with the weights as they are: converters are left out (range=ideal)"
-        if xbar.range == "ideal"
-        else "each row tile is accumulated and converted once"
-        if xbar.convert == "tile"
-        else "each partial sum is rounded and clipped"
-    )
-    return Plan(
-        "real cells", f"{', '.join(xbar.physics.effects)} of {xbar.physics.cell.name} make sums real numbers; {how}", AnalogLayer.of(layer, seed)
-    )
+    how = {
+        "digital": "each partial sum is rounded and clipped",
+        "buffered": "columns of a buffer are rounded and clipped",
+        "analog": "each row tile is accumulated and converted once",
+    }[xbar.accumulate]
+    if xbar.range == "ideal" and not xbar.buffer:
+        how = "one product with the weights as they are: converters are left out (range=ideal)"
+    what = [] if xbar.physics.ideal else [f"{', '.join(xbar.physics.effects)} of {xbar.physics.cell.name}"]
+    what += ["fluctuation of buffer cells"] if xbar.fluctuates else []
+    return Plan("real cells", f"{' and '.join(what)} make sums real numbers; {how}", AnalogLayer.of(layer, seed))
 
 
 def _unchanged(tiles: list[Programmed], layer: Layer) -> Tensor:
     """Return the columns (C,) of one matrix in which the converter changes no partial sum."""
     digit = (1 << layer.xbar.input_bits) - 1
-    converter = layer.xbar.converter()
+    converter = layer.converters[0]
     keep = torch.ones(tiles[0].cells.shape[2], dtype=torch.bool, device=tiles[0].cells.device)
     for tile in tiles:
         keep &= converter.lossless(digit * tile.cells.sum(1)).all(0)
     return keep
-
-
-class _Once:
-    """Sums of one matrix whose row tiles are accumulated in analog: products with positive and with negative weight apart."""
-
-    def __init__(self, tiles: list[Programmed], layer: Layer) -> None:
-        digits, slices = layer.digits, layer.slices
-        self.digits, self.slices, self.xbar = digits, slices, layer.xbar
-        self.tiles: list[tuple[slice, Tensor, Tensor]] = []
-        for tile in tiles:
-            self.tiles.append((tile.rows, self._side(tile, 1), self._side(tile, -1)))
-
-    def _side(self, tile: Programmed, sign: int) -> Tensor:
-        """Return Σ |β| · cells over the slices of one sign, as float64."""
-        total = torch.zeros(tile.cells.shape[1:], dtype=torch.float64, device=tile.cells.device)
-        for k, weight in enumerate(self.slices.weights):
-            if weight * sign > 0:
-                total += abs(weight) * tile.cells[k]
-        return total
-
-    def __call__(self, vectors: Tensor) -> Tensor:
-        total = torch.zeros(vectors.shape[0], self.tiles[0][1].shape[1], dtype=torch.int64, device=vectors.device)
-        parts = list(zip(self.digits.weights, self.digits(vectors.to(torch.int64)), strict=True))
-        zeros = torch.zeros_like(vectors, dtype=torch.float64)
-        positive = sum((w * d for w, d in parts if w > 0), zeros)
-        negative = sum((-w * d for w, d in parts if w < 0), zeros)
-        for rows, plus, minus in self.tiles:
-            sides = ((1, positive[:, rows] @ plus + negative[:, rows] @ minus), (-1, positive[:, rows] @ minus + negative[:, rows] @ plus))
-            for sign, analog in sides:
-                if (largest := largest_once(self.xbar, self.digits.weights, self.slices.weights, sign)) > 0:
-                    total += sign * self.xbar.converter(largest)(torch.round(analog).to(torch.int64))
-            total -= self.slices.offset * (positive - negative)[:, rows].sum(1, keepdim=True).to(torch.int64)
-        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ class SlicedLayer:
 
     layer: Layer
     exact: Product | None
-    parts: list[Sliced] | list[_Once]
+    parts: list[Sliced] | list[Once] | list[Buffered]
     kept: list[Tensor] | None
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The crossbar's arithmetic, plain and slow: every digit, every slice, every row tile, in 64-bit integers.
+"""The crossbar's arithmetic, plain and slow: every digit, every slice, every row tile, every line, in 64-bit integers.
 
 This is the definition of what the crossbar computes, and of what it does to compute it: actions are counted where they
 happen. The faster paths must give the same integers and the same counts.
@@ -10,72 +10,61 @@ import torch
 from torch import Tensor
 
 from crossloom.engine.base import Counts
-from crossloom.engine.crossbar.encode import Digits, Slices, program_tiles
-from crossloom.engine.crossbar.settings import Crossbars
+from crossloom.engine.crossbar.dataflow import Line
+from crossloom.engine.crossbar.encode import Programmed, Slices, program_tiles
+from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.tiling import Tiling
 
 
-def reference_sums(vectors: Tensor, weights: Tensor, digits: Digits, slices: Slices, xbar: Crossbars, tiling: Tiling, counts: Counts) -> Tensor:
-    """Return the sums (M, G, C) of int64 vectors (M, G, R) and weights (G, R, C) as the crossbar computes them."""
-    groups = [_group(vectors[:, g], weights[g], digits, slices, xbar, counts) for g in range(weights.shape[0])]
-    _count_arrays(vectors.shape[0], len(digits), tiling, xbar.layers, counts)
+def reference_sums(vectors: Tensor, weights: Tensor, layer: Layer, counts: Counts) -> Tensor:
+    """Return the sums (M, G, C) of int64 vectors (M, G, R) and weights (G, R, C) as a layer's crossbars compute them."""
+    groups = [_group(vectors[:, g], weights[g], layer, counts) for g in range(weights.shape[0])]
+    _count_arrays(vectors.shape[0], len(layer.digits), layer.tiling, layer.xbar.layers, counts)
     return torch.stack(groups, 1)
 
 
-def _group(vectors: Tensor, weights: Tensor, digits: Digits, slices: Slices, xbar: Crossbars, counts: Counts) -> Tensor:
+def _group(vectors: Tensor, weights: Tensor, layer: Layer, counts: Counts) -> Tensor:
+    digits, slices = layer.digits, layer.slices
     total = torch.zeros(vectors.shape[0], weights.shape[1], dtype=torch.int64)
-    for tile in program_tiles(weights, slices, xbar):
+    for tile in program_tiles(weights, slices, layer.xbar):
         driven = digits(vectors[:, tile.rows])
-        inputs = sum(weight * digit.sum(1) for weight, digit in zip(digits.weights, driven, strict=True))
-        if xbar.convert == "tile":
-            total += _once(driven, tile.cells, tile.flipped, digits, slices, xbar, counts)
-        else:
-            total += _each(driven, tile.cells, tile.flipped, digits, slices, xbar, counts)
-        assert isinstance(inputs, Tensor)
-        total -= slices.offset * inputs[:, None]
+        partial = [[digit @ cells for cells in tile.cells] for digit in driven]
+        for line, converter in zip(layer.lines, layer.converters, strict=True):
+            codes = _mirrored(converter(_analog(partial, line, layer, counts)), line, driven, tile, slices)
+            counts["adc.convert"] += codes.numel()
+            counts["shift_add.add"] += codes.numel()
+            counts["output_register.access"] += codes.numel()
+            total += line.weight * codes
+        for digit_weight, digit in zip(digits.weights, driven, strict=True):
+            total -= slices.offset * digit_weight * digit.sum(1, keepdim=True)
+            if layer.xbar.accumulate == "analog":
+                counts["accumulator.accumulate"] += -(-len(slices) // layer.xbar.accumulator_lines) * total.numel()
     return total
 
 
-def _each(driven: Tensor, cells: Tensor, flipped: Tensor | None, digits: Digits, slices: Slices, xbar: Crossbars, counts: Counts) -> Tensor:
-    """Convert every column in every cycle."""
-    converter = xbar.converter()
-    total = torch.zeros(driven.shape[1], cells.shape[2], dtype=torch.int64)
-    for digit, digit_weight in zip(driven, digits.weights, strict=True):
-        for k, slice_weight in enumerate(slices.weights):
-            sums = converter(digit @ cells[k])
-            counts["adc.convert"] += sums.numel()
-            counts["sample_hold.sample"] += sums.numel()
-            counts["shift_add.add"] += sums.numel()
-            counts["output_register.access"] += sums.numel()
-            if flipped is not None:
-                mirrored = ((1 << slices.widths[k]) - 1) * digit.sum(1, keepdim=True) - sums
-                sums = torch.where(flipped[k], mirrored, sums)
-            total += digit_weight * slice_weight * sums
+def _analog(partial: list[list[Tensor]], line: Line, layer: Layer, counts: Counts) -> Tensor:
+    """Return the sum of the partial sums (M, C) that meet in a line."""
+    total = torch.zeros_like(partial[0][0])
+    for b, k, factor in line.terms:
+        sums = partial[b][k].clone()
+        counts["sample_hold.sample"] += sums.numel()
+        if layer.xbar.accumulate == "buffered":
+            counts["tia.sense"] += sums.numel()
+            counts["buffer_array.write"] += sums.numel()
+            sums = layer.buffered(sums) if layer.buffered else sums
+        total += factor * sums
+    if layer.xbar.accumulate == "buffered":
+        counts["buffer_array.read"] += line.columns * total.numel()
+        counts["summing_amplifier.sum"] += (line.columns if line.columns > 1 else 0) * total.numel()
     return total
 
 
-def _once(driven: Tensor, cells: Tensor, flipped: Tensor | None, digits: Digits, slices: Slices, xbar: Crossbars, counts: Counts) -> Tensor:
-    """Accumulate all cycles and slices in analog, convert once; positive and negative parts have a converter's range each."""
-    total = torch.zeros(driven.shape[1], cells.shape[2], dtype=torch.int64)
-    for sign in (1, -1):
-        parts = [
-            (abs(dw * sw), digit @ cells[k])
-            for digit, dw in zip(driven, digits.weights, strict=True)
-            for k, sw in enumerate(slices.weights)
-            if (dw * sw > 0) == (sign > 0)
-        ]
-        if not parts:
-            continue
-        largest = sum(weight * xbar.rows * ((1 << xbar.input_bits) - 1) * ((1 << xbar.cell_bits) - 1) for weight, _ in parts)
-        analog = sum(weight * sums for weight, sums in parts)
-        assert isinstance(analog, Tensor)
-        converted = xbar.converter(largest)(analog)
-        counts["adc.convert"] += converted.numel()
-        counts["shift_add.add"] += converted.numel()
-        counts["output_register.access"] += converted.numel()
-        total += sign * converted
-    counts["sample_hold.sample"] += len(digits) * len(slices) * total.numel()
-    return total
+def _mirrored(codes: Tensor, line: Line, driven: Tensor, tile: Programmed, slices: Slices) -> Tensor:
+    """Return what the codes stand for where columns hold complements; such columns are converted one by one."""
+    if tile.flipped is None:
+        return codes
+    ((b, k, _),) = line.terms
+    return torch.where(tile.flipped[k], ((1 << slices.widths[k]) - 1) * driven[b].sum(1, keepdim=True) - codes, codes)
 
 
 def _count_arrays(vectors: int, cycles: int, tiling: Tiling, layers: int, counts: Counts) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,10 +15,12 @@ from crossloom.errors import MachineError
 from crossloom.machines import Machine
 
 Encodes = Literal["offset", "differential", "twos_complement"]
-Range = Literal["unit", "full", "ideal"]
+Accumulates = Literal["digital", "buffered", "analog"]
+Range = Literal["unit", "full", "layer", "ideal"]
 Stacking = Literal["planar", "expansion", "deep-net"]
 
 Cycles = Annotated[int, Field(strict=True, ge=0, le=10**6)]
+Columns = Annotated[int, Field(strict=True, ge=0, le=128)]
 MOST_BITS = 7
 """Of a cell and of an input digit: their products are made in signed bytes."""
 LOSSLESS_BITS = 62
@@ -38,13 +40,29 @@ class _File(PhysicsFields):
     flip: bool = False
     unit_column: bool = True
     range: Range = "unit"
-    convert: Literal["slice", "tile"] = "slice"
+    accumulate: Accumulates = "digital"
+    separate_columns: Columns = 0
+    buffer_bits: Annotated[int, Field(strict=True, ge=0, le=16)] = 0
+    buffer_sigma: Annotated[float, Field(strict=True, ge=0, le=1e6)] = 0.0
     stack: Stacking = "planar"
     fetch_cycles: Cycles = 1
+    pause_cycles: Cycles = 0
     convert_cycles: Cycles = 1
     combine_cycles: Cycles = 2
     function_cycles: Cycles = 1
     store_cycles: Cycles = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Cells that keep partial sums: levels of so many bits, and the deviation of what is read from what was written, in levels."""
+
+    bits: int
+    sigma: float
+
+    def converter(self, largest: int) -> Converter:
+        """Return the rounding to levels; of partial sums up to 2^n the very largest, which is one level too much for n bits, is cut."""
+        return Converter(self.bits, max(0, math.ceil(math.log2(max(largest, 1))) - self.bits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,39 +83,49 @@ class Crossbars:
     flip: bool
     unit_column: bool
     range: Range
-    convert: Literal["slice", "tile"]
+    accumulate: Accumulates
+    separate_columns: int
+    buffer: Buffer | None
+    accumulator_lines: int
     cycle_s: float
     paced_by: str
     overhead_cycles: tuple[int, int]
+    pause_cycles: int
     arrays_per_unit: int
     physics: Physics
     layers: int = 1
     banks: int = 1
 
     @property
+    def fluctuates(self) -> bool:
+        """Whether chance changes what lies between the cells' sums and the converters."""
+        return self.buffer is not None and self.buffer.sigma > 0
+
+    @property
     def largest_sum(self) -> int:
         """The largest partial sum that a full column can have; with flip encoding, half of it."""
         return largest_sum(self.rows, self.input_bits, self.cell_bits, self.flip)
 
-    def converter(self, largest: int | None = None) -> Converter:
-        """Return the converter; with range "full" its steps cover partial sums up to `largest`, with "ideal" it changes nothing."""
+    def converter(self, span: tuple[int, int] | None = None, shift: int = 0, reach: int = 0) -> Converter:
+        """Return the converter of a line.
+
+        With range "full" its steps cover everything from the lowest to the highest value in `span`, all partial sums by default; with "layer" up
+        to `reach`, if that is known; with "unit" a step is 2^shift; with "ideal" it changes nothing.
+        """
+        low, high = (0, self.largest_sum) if span is None else span
         if self.range == "ideal":
-            return Converter(LOSSLESS_BITS, 0)
+            return Converter(LOSSLESS_BITS, 0, low < 0)
         if self.range == "unit":
-            return Converter(self.adc_bits, 0)
-        return Converter.covering(self.adc_bits, self.largest_sum if largest is None else largest)
+            return Converter(self.adc_bits, shift, low < 0)
+        if self.range == "layer" and reach:
+            low, high = -min(-low, reach), min(high, reach)
+        return Converter.covering(self.adc_bits, high, low)
 
 
 def largest_sum(rows: int, input_bits: int, cell_bits: int, flip: bool) -> int:
     """Return the largest partial sum of a column: rows · (2^v − 1) · (2^w − 1), and with flip encoding half of it."""
     full = rows * ((1 << input_bits) - 1) * ((1 << cell_bits) - 1)
     return full // 2 if flip else full
-
-
-def largest_once(xbar: Crossbars, digit_weights: Sequence[int], slice_weights: Sequence[int], sign: int) -> int:
-    """Return the largest sum of one sign that a row tile accumulates in analog over all digits and slices of these weights."""
-    pairs = sum(abs(d * s) for d in digit_weights for s in slice_weights if (d * s > 0) == (sign > 0))
-    return pairs * largest_sum(xbar.rows, xbar.input_bits, xbar.cell_bits, False)
 
 
 def lossless_bits(rows: int, input_bits: int, cell_bits: int, flip: bool = False) -> int:
@@ -114,21 +142,33 @@ _PER_READ = {
     "dac": ("drive", "rows"),
     "sample_hold": ("sample", "columns"),
     "input_register": ("read", "rows"),
+    "tia": ("sense", "columns"),
+    "accumulator": ("accumulate", "columns"),
     "adc": ("convert", "columns"),
     "shift_add": ("add", "columns"),
     "output_register": ("access", "columns"),
 }
 """What happens once for each read of an array: the action, and of what there are how many."""
+LATE = frozenset({"adc", "shift_add", "output_register"})
+"""Parts that work once for an operation where partial sums are accumulated before they are converted."""
+_ONLY = {"tia": "buffered", "accumulator": "analog"}
+"""Parts that one dataflow has, and the others leave idle."""
 
 
-def _seconds_per_read(role: str, machine: Machine, convert: str, layers: int) -> float:
+def paced_roles(accumulate: Accumulates) -> frozenset[str]:
+    """Return the parts that each read of an array occupies."""
+    idle = {role for role, only in _ONLY.items() if only != accumulate}
+    return frozenset(_PER_READ) - idle - (LATE if accumulate != "digital" else frozenset())
+
+
+def _seconds_per_read(role: str, machine: Machine, accumulate: Accumulates, layers: int) -> float:
     """Return for how long one read of a full array occupies a part that several arrays may share.
 
-    With one conversion for each row tile the converters' work is no part of a cycle; the compiler adds it to the operation.
+    Where conversion comes after accumulation the converters' work is no part of a cycle; the compiler adds it to the operation.
     The unit column is converted beside the others (shafiee2016 keeps its cycle of 100 ns with it).
     """
     part, array = machine.optional(role), machine.part("array")
-    if part is None or (convert == "tile" and role in ("adc", "shift_add", "output_register")):
+    if part is None or role not in paced_roles(accumulate):
         return 0.0
     action, lines = _PER_READ[role]
     if action not in part.actions:
@@ -136,7 +176,7 @@ def _seconds_per_read(role: str, machine: Machine, convert: str, layers: int) ->
     each = part.actions[action].latency_s.value
     if lines is None:
         return each
-    driven = array.parameters[lines] * (layers if lines == "rows" else 1)
+    driven = array.parameters[lines] * (layers if lines == "rows" else 1) / part.parameters.get("lines", 1)
     return driven * array.total / part.total * each
 
 
@@ -159,8 +199,26 @@ def _check_sense(machine: Machine, given: _File) -> None:
         raise MachineError(f"machine {machine.name}: flip encoding needs the offset encoding, not {given.encoding}; set crossbar.flip=false")
     if not given.unit_column:
         raise MachineError(f"machine {machine.name}: flip encoding needs the unit column; set crossbar.unit_column=true or crossbar.flip=false")
-    if given.convert == "tile":
+    if given.accumulate != "digital":
         raise MachineError(f"machine {machine.name}: flip encoding undoes what analog accumulation adds up; set crossbar.flip=false")
+
+
+def _buffer(machine: Machine, given: _File) -> Buffer | None:
+    """Return the cells that buffer partial sums, or None if these are kept exactly. Raises MachineError for settings of a buffer without one."""
+    if given.accumulate != "buffered" and (given.buffer_bits or given.buffer_sigma or given.separate_columns):
+        name = next(name for name in ("buffer_bits", "buffer_sigma", "separate_columns") if getattr(given, name))
+        raise MachineError(
+            f"machine {machine.name}: engines.crossbar.{name} is of a buffer of partial sums; set crossbar.accumulate=buffered, or {name}=0"
+        )
+    if given.buffer_sigma and not given.buffer_bits:
+        raise MachineError(f"machine {machine.name}: engines.crossbar.buffer_sigma is in levels of a buffer cell; give buffer_bits too")
+    return Buffer(given.buffer_bits, given.buffer_sigma) if given.buffer_bits else None
+
+
+def _accumulator_lines(machine: Machine) -> int:
+    """Return how many bit lines an analog accumulator takes at once."""
+    part = machine.optional("accumulator")
+    return part.whole("lines") if part is not None and "lines" in part.parameters else LARGEST_ARRAY
 
 
 def _stacking(machine: Machine, given: _File) -> tuple[int, int]:
@@ -211,7 +269,7 @@ def crossbars(machine: Machine) -> Crossbars:
     if base_s <= 0:
         raise MachineError(f"machine {machine.name}: a cycle takes no time; give cycle or {array.path}.read.latency a positive value")
     layers, banks = _stacking(machine, given)
-    seconds = {role: _seconds_per_read(role, machine, given.convert, layers) for role in _PER_READ}
+    seconds = {role: _seconds_per_read(role, machine, given.accumulate, layers) for role in _PER_READ}
     slowest = max(seconds, key=lambda role: seconds[role])
     cycles = max(1, math.ceil(round(seconds[slowest] / base_s, 6)))
     after = given.convert_cycles + given.combine_cycles + given.function_cycles + given.store_cycles
@@ -225,10 +283,14 @@ def crossbars(machine: Machine) -> Crossbars:
         flip=given.flip,
         unit_column=given.unit_column,
         range=given.range,
-        convert=given.convert,
+        accumulate=given.accumulate,
+        separate_columns=given.separate_columns,
+        buffer=_buffer(machine, given),
+        accumulator_lines=_accumulator_lines(machine),
         cycle_s=base_s * cycles,
         paced_by=f"{slowest}.{_PER_READ[slowest][0]}" if cycles > 1 else "array.read",
         overhead_cycles=(given.fetch_cycles, after),
+        pause_cycles=given.pause_cycles,
         arrays_per_unit=max(1, int(array.count)),
         physics=physics(given, machine.name, input_bits),
         layers=layers,

@@ -26,6 +26,7 @@ class Tiling:
         array_rows, array_columns: size of an array.
         packed: matrices in one array, if more than one fits.
         unit: columns beside the data that hold ones, for each matrix.
+        reach: the largest magnitude of each line that is converted, as samples showed it; empty if nobody looked.
     """
 
     groups: int
@@ -36,6 +37,7 @@ class Tiling:
     array_columns: int
     packed: int
     unit: int
+    reach: tuple[int, ...] = ()
 
     @property
     def weights_per_array(self) -> int:

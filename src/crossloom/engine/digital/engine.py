@@ -58,6 +58,14 @@ class Digital:
         """Return nothing: digital units hold no weights."""
         return None
 
+    def listens(self, machine: Machine) -> bool:
+        """Return False: nothing is set by what inputs look like."""
+        return False
+
+    def tune(self, stage: Stage, graph: Graph, machine: Machine, x: Tensor) -> Any:
+        """Return the placement as it is."""
+        return stage.placement
+
     def notes(self, machine: Machine) -> tuple[str, ...]:
         """Return nothing: integers are what they are."""
         return ()

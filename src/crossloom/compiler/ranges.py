@@ -1,0 +1,45 @@
+"""Converters that are set by what each layer gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from crossloom.engine import engines_of
+from crossloom.engine.registry import engine_named
+from crossloom.network.integer import evaluate, quantized_inputs
+from crossloom.network.replay import batch_of, last_uses
+from crossloom.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class SetRanges:
+    """Show each stage what it will see: the samples that the network was calibrated on, computed in integers up to its input."""
+
+    def __call__(self, program: Program) -> Program:
+        listening = {engine.name for engine in engines_of(program.machine) if engine.listens(program.machine)}
+        if not listening:
+            return program
+        if not program.graph.samples:
+            note = f"{program.graph.name} brings no samples to set the ranges of converters by: they cover the largest sums that could occur"
+            return replace(program, notes=(*program.notes, note))
+        tuned = self._tuned(program, listening)
+        return replace(program, stages=tuple(replace(stage, placement=tuned.get(stage.name, stage.placement)) for stage in program.stages))
+
+    def _tuned(self, program: Program, listening: set[str]) -> Mapping[str, Any]:
+        """Return the placements of the stages whose engines listen."""
+        graph = program.graph
+        heads = {stage.nodes[0]: stage for stage in program.stages if stage.engine in listening}
+        tensors = quantized_inputs(graph, graph.samples) | dict(graph.constants)
+        batch, placements = batch_of(graph, graph.samples), {}
+        with torch.no_grad():
+            for node, unused in zip(graph.nodes, last_uses(graph), strict=True):
+                if (stage := heads.get(node.name)) is not None:
+                    placements[stage.name] = engine_named(stage.engine).tune(stage, graph, program.machine, tensors[node.inputs[0]])
+                tensors[node.name] = evaluate(graph, node, [tensors[name] for name in node.inputs], batch)
+                for name in unused:
+                    del tensors[name]
+        return placements

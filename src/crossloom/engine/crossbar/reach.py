@@ -1,0 +1,35 @@
+"""How far the sums of a layer reach before they are converted, as samples show it: what a converter's range is set by."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from crossloom.engine.crossbar.encode import Programmed, program_tiles
+from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.product import byte_product
+
+VECTORS = 1 << 14
+"""Input vectors looked at, at most: evenly spread over those of the samples."""
+
+
+def reach(layer: Layer, x: Tensor) -> tuple[int, ...]:
+    """Return the largest magnitude of each line, over all input vectors of the integers x, row tiles and columns, on ideal cells."""
+    vectors = layer.vectors(x)
+    vectors = vectors[:: -(-len(vectors) // VECTORS)]
+    most = torch.zeros(len(layer.lines), dtype=torch.int64, device=x.device)
+    for group, weights in enumerate(layer.matrices()):
+        for tile in program_tiles(weights, layer.slices, layer.xbar):
+            most = torch.maximum(most, _of_tile(vectors[:, group, tile.rows].to(torch.int32), tile, layer))
+    return tuple(most.tolist())
+
+
+def _of_tile(vectors: Tensor, tile: Programmed, layer: Layer) -> Tensor:
+    if layer.xbar.accumulate == "analog":
+        whole = (tile.cells * torch.tensor(layer.slices.weights, device=vectors.device).reshape(-1, 1, 1)).sum(0)
+        return (vectors.to(torch.float64) @ whole.to(torch.float64)).abs().amax((0, 1)).to(torch.int64).reshape(1)
+    digits = layer.digits(vectors).to(torch.int8)
+    flat, shape = digits.reshape(-1, digits.shape[-1]), (len(digits), len(vectors), -1)
+    partial = [byte_product(flat, cells.to(torch.int8)).reshape(shape).to(torch.int64) for cells in tile.cells]
+    sums = (torch.stack([factor * partial[k][b] for b, k, factor in line.terms]).sum(0) for line in layer.lines)
+    return torch.stack([each.abs().max() for each in sums])
