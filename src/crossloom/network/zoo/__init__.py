@@ -24,7 +24,16 @@ _WHERE = {
     "resnet18": "crossloom.network.zoo.resnet:resnet18",
     "resnet34": "crossloom.network.zoo.resnet:resnet34",
     "resnet50": "crossloom.network.zoo.resnet:resnet50",
+    "resnet101": "crossloom.network.zoo.resnet:resnet101",
+    "resnet152": "crossloom.network.zoo.resnet:resnet152",
+    "googlenet": "crossloom.network.zoo.inception:googlenet",
+    "inception-v3": "crossloom.network.zoo.inception:inception_v3",
+    "msra-a": "crossloom.network.zoo.msra:msra_a",
+    "msra-b": "crossloom.network.zoo.msra:msra_b",
+    "msra-c": "crossloom.network.zoo.msra:msra_c",
+    "deepface": "crossloom.network.zoo.deepface:deepface",
     "mobilenet-v2": "crossloom.network.zoo.mobilenet:mobilenet_v2",
+    "neuraltalk": "crossloom.network.zoo.neuraltalk:neuraltalk",
     "bert-base": "crossloom.network.zoo.bert:bert_base",
 }
 

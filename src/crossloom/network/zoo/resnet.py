@@ -59,3 +59,13 @@ def resnet34() -> tuple[nn.Module, tuple[Tensor, ...]]:
 def resnet50() -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return ResNet-50 and an example image."""
     return ResNet((3, 4, 6, 3), bottleneck=True), (torch.zeros(1, 3, 224, 224),)
+
+
+def resnet101() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return ResNet-101 and an example image."""
+    return ResNet((3, 4, 23, 3), bottleneck=True), (torch.zeros(1, 3, 224, 224),)
+
+
+def resnet152() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return ResNet-152 and an example image."""
+    return ResNet((3, 8, 36, 3), bottleneck=True), (torch.zeros(1, 3, 224, 224),)
