@@ -36,7 +36,7 @@ def machines(draw: st.DrawFn) -> Machine:
     encoding = draw(st.sampled_from(["offset", "differential", "twos_complement"]))
     accumulate = draw(st.sampled_from(["digital", "digital", "buffered", "analog"]))
     flip = encoding == "offset" and accumulate == "digital" and draw(st.booleans())
-    buffer = {"separate_columns": draw(st.integers(0, 9)), "buffer_bits": draw(st.sampled_from([0, 0, 3, 6]))} if accumulate == "buffered" else {}
+    buffer = {"separate_columns": draw(st.integers(0, 9))} if accumulate == "buffered" else {}
     return ISAAC.with_(
         array_rows=draw(st.sampled_from([8, 16, 64, 128])),
         array_columns=draw(st.sampled_from([24, 32, 128])),
@@ -100,7 +100,7 @@ def test_every_plan_equals_the_reference_in_values_and_counts(layer, machine) ->
 def test_a_lossless_converter_gives_the_integer_reference(layer, machine) -> None:
     """With enough bits in the converter, machine, encoding and tiling change nothing."""
     graph, x = layer
-    lossless = {"separate_columns": 0, "buffer_bits": 0, "adc_bits": 48, "range": "unit"}
+    lossless = {"separate_columns": 0, "adc_bits": 48, "range": "unit"}
     exact = machine.with_(**lossless)
     ((found,), _), ((plain,), _), _, plan = both(graph, exact, x)
     assert plan == "integer product"

@@ -80,6 +80,30 @@ def dac_levels(base: Parameters, wanted: Parameters) -> Factors:
     return Factors(factor, factor, 1.0, f"x{factor:g} for {wanted['bits']:g} bits as in PIMSYN's configuration")
 
 
+@law("dac_capacitors")
+def dac_capacitors(base: Parameters, wanted: Parameters) -> Factors:
+    """Word-line DAC of switched capacitors: power and area are linear in 2^bits, so that 4 bits take 3.17 times what one bit does.
+
+    Through two points: the totals for 64 x 128 drivers of cao2022, Table 2 (4 bits) and of shafiee2016, Table I (1 bit, eight IMAs).
+    """
+
+    def size(bits: float) -> float:
+        return 1 + 2.17 / 14 * (float(2.0**bits) - 2)
+
+    factor = size(wanted["bits"]) / size(base["bits"])
+    return Factors(
+        factor, factor, 1.0, f"x{factor:.3g} for {wanted['bits']:g} bits, linear in 2^bits (assumed) through cao2022 and shafiee2016", assumed=True
+    )
+
+
+@law("pipelined_adc")
+def pipelined_adc(base: Parameters, wanted: Parameters) -> Factors:
+    """ADC of stages one after the other: energy of a conversion and area proportional to the bits (assumed); a conversion takes 1/rate."""
+    ratio = wanted["bits"] / base["bits"]
+    why = f"x{ratio:g} for {wanted['bits']:g} bits, a stage for each (assumed)"
+    return Factors(ratio, ratio, base["rate"] / wanted["rate"], why, assumed=True)
+
+
 @law("cells")
 def cells(base: Parameters, wanted: Parameters) -> Factors:
     """Array: area and read energy are proportional to the number of cells (0.3, 1.2, 4.8 mW at 128, 256, 512 in PUMA and PIMSYN).

@@ -61,7 +61,6 @@ class Buffered:
     offset: int
     lines: tuple[Line, ...]
     converters: tuple[Converter, ...]
-    cell: Converter | None
     accumulator: torch.dtype
 
     @classmethod
@@ -72,7 +71,7 @@ class Buffered:
         cells = tuple((tile.rows, tile.cells.to(torch.int8).contiguous()) for tile in tiles)
         widest = max(widest, *(converter.limit for converter in layer.converters))
         number = torch.int32 if 2 * widest < 1 << 31 else torch.int64
-        return cls(cells, layer.digits, layer.slices.offset, found, layer.converters, layer.buffered, number)
+        return cls(cells, layer.digits, layer.slices.offset, found, layer.converters, number)
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Return the sums (M, C) in int64 for integer vectors (M, R)."""
@@ -92,12 +91,9 @@ class Buffered:
         """Return the sums (lines, M, C) that one row tile's partial sums make in the buffer."""
         digits = self.digits(vectors).to(torch.int8)
         flat, shape = digits.reshape(-1, digits.shape[-1]), (len(digits), len(vectors), cells.shape[2])
-        partial = [self._kept(byte_product(flat, each)).reshape(shape) for each in cells]
+        partial = [byte_product(flat, each).reshape(shape) for each in cells]
         found = torch.zeros(len(self.lines), *shape[1:], dtype=self.accumulator, device=vectors.device)
         for sums, line in zip(found, self.lines, strict=True):
             for b, k, factor in line.terms:
                 sums.add_(partial[k][b], alpha=factor)
         return found
-
-    def _kept(self, sums: Tensor) -> Tensor:
-        return self.cell(sums) if self.cell else sums

@@ -20,17 +20,17 @@ def array_actions(vectors: int, layer: Layer) -> Counts:
         "dac.drive": tiling.driven_rows * cycles,
         "input_register.read": tiling.driven_rows * cycles,
         "array.read": tiling.arrays * xbar.layers * cycles,
-        "sample_hold.sample": sampled + unit,
+        "tia.sense" if xbar.accumulate == "buffered" else "sample_hold.sample": sampled + unit,
         "adc.convert": converted + unit,
         "shift_add.add": converted,
         "output_register.access": converted,
     }
     if xbar.accumulate == "buffered":
-        counts["tia.sense"] = counts["buffer_array.write"] = sampled
+        counts["buffer_array.write"] = sampled
         counts["buffer_array.read"] = sums * sum(line.columns for line in found)
         counts["summing_amplifier.sum"] = sums * sum(line.columns for line in found if line.columns > 1)
     if xbar.accumulate == "analog":
-        counts["accumulator.accumulate"] = sums * cycles * -(-len(layer.slices) // xbar.accumulator_lines)
+        counts["accumulator.accumulate"] = sums * cycles * layer.accumulations
     return Counts({name: vectors * count for name, count in counts.items()})
 
 

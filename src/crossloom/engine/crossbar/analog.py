@@ -9,7 +9,7 @@ rounds to whole units. Without one, U_b is digital and exact. Noise of reading i
 partial sum has one number of the variance Σ d²·σ². Four ways, chosen by the machine (`dataflow.py`):
 
 * each partial sum is converted: products of digits in float64 (`Each`),
-* partial sums meet in the columns of a buffer, whose cells have levels and fluctuate (`Columns`),
+* partial sums meet in the columns of a buffer, whose cells fluctuate (`Columns`),
 * each row tile is accumulated in analog and converted once: one product a row tile (`Once`),
 * converters are left out (range: ideal): one product with the weights as they are (`Never`).
 
@@ -59,7 +59,7 @@ class AnalogLayer:
         found = list(strips(matrices(layer, seed), layer))
         xbar = layer.xbar
         by_dataflow: dict[str, type[Each | Columns | Once]] = {"digital": Each, "buffered": Columns, "analog": Once}
-        kind = Never if xbar.range == "ideal" and not xbar.buffer else by_dataflow[xbar.accumulate]
+        kind = Never if xbar.range == "ideal" else by_dataflow[xbar.accumulate]
         return cls(layer, tuple(kind.of(strip, layer) for strip in found), gains(found, layer), key_of(seed, "reads", layer.node.name))
 
     def __call__(self, x: Tensor, inferences: Inferences) -> Tensor:

@@ -39,7 +39,7 @@ def converted(array: Array, partial: list[list[float]], vector: Tensor, layer: L
     held, slices, found = array.held, layer.slices, []
     converters = layer.converters if layer.xbar.range != "ideal" else (None,) * len(layer.lines)
     for n in range(held.columns.stop - held.columns.start):
-        sums = [[_kept(each[n * len(slices) + k], layer) for k in range(len(slices))] for each in partial]
+        sums = [[each[n * len(slices) + k] for k in range(len(slices))] for each in partial]
         total = 0.0
         for line, converter in zip(layer.lines, converters, strict=True):
             code = _code(sum(factor * sums[b][k] for b, k, factor in line.terms), converter)
@@ -48,11 +48,6 @@ def converted(array: Array, partial: list[list[float]], vector: Tensor, layer: L
             total -= digit_weight * slices.offset * _inputs(array, n, partial[b], vector, b, layer)
         found.append(total)
     return torch.tensor(found, dtype=torch.float64)
-
-
-def _kept(partial_sum: float, layer: Layer) -> float:
-    """Return what a buffer keeps of a partial sum."""
-    return _code(partial_sum, layer.buffered)
 
 
 def _partial_sums(array: Array, digit: Tensor, layer: Layer) -> list[float]:

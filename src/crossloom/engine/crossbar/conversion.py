@@ -201,31 +201,27 @@ def _codes(sums: Tensor, converter: Converter) -> Tensor:
 class Columns:
     """A strip whose partial sums meet in the columns of a buffer, which are converted.
 
-    `factors` (L, D·K) says which partial sums meet in each line; `sigma` (L, 1) is the fluctuation that the buffer's cells add to it.
+    `partial` is its matrices: bytes where the cells are ideal, float64 otherwise. `sigma` is the fluctuation that the buffer's cells add to
+    each line; None if there is none.
     """
 
     strip: Strip
     layer: Layer
     partial: Tensor
     noise: Noise | None
-    cell: Converter | None
-    factors: Tensor
-    sigma: Tensor | None
+    sigma: tuple[float, ...] | None
     inputs: _Inputs
 
     @classmethod
     def of(cls, strip: Strip, layer: Layer) -> Columns:
         """Return the strip with the machine's buffer and converters."""
-        slices, device = len(layer.slices), strip.sums.device
-        factors = torch.zeros(len(layer.lines), len(layer.digits) * slices, dtype=torch.float64, device=device)
-        for place, line in enumerate(layer.lines):
-            for b, k, factor in line.terms:
-                factors[place, b * slices + k] = factor
-        buffer, cell = layer.xbar.buffer, layer.buffered
-        level = buffer.sigma * (1 << cell.shift) if buffer and cell else 0.0
-        sigma = level * factors.square().sum(1, keepdim=True).sqrt() if level else None
+        partial = strip.sums.to(torch.int8).contiguous() if layer.xbar.physics.ideal else strip.sums
         noise = Noise.of(strip.variance, ((1 << layer.xbar.input_bits) - 1) ** 2)
-        return cls(strip.lean, layer, strip.sums, noise, cell, factors, sigma, _Inputs.of(strip.lean, layer))
+        buffer = layer.xbar.buffer
+        sigma = None
+        if buffer and buffer.sigma:
+            sigma = tuple(buffer.sigma_of_sums(layer.xbar) * math.sqrt(sum(f * f for _, _, f in line.terms)) for line in layer.lines)
+        return cls(strip.lean, layer, partial, noise, sigma, _Inputs.of(strip.lean, layer))
 
     @property
     def width(self) -> int:
@@ -234,15 +230,13 @@ class Columns:
 
     @property
     def _converted(self) -> int:
-        return len(self.factors) * int(self.strip.weights.shape[1])
+        return len(self.layer.lines) * int(self.strip.weights.shape[1])
 
     @property
     def _draws(self) -> tuple[int, int]:
         """Random numbers of an input vector for reading the array, and for reading the buffer."""
-        return (
-            _fours(len(self.layer.digits) * self.partial.shape[1]) if self.noise else 0,
-            _fours(self._converted) if self.sigma is not None else 0,
-        )
+        reading = _fours(len(self.layer.digits) * self.partial.shape[1]) if self.noise else 0
+        return reading, _fours(self._converted) if self.sigma else 0
 
     @property
     def draws(self) -> int:
@@ -252,20 +246,28 @@ class Columns:
     def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
         digits = _digits(vectors, self.layer)
-        flat = digits.reshape(-1, digits.shape[2])
-        read = flat.to(torch.float64) @ self.partial
         reading, keeping = self._draws
-        if self.noise:
-            self.noise.add(read, _squares(flat, self.layer), streams.normals(first, digits.shape[1] * read.shape[1]))
-        if self.cell:
-            read = _codes(read, self.cell)
-        sums = torch.einsum("nsc,ls->nlc", read.reshape(len(vectors), self.factors.shape[1], -1), self.factors)
-        if self.sigma is not None:
-            sums += self.sigma * streams.normals(first + reading, self._converted).reshape(sums.shape)
+        sums = self._columns(digits, streams, first)
+        fluctuation = streams.normals(first + reading, self._converted).reshape(len(vectors), len(sums), -1) if self.sigma else None
         total = self.inputs(digits, streams, first + reading + keeping).expand(len(vectors), sums.shape[2]).clone()
         for place, (line, converter) in enumerate(zip(self.layer.lines, self.layer.converters, strict=True)):
-            total.add_(_codes(sums[:, place], converter), alpha=line.weight)
+            if fluctuation is not None and self.sigma:
+                sums[place].add_(fluctuation[:, place], alpha=self.sigma[place])
+            total.add_(_codes(sums[place], converter), alpha=line.weight)
         return total
+
+    def _columns(self, digits: Tensor, streams: Streams, first: int) -> Tensor:
+        """Return what the columns of the buffer hold, (L, N, columns) float64, for digits (N, D, rows)."""
+        flat = digits.reshape(-1, digits.shape[2])
+        read = byte_product(flat, self.partial) if self.partial.dtype == torch.int8 else flat.to(torch.float64) @ self.partial
+        if self.noise:
+            self.noise.add(read, _squares(flat, self.layer), streams.normals(first, digits.shape[1] * read.shape[1]))
+        read = read.reshape(*digits.shape[:2], len(self.layer.slices), -1)
+        found = torch.zeros(len(self.layer.lines), len(digits), read.shape[3], dtype=torch.float64, device=digits.device)
+        for sums, line in zip(found, self.layer.lines, strict=True):
+            for b, k, factor in line.terms:
+                sums.add_(read[:, b, k], alpha=factor)
+        return found
 
 
 def _at_once(strip: Strip) -> Noise | None:

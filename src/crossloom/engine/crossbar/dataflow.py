@@ -66,7 +66,7 @@ def lines(accumulate: Accumulates, digits: Digits, slices: Slices, separate: int
         for b, k, weight in products:
             if weight * sign > 0:
                 columns.setdefault(b + _place(k, slices), []).append((b, k, abs(weight)))
-        found += _carried([_column(columns[place], sign) for place in sorted(columns)], separate)
+        found += _carried(sorted((_column(terms, sign) for terms in columns.values()), key=lambda line: abs(line.weight)), separate)
     return tuple(found)
 
 

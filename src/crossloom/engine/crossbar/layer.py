@@ -12,7 +12,7 @@ from torch import Tensor
 from crossloom.engine.crossbar.convert import Converter
 from crossloom.engine.crossbar.dataflow import Line, lines
 from crossloom.engine.crossbar.encode import Digits, Slices, weight_slices
-from crossloom.engine.crossbar.settings import Crossbars, largest_sum
+from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
 from crossloom.network.graph import Node
@@ -59,10 +59,10 @@ class Layer:
         return tuple(xbar.converter(span, line.shift, most) for span, line, most in zip(spans, found, reaches, strict=True))
 
     @property
-    def buffered(self) -> Converter | None:
-        """What the cells of a buffer make of a partial sum; None if they keep it as it is."""
-        largest = largest_sum(self.xbar.rows, self.xbar.input_bits, self.xbar.cell_bits, False)
-        return self.xbar.buffer.converter(largest) if self.xbar.buffer else None
+    def accumulations(self) -> int:
+        """Accumulators that one digit of a dot product takes; without wires of their own they take all bit lines at once."""
+        lines = self.xbar.accumulator_lines
+        return -(-len(self.slices) // lines) if lines > 1 else 1
 
     def matrices(self) -> Tensor:
         """The weights (G, R, C) as int64."""

@@ -37,8 +37,8 @@ class Peak:
         return self.storage_bytes / 2**20 / self.area_mm2
 
 
-def peak(machine: Machine, weight_bits: int = 16, input_bits: int = 16) -> Peak:
-    """Return the peak of a machine's chip, extensions left out.
+def peak(machine: Machine, weight_bits: int = 16, input_bits: int = 16, *, signed: bool = True) -> Peak:
+    """Return the peak of a machine's chip, extensions left out, for weights and inputs of some bits; `signed` is of the inputs.
 
     An array of R rows and C columns does R · ⌊C / slices⌋ products in one operation of as many cycles as the input has digits.
     Where several arrays share a converter, the cycle is as long as it takes to convert them all, and what happens once for
@@ -46,8 +46,8 @@ def peak(machine: Machine, weight_bits: int = 16, input_bits: int = 16) -> Peak:
     """
     xbar = crossbars(machine)
     array = machine.part("array")
-    slices, digits = Slices.of(weight_bits, xbar.encoding, xbar.cell_bits), Digits.of(input_bits, True, xbar.input_bits)
-    products = array.total * xbar.rows * (xbar.columns // len(slices))
+    slices, digits = Slices.of(weight_bits, xbar.encoding, xbar.cell_bits), Digits.of(input_bits, signed, xbar.input_bits)
+    products = array.total * xbar.rows * (xbar.columns // xbar.lines_of(len(slices)))
     read_s = machine.cycle_s.value if machine.cycle_s else array.actions["read"].latency_s.value
     duty = read_s / xbar.cycle_s
     power = sum(part.total * part.power_w.value * (duty if part.name in _WITH_READS else 1.0) for part in machine.built_in())

@@ -47,7 +47,7 @@ def plan(layer: Layer, seed: int) -> Plan:
     if not xbar.physics.ideal or xbar.fluctuates:
         return _analog(layer, seed)
     exact = product(layer.node, layer.x, layer.weight, layer.bias)
-    if xbar.range == "ideal" and not xbar.buffer:
+    if xbar.range == "ideal":
         return Plan("integer product", f"converters are left out (range=ideal); {exact.how}", exact)
     if xbar.accumulate != "digital":
         return _accumulated(layer, exact)
@@ -83,23 +83,19 @@ def _accumulated(layer: Layer, exact: Product) -> Plan:
         "layer": "rounded to steps that cover what samples showed"
         if layer.tiling.reach
         else "rounded to steps that cover every sum, without samples",
-        "ideal": "converted without loss (range=ideal)",
     }[xbar.range]
     if xbar.accumulate == "analog":
         why = f"each row tile is accumulated in analog and converted once, {how}"
         return Plan("product per tile", why, SlicedLayer(layer, None, [Once.of(tiles, layer) for tiles in groups], None))
-    cells = f"partial sums are kept in cells of {xbar.buffer.bits} bits, and " if xbar.buffer else ""
-    why = f"{cells}{len(converters)} columns of a buffer are {how}"
+    why = f"{len(converters)} columns of a buffer are {how}"
     return Plan("by buffer column", why, SlicedLayer(layer, None, [Buffered.of(tiles, layer) for tiles in groups], None))
 
 
 def _holds_all(layer: Layer) -> bool:
-    """Return whether neither converters nor buffers can change any sum of a layer, by the sizes alone."""
-    xbar, rows = layer.xbar, min(layer.tiling.rows, layer.xbar.rows)
+    """Return whether the converters can change no sum of a layer, by the sizes alone."""
+    rows = min(layer.tiling.rows, layer.xbar.rows)
     spans = (line.span(rows, layer.digits, layer.slices) for line in layer.lines)
-    kept = layer.buffered
-    fits = kept is None or kept.holds(0, largest_sum(rows, xbar.input_bits, xbar.cell_bits, False))
-    return fits and all(converter.holds(*span) for converter, span in zip(layer.converters, spans, strict=True))
+    return all(converter.holds(*span) for converter, span in zip(layer.converters, spans, strict=True))
 
 
 def _analog(layer: Layer, seed: int) -> Plan:
@@ -111,7 +107,7 @@ def _analog(layer: Layer, seed: int) -> Plan:
         "buffered": "columns of a buffer are rounded and clipped",
         "analog": "each row tile is accumulated and converted once",
     }[xbar.accumulate]
-    if xbar.range == "ideal" and not xbar.buffer:
+    if xbar.range == "ideal":
         how = "one product with the weights as they are: converters are left out (range=ideal)"
     what = [] if xbar.physics.ideal else [f"{', '.join(xbar.physics.effects)} of {xbar.physics.cell.name}"]
     what += ["fluctuation of buffer cells"] if xbar.fluctuates else []

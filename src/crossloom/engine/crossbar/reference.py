@@ -13,13 +13,12 @@ from crossloom.engine.base import Counts
 from crossloom.engine.crossbar.dataflow import Line
 from crossloom.engine.crossbar.encode import Programmed, Slices, program_tiles
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.tiling import Tiling
 
 
 def reference_sums(vectors: Tensor, weights: Tensor, layer: Layer, counts: Counts) -> Tensor:
     """Return the sums (M, G, C) of int64 vectors (M, G, R) and weights (G, R, C) as a layer's crossbars compute them."""
     groups = [_group(vectors[:, g], weights[g], layer, counts) for g in range(weights.shape[0])]
-    _count_arrays(vectors.shape[0], len(layer.digits), layer.tiling, layer.xbar.layers, counts)
+    _count_arrays(vectors.shape[0], layer, counts)
     return torch.stack(groups, 1)
 
 
@@ -38,7 +37,7 @@ def _group(vectors: Tensor, weights: Tensor, layer: Layer, counts: Counts) -> Te
         for digit_weight, digit in zip(digits.weights, driven, strict=True):
             total -= slices.offset * digit_weight * digit.sum(1, keepdim=True)
             if layer.xbar.accumulate == "analog":
-                counts["accumulator.accumulate"] += -(-len(slices) // layer.xbar.accumulator_lines) * total.numel()
+                counts["accumulator.accumulate"] += layer.accumulations * total.numel()
     return total
 
 
@@ -46,12 +45,10 @@ def _analog(partial: list[list[Tensor]], line: Line, layer: Layer, counts: Count
     """Return the sum of the partial sums (M, C) that meet in a line."""
     total = torch.zeros_like(partial[0][0])
     for b, k, factor in line.terms:
-        sums = partial[b][k].clone()
-        counts["sample_hold.sample"] += sums.numel()
+        sums = partial[b][k]
+        counts[_sensed(layer)] += sums.numel()
         if layer.xbar.accumulate == "buffered":
-            counts["tia.sense"] += sums.numel()
             counts["buffer_array.write"] += sums.numel()
-            sums = layer.buffered(sums) if layer.buffered else sums
         total += factor * sums
     if layer.xbar.accumulate == "buffered":
         counts["buffer_array.read"] += line.columns * total.numel()
@@ -67,11 +64,17 @@ def _mirrored(codes: Tensor, line: Line, driven: Tensor, tile: Programmed, slice
     return torch.where(tile.flipped[k], ((1 << slices.widths[k]) - 1) * driven[b].sum(1, keepdim=True) - codes, codes)
 
 
-def _count_arrays(vectors: int, cycles: int, tiling: Tiling, layers: int, counts: Counts) -> None:
+def _sensed(layer: Layer) -> str:
+    """Return what takes the current of a bit line: an amplifier that writes a buffer, or a sample-and-hold."""
+    return "tia.sense" if layer.xbar.accumulate == "buffered" else "sample_hold.sample"
+
+
+def _count_arrays(vectors: int, layer: Layer, counts: Counts) -> None:
     """Count what happens in whole arrays: rows driven, arrays read, unit columns converted."""
-    for _ in range(cycles):
+    tiling = layer.tiling
+    for _ in range(len(layer.digits)):
         counts["dac.drive"] += vectors * tiling.driven_rows
         counts["input_register.read"] += vectors * tiling.driven_rows
-        counts["array.read"] += vectors * tiling.arrays * layers
+        counts["array.read"] += vectors * tiling.arrays * layer.xbar.layers
         counts["adc.convert"] += vectors * tiling.unit_columns
-        counts["sample_hold.sample"] += vectors * tiling.unit_columns
+        counts[_sensed(layer)] += vectors * tiling.unit_columns

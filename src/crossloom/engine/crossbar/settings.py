@@ -55,14 +55,17 @@ class _File(PhysicsFields):
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Cells that keep partial sums: levels of so many bits, and the deviation of what is read from what was written, in levels."""
+    """Cells that keep partial sums: so many bits of levels, and the deviation of what is read from what was to be written, in levels.
+
+    What is written is a voltage, not a level (chou2019, Section 3.3): nothing is rounded.
+    """
 
     bits: int
     sigma: float
 
-    def converter(self, largest: int) -> Converter:
-        """Return the rounding to levels; of partial sums up to 2^n the very largest, which is one level too much for n bits, is cut."""
-        return Converter(self.bits, max(0, math.ceil(math.log2(max(largest, 1))) - self.bits))
+    def sigma_of_sums(self, xbar: Crossbars) -> float:
+        """Return the deviation in units of the partial sum: the levels reach to the largest."""
+        return self.sigma * xbar.largest_sum / (1 << self.bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +102,16 @@ class Crossbars:
     @property
     def fluctuates(self) -> bool:
         """Whether chance changes what lies between the cells' sums and the converters."""
-        return self.buffer is not None and self.buffer.sigma > 0
+        return self.buffer is not None and self.range != "ideal"
 
     @property
     def largest_sum(self) -> int:
         """The largest partial sum that a full column can have; with flip encoding, half of it."""
         return largest_sum(self.rows, self.input_bits, self.cell_bits, self.flip)
+
+    def lines_of(self, slices: int) -> int:
+        """Return the bit lines that a weight of so many slices takes: whole groups of them where an accumulator is wired to a group."""
+        return slices + (-slices % self.accumulator_lines if self.accumulate == "analog" else 0)
 
     def converter(self, span: tuple[int, int] | None = None, shift: int = 0, reach: int = 0) -> Converter:
         """Return the converter of a line.
@@ -212,13 +219,13 @@ def _buffer(machine: Machine, given: _File) -> Buffer | None:
         )
     if given.buffer_sigma and not given.buffer_bits:
         raise MachineError(f"machine {machine.name}: engines.crossbar.buffer_sigma is in levels of a buffer cell; give buffer_bits too")
-    return Buffer(given.buffer_bits, given.buffer_sigma) if given.buffer_bits else None
+    return Buffer(given.buffer_bits, given.buffer_sigma) if given.buffer_sigma else None
 
 
 def _accumulator_lines(machine: Machine) -> int:
-    """Return how many bit lines an analog accumulator takes at once."""
+    """Return how many bit lines an analog accumulator is wired to; 1 if it takes any number of them."""
     part = machine.optional("accumulator")
-    return part.whole("lines") if part is not None and "lines" in part.parameters else LARGEST_ARRAY
+    return part.whole("lines") if part is not None and "lines" in part.parameters else 1
 
 
 def _stacking(machine: Machine, given: _File) -> tuple[int, int]:

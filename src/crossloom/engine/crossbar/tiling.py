@@ -26,6 +26,7 @@ class Tiling:
         array_rows, array_columns: size of an array.
         packed: matrices in one array, if more than one fits.
         unit: columns beside the data that hold ones, for each matrix.
+        spare: bit lines that a weight leaves unused, where an accumulator is wired to a group of them; they are the rightmost of an array.
         reach: the largest magnitude of each line that is converted, as samples showed it; empty if nobody looked.
     """
 
@@ -37,12 +38,13 @@ class Tiling:
     array_columns: int
     packed: int
     unit: int
+    spare: int = 0
     reach: tuple[int, ...] = ()
 
     @property
     def weights_per_array(self) -> int:
         """Weights in one row of an array."""
-        return self.array_columns // self.slices
+        return self.array_columns // (self.slices + self.spare)
 
     @property
     def row_tiles(self) -> int:
@@ -118,11 +120,12 @@ def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
     q = graph.quantization[node.inputs[1]]
     slices, bits = len(weight_slices(q, xbar)), q.bits
     unit = 1 if xbar.unit_column and xbar.encoding == "offset" else 0
-    if slices > xbar.columns:
+    lines = xbar.lines_of(slices)
+    if lines > xbar.columns:
         raise ModelError(
-            f"{node.name}: a weight of {bits} bits takes {slices} columns and an array has {xbar.columns}; use fewer bits or larger arrays"
+            f"{node.name}: a weight of {bits} bits takes {lines} columns and an array has {xbar.columns}; use fewer bits or larger arrays"
         )
-    packed = min(xbar.rows // rows, (xbar.columns + unit) // (columns * slices + unit), groups) if groups > 1 else 1
+    packed = min(xbar.rows // rows, (xbar.columns + unit) // (columns * lines + unit), groups) if groups > 1 else 1
     return Tiling(
         groups=groups,
         rows=rows,
@@ -132,4 +135,5 @@ def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
         array_columns=xbar.columns,
         packed=max(1, packed),
         unit=unit,
+        spare=lines - slices,
     )
