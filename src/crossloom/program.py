@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from crossloom.machines import Machine
@@ -42,6 +43,8 @@ class Stage:
         arrays: arrays that it works in, all copies together.
         shares: name of the earlier stage whose arrays these are, because the weights are the same; empty if they are its own.
         tiles: first tile and number of tiles.
+        before: arrays of other stages in its first tile.
+        per_tile: arrays in use in each tile; 0 for a stage without arrays of its own.
         hops: routers that a result passes on its way to the next stage.
         waits: what must be ready before a position can be computed.
         segment: stages of one segment are on the chips together; segments follow each other.
@@ -64,6 +67,8 @@ class Stage:
     arrays: int = 0
     shares: str = ""
     tiles: tuple[int, int] = (0, 0)
+    before: int = 0
+    per_tile: float = 0.0
     hops: int = 1
     waits: tuple[Wait, ...] = ()
     segment: int = 0
@@ -76,6 +81,17 @@ class Stage:
     def steps(self) -> int:
         """Steps of one inference, all parts together."""
         return -(-self.positions // self.copies) * self.parts
+
+    @property
+    def in_tiles(self) -> tuple[float, ...]:
+        """The share of the stage's work that each of its tiles does: as many of its arrays as lie there."""
+        count = max(1, self.tiles[1])
+        if not self.arrays or not self.per_tile:
+            return (1 / count,) * count
+        end = self.before + self.arrays
+        edges = [min(max(tile * self.per_tile, self.before), end) for tile in range(count + 1)]
+        edges[-1] = end
+        return tuple((right - left) / self.arrays for left, right in pairwise(edges))
 
     @property
     def holder(self) -> str:

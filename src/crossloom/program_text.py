@@ -33,6 +33,8 @@ _RUNS = (
     "arrays",
     "shares",
     "tiles",
+    "before",
+    "per_tile",
     "hops",
     "segment",
     "load_s",

@@ -182,6 +182,15 @@ class UseChips:
 
 
 @dataclass(frozen=True, slots=True)
+class _Where:
+    """Tiles of a stage as its fields say them."""
+
+    tiles: tuple[int, int]
+    before: int = 0
+    per_tile: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Allocate:
     """Number the tiles: each stage gets arrays one after the other, digital stages work in the tiles of what they read from.
 
@@ -193,21 +202,21 @@ class Allocate:
 
     def __call__(self, program: Program) -> Program:
         used: dict[int, int] = {}
-        where: dict[str, tuple[int, int]] = {}
+        where: dict[str, _Where] = {}
         stages = []
         in_each = {segment: self._in_each_tile(members, program) for segment, members in program.segments.items()}
         for stage in program.stages:
             if stage.shares:
-                tiles = where[stage.shares]
+                place = where[stage.shares]
             elif stage.arrays:
-                before = used.get(stage.segment, 0)
-                first, last = (int(array // in_each[stage.segment]) for array in (before, before + stage.arrays - 1))
-                used[stage.segment] = before + stage.arrays
-                tiles = (first, last - first + 1)
+                start, each = used.get(stage.segment, 0), in_each[stage.segment]
+                first, last = (int(array // each) for array in (start, start + stage.arrays - 1))
+                used[stage.segment] = start + stage.arrays
+                place = _Where((first, last - first + 1), int(start - first * each), each)
             else:
-                tiles = next((where[wait.stage] for wait in stage.waits if wait.stage in where), (0, 1))
-            where[stage.name] = tiles
-            stages.append(replace(stage, tiles=tiles))
+                place = _Where(next((where[wait.stage].tiles for wait in stage.waits if wait.stage in where), (0, 1)))
+            where[stage.name] = place
+            stages.append(replace(stage, tiles=place.tiles, before=place.before, per_tile=place.per_tile))
         return replace(program, stages=tuple(_with_hops(stages, program)))
 
     def _in_each_tile(self, stages: list[Stage], program: Program) -> float:

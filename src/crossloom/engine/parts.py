@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crossloom.errors import MachineError
+from crossloom.machines import Part
 from crossloom.program import Program, Stage
 
 
 def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[str, float]:
-    """Return for how long one inference of a stage occupies each part that its tiles (or the chip) have, by `part.action`."""
+    """Return for how long one inference of a stage occupies each part of its busiest tile (or of the chips), by `part.action`."""
     found = {}
+    tiles = next((number for path, number in program.machine.units.items() if path.endswith(".tile")), 1.0)
+    busiest = max(stage.in_tiles)
     for name, count in stage.actions.items():
         role, _, action = name.partition(".")
         part = program.machine.part(role)
         if role not in paced and part.total:
-            tiles = next((number for path, number in program.machine.units.items() if path.endswith(".tile")), 1.0)
-            instances = part.total / tiles * stage.tiles[1] if ".tile." in part.path else part.total * program.chips
+            instances = part.total / tiles / busiest if in_tile(part) else part.total * program.chips
             found[name] = count * part.actions[action].latency_s.value / (instances * part.parameters.get("lanes", 1))
     return found
+
+
+def in_tile(part: Part) -> bool:
+    """Return whether each tile has its own of a part."""
+    return ".tile." in part.path
 
 
 def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:

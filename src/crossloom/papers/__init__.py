@@ -10,7 +10,12 @@ from importlib import import_module
 from crossloom.errors import InputError
 from crossloom.papers.claim import Claim as Claim
 
-PAPERS = {"crossstack": "crossloom.papers.crossstack", "isaac": "crossloom.papers.isaac"}
+PAPERS = {
+    "cascade": "crossloom.papers.cascade",
+    "crossstack": "crossloom.papers.crossstack",
+    "isaac": "crossloom.papers.isaac",
+    "neural-pim": "crossloom.papers.neural_pim",
+}
 
 
 def reproduce(paper: str | None = None) -> list[Claim]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -16,6 +18,7 @@ from crossloom.network.operators import Conv
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.types import Batch, TensorType
 from crossloom.network.zoo import build
+from crossloom.read.ledger import Ledger, read_ledger
 from crossloom.read.timeline import read_timeline
 
 
@@ -25,13 +28,18 @@ def network(name: str) -> Graph:
     return load(*build(name, weights=False), name=name)
 
 
-def with_bits(graph: Graph, bits: int) -> Graph:
-    """Return a graph whose tensors are all declared to be integers of some bits, for readings that need no values."""
-    q = Quantization((1.0,), 0, bits, signed=True)
+def with_bits(graph: Graph, bits: int, *, signed: bool = True) -> Graph:
+    """Return a graph whose tensors are all declared to be integers of some bits, for readings that need no values.
+
+    Activations are never negative if not `signed`, as those after a ReLU; weights always may be.
+    """
+    q, whole = Quantization((1.0,), 0, bits, signed=True), Quantization((1.0,), 0, bits, signed=signed)
     names = [name for name, type in graph.inputs if type.dtype == "f32"] + [node.name for node in graph.nodes if node.type.dtype == "f32"]
     weights = [node.inputs[1] for node in graph.nodes if len(node.inputs) > 1 and node.inputs[1] in graph.constants]
     constants = {name: value.to(carrier(q)) if name in weights else value for name, value in graph.constants.items()}
-    return Graph(graph.name, graph.inputs, graph.nodes, graph.outputs, constants, dict.fromkeys([*names, *weights], q), graph.batch)
+    return Graph(
+        graph.name, graph.inputs, graph.nodes, graph.outputs, constants, dict.fromkeys(names, whole) | dict.fromkeys(weights, q), graph.batch
+    )
 
 
 def operation_cycles(machine: Machine) -> tuple[float, float]:
@@ -49,6 +57,34 @@ def throughput_16_bit(name: str, machine: Machine, chips: int) -> float:
     graph = with_bits(network(name), 16)
     operations = 2 * sum(macs(node, graph) for node in graph.nodes)
     return operations * read_timeline(compile_network(graph, machine.with_(**{"compile.chips": chips}))).throughput_per_s
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network on one machine: inferences per second, energy (J) of one, and its ledger."""
+
+    throughput: float
+    energy_j: float
+    ledger: Ledger
+
+
+def side_by_side(graph: Graph, machines: Mapping[str, Machine], boards: int) -> dict[str, Run]:
+    """Return a network's runs on several machines, each with `boards` times the chips on which one copy fits in the machine that needs most."""
+    chips = boards * max(compile_network(graph, machine).chips for machine in machines.values())
+    found = {}
+    for name, machine in machines.items():
+        program = compile_network(graph, machine.with_(**{"compile.chips": chips}))
+        timeline = read_timeline(program)
+        ledger = read_ledger(program, timeline)
+        found[name] = Run(timeline.throughput_per_s, ledger.energy_j, ledger)
+    return found
+
+
+def ratio(runs: Mapping[str, Run], ours: str, baseline: str, what: str) -> float:
+    """Return by how much one run is better than another: in "throughput", or in "energy"."""
+    if what == "throughput":
+        return runs[ours].throughput / runs[baseline].throughput
+    return runs[baseline].energy_j / runs[ours].energy_j
 
 
 def utilization(name: str, size: int) -> float:

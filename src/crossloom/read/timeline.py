@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.engine.parts import part_seconds
+from crossloom.engine.parts import in_tile, part_seconds
 from crossloom.engine.registry import engine_named
 from crossloom.program import Program, Stage, streamed_s
 
@@ -149,18 +149,21 @@ def _occupied(group: list[Stage]) -> float:
 
 
 def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
-    """Return the part of a tile that the stages of that tile together occupy longest, and who occupies it most."""
+    """Return the part of a tile, or of the chips, that the stages there together occupy longest, and who occupies it most."""
     if program.machine is None:
         return _Limit()
-    tiles = 1 + max(first + count for first, count in (stage.tiles for stage in stages))
+    tiles = 1 + max(stage.tiles[0] + len(stage.in_tiles) for stage in stages)
     busy: dict[str, Times] = {}
     most: dict[str, tuple[float, str, str]] = {}
     for stage in stages:
-        first, count = stage.tiles
+        first, shares = stage.tiles[0], np.asarray(stage.in_tiles)
         paced = engine_named(stage.engine).paced_parts(program.machine) if stage.arrays else frozenset[str]()
         for name, seconds in part_seconds(stage, program, paced).items():
             role = name.partition(".")[0]
-            busy.setdefault(role, np.zeros(tiles))[first : first + count] += seconds
+            if in_tile(program.machine.part(role)):
+                busy.setdefault(role, np.zeros(tiles))[first : first + len(shares)] += seconds * shares / shares.max()
+            else:
+                busy.setdefault(role, np.zeros(1))[0] += seconds
             most[role] = max(most.get(role, (0.0, "", "")), (seconds, stage.name, name))
     longest = {role: float(times.max()) for role, times in busy.items()}
     role = max(longest, key=lambda each: longest[each], default="")

@@ -201,15 +201,17 @@ def _codes(sums: Tensor, converter: Converter) -> Tensor:
 class Columns:
     """A strip whose partial sums meet in the columns of a buffer, which are converted.
 
-    `partial` is its matrices: bytes where the cells are ideal, float64 otherwise. `sigma` is the fluctuation that the buffer's cells add to
+    `partial` is its matrices: bytes where the cells are ideal, float64 otherwise. `factors` (L, D·K) has what meets in each line, and `sigma` is the fluctuation that the buffer's cells add to
     each line; None if there is none.
     """
 
     strip: Strip
     layer: Layer
     partial: Tensor
+    factors: Tensor
     noise: Noise | None
     sigma: tuple[float, ...] | None
+    converters: tuple[Converter, ...]
     inputs: _Inputs
 
     @classmethod
@@ -217,11 +219,14 @@ class Columns:
         """Return the strip with the machine's buffer and converters."""
         partial = strip.sums.to(torch.int8).contiguous() if layer.xbar.physics.ideal else strip.sums
         noise = Noise.of(strip.variance, ((1 << layer.xbar.input_bits) - 1) ** 2)
-        buffer = layer.xbar.buffer
-        sigma = None
+        factors = torch.zeros(len(layer.lines), len(layer.digits), len(layer.slices), dtype=torch.float64, device=strip.sums.device)
+        for place, line in enumerate(layer.lines):
+            for b, k, factor in line.terms:
+                factors[place, b, k] = factor
+        buffer, sigma = layer.xbar.buffer, None
         if buffer and buffer.sigma:
             sigma = tuple(buffer.sigma_of_sums(layer.xbar) * math.sqrt(sum(f * f for _, _, f in line.terms)) for line in layer.lines)
-        return cls(strip.lean, layer, partial, noise, sigma, _Inputs.of(strip.lean, layer))
+        return cls(strip.lean, layer, partial, factors.flatten(1), noise, sigma, layer.converters, _Inputs.of(strip.lean, layer))
 
     @property
     def width(self) -> int:
@@ -230,7 +235,7 @@ class Columns:
 
     @property
     def _converted(self) -> int:
-        return len(self.layer.lines) * int(self.strip.weights.shape[1])
+        return len(self.factors) * int(self.strip.weights.shape[1])
 
     @property
     def _draws(self) -> tuple[int, int]:
@@ -250,7 +255,7 @@ class Columns:
         sums = self._columns(digits, streams, first)
         fluctuation = streams.normals(first + reading, self._converted).reshape(len(vectors), len(sums), -1) if self.sigma else None
         total = self.inputs(digits, streams, first + reading + keeping).expand(len(vectors), sums.shape[2]).clone()
-        for place, (line, converter) in enumerate(zip(self.layer.lines, self.layer.converters, strict=True)):
+        for place, (line, converter) in enumerate(zip(self.layer.lines, self.converters, strict=True)):
             if fluctuation is not None and self.sigma:
                 sums[place].add_(fluctuation[:, place], alpha=self.sigma[place])
             total.add_(_codes(sums[place], converter), alpha=line.weight)
@@ -262,12 +267,8 @@ class Columns:
         read = byte_product(flat, self.partial) if self.partial.dtype == torch.int8 else flat.to(torch.float64) @ self.partial
         if self.noise:
             self.noise.add(read, _squares(flat, self.layer), streams.normals(first, digits.shape[1] * read.shape[1]))
-        read = read.reshape(*digits.shape[:2], len(self.layer.slices), -1)
-        found = torch.zeros(len(self.layer.lines), len(digits), read.shape[3], dtype=torch.float64, device=digits.device)
-        for sums, line in zip(found, self.layer.lines, strict=True):
-            for b, k, factor in line.terms:
-                sums.add_(read[:, b, k], alpha=factor)
-        return found
+        read = read.reshape(len(digits), self.factors.shape[1], -1).to(torch.float64)
+        return torch.matmul(self.factors, read).transpose(0, 1).contiguous()
 
 
 def _at_once(strip: Strip) -> Noise | None:
@@ -292,13 +293,14 @@ class Once:
     layer: Layer
     joined: Tensor
     noise: Noise | None
+    converter: Converter
     inputs: _Inputs
 
     @classmethod
     def of(cls, strip: Strip, layer: Layer) -> Once:
         """Return the strip with its slices joined."""
         joined = (strip.sums.reshape(len(strip.sums), *strip.weights.shape) * strip.weights).sum(1)
-        return cls(strip.lean, layer, joined, _at_once(strip), _Inputs.of(strip.lean, layer))
+        return cls(strip.lean, layer, joined, _at_once(strip), layer.converters[0], _Inputs.of(strip.lean, layer))
 
     @property
     def width(self) -> int:
@@ -316,7 +318,7 @@ class Once:
         if self.noise:
             self.noise.add(sums, _weighted_squares(vectors, self.layer), streams.normals(first, sums.shape[1]))
             first += _fours(sums.shape[1])
-        sums = _codes(sums, self.layer.converters[0])
+        sums = _codes(sums, self.converter)
         return sums.add_(self.inputs(_digits(vectors, self.layer), streams, first)) if self.strip.counts_inputs else sums
 
 

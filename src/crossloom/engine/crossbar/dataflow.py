@@ -20,6 +20,7 @@ highest value, `Line.span`; cao2022 gives the same in its Equations 2 to 4 (docs
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from crossloom.engine.crossbar.encode import Digits, Slices
 from crossloom.engine.crossbar.settings import Accumulates
@@ -47,6 +48,7 @@ class Line:
         return sum(value for value in values if value < 0), sum(value for value in values if value > 0)
 
 
+@cache
 def lines(accumulate: Accumulates, digits: Digits, slices: Slices, separate: int = 0) -> tuple[Line, ...]:
     """Return what is converted at once for a dot product, of lines with the same sign the highest place last.
 

@@ -253,7 +253,7 @@ def _check_cells(machine: Machine, found: Crossbars) -> None:
 def _check_sizes(machine: Machine) -> None:
     """Raise MachineError for parts that there are too few of, or arrays of no size that the plans can hold."""
     array = machine.part("array")
-    if short := [part for role in _PER_READ if (part := machine.by_role.get(role)) is not None and part.total < 1]:
+    if short := [part for role in _PER_READ if (part := machine.optional(role)) is not None and part.total < 1]:
         raise MachineError(f"machine {machine.name}: {short[0].path}.count gives {short[0].total:g} on a chip; crossbars need at least one")
     if array.count != int(array.count) or array.count < 1:
         raise MachineError(f"machine {machine.name}: {array.path}.count must be a whole number of at least 1, got {array.count:g}")

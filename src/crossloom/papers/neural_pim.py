@@ -1,0 +1,302 @@
+"""Neural-PIM (Cao et al., IEEE Transactions on Computers 71(9), 2022): its claims on dataflows, chip and systems.
+
+Those on its circuits are in `neural_periphery.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from itertools import product
+from statistics import fmean, geometric_mean
+
+from crossloom.compiler import compile_network
+from crossloom.engine.crossbar.dataflow import Line, lines
+from crossloom.engine.crossbar.encode import Digits, Slices
+from crossloom.engine.crossbar.peak import peak
+from crossloom.machines import Machine, load_machine
+from crossloom.papers.claim import Claim
+from crossloom.papers.workloads import Run, network, ratio, side_by_side, with_bits
+from crossloom.read.ledger import read_ledger
+from crossloom.read.timeline import read_timeline
+
+PAPER = "cao2022"
+NETWORKS = ("alexnet", "resnet50", "resnet101", "vgg16", "vgg19", "inception-v3", "googlenet", "mobilenet-v2", "neuraltalk")
+ROUTER = "share of a router in a tile: calibrated on the chip's area"
+CHOSEN = (
+    "networks larger than a chip: on twice the chips that hold one copy in the machine that needs most, for all three",
+    "baselines: W+ and W- in columns of their own, nine cycles for eight input bits, as many tiles as fit the area",
+    "buffers, buses and routers: those of neural-pim for all three",
+    "buffer cells, amplifiers and TIAs of the CASCADE-style machine: assumed or calibrated on chou2019",
+    "pooling, joining of partial sums and buses: as fast as it takes, as the paper's pipeline leaves them out",
+)
+FAST = {"max_pool.rate": "1 THz", "tile_shift_add.rate": "1 THz", "bus.transfer.latency": "1 ps"}
+
+
+def claims() -> list[Claim]:
+    """Return every claim."""
+    return [*_dataflows(), *_table_2(), *_densities(), *_breakdown(), *_design_space(), *_systems(), *_dac_bits()]
+
+
+@cache
+def _machine(name: str) -> Machine:
+    return load_machine(name)
+
+
+def _claim(id: str, statement: str, published: float | None, computed: float, tolerance: float, basis: str, **more: object) -> Claim:
+    return Claim(id=id, paper=PAPER, statement=statement, published=published, computed=computed, tolerance=tolerance, basis=basis, **more)  # type: ignore[arg-type]
+
+
+def _dataflows() -> list[Claim]:
+    """Conversions and resolutions of an 8-bit dot product, Section 3.1 and Equations 2 to 7; H6."""
+    published = {1: ((64, 8), (15, 11)), 2: ((32, 9), (11, 11)), 4: ((16, 11), (9, 12))}
+    made = [
+        _claim("conversions-analog", "conversions for one 8-bit dot product, strategy C", 1, len(_lines("analog", 1)), 0.0, "lines of the dataflow")
+    ]
+    for dac_bits, both in published.items():
+        for strategy, letter, (conversions, bits) in zip(("digital", "buffered"), "AB", both, strict=True):
+            found = _lines(strategy, dac_bits)
+            digits, slices = Digits.of(8, False, dac_bits), Slices.of(8, "offset", 1)
+            need = max(math.ceil(math.log2(line.span(128, digits, slices)[1] + 1)) for line in found)
+            what, basis = f"strategy {letter}, {dac_bits}-bit DAC", "lines of the dataflow for 128 rows of one-bit cells"
+            made.append(_claim(f"conversions-{strategy}-{dac_bits}", f"conversions for one dot product, {what}", conversions, len(found), 0.0, basis))
+            note = ""
+            if need != bits:
+                note = (
+                    "Equation 3 adds log2 of the cycles; with digits of several bits and C+K-1 columns (Equation 6) the rows of a column have "
+                    "different places, which have to be weighted and take more bits"
+                )
+            made.append(_claim(f"bits-{strategy}-{dac_bits}", f"bits of a lossless converter, {what}", bits, need, 0.0, basis, note=note))
+    return made
+
+
+def _lines(strategy: str, dac_bits: int) -> tuple[Line, ...]:
+    return lines(strategy, Digits.of(8, False, dac_bits), Slices.of(8, "offset", 1))
+
+
+def _of_tile(machine: Machine, unit: str = ".tile") -> tuple[float, float]:
+    """Return power (W) and area (mm²) of what lies in one tile, or in one of its units."""
+    parts = [part for part in machine.built_in() if f"{unit}." in part.path]
+    tiles = machine.count_of("tile")
+    return sum(p.total * p.power_w.value for p in parts) / tiles, sum(p.total * p.area_mm2.value for p in parts) / tiles
+
+
+def _table_2() -> list[Claim]:
+    """H12: power and area of PE, tiles and chip."""
+    machine = _machine("neural-pim")
+    (pe_w, pe_mm2), (tile_w, tile_mm2) = _of_tile(machine, ".pe"), _of_tile(machine)
+    tiles, basis = machine.count_of("tile"), "sum of the rows of Table 2 times their counts, and what ISAAC has beside them"
+    rest = ("buffer and bus: ISAAC's for 64 of 96 arrays", ROUTER)
+    return [
+        _claim("pe-power", "Table 2: 64 arrays with their periphery draw 0.18 W", 0.18, pe_w, 0.03, basis, note="printed to two digits"),
+        _claim("pe-area", "Table 2: 64 arrays with their periphery take 0.084 mm2", 0.084, pe_mm2, 0.02, basis),
+        _claim("tiles-power", "Table 2: 280 tiles draw 57.3 W", 57.3, tiles * tile_w, 0.015, basis, free_parameters=rest),
+        _claim(
+            "tiles-area",
+            "Table 2: 280 tiles take 63.5 mm2",
+            None,
+            tiles * tile_mm2,
+            0.015,
+            basis,
+            free_parameters=rest,
+            note="63.5 mm2: fitted on it",
+        ),
+        _claim("chip-power", "Table 2: the chip draws 67.7 W", 67.7, machine.power_w, 0.015, basis, free_parameters=rest),
+        _claim(
+            "chip-area", "Table 2: the chip takes 86.4 mm2", None, machine.area_mm2, 0.015, basis, free_parameters=rest, note="86.4 mm2: fitted on it"
+        ),
+    ]
+
+
+def _densities() -> list[Claim]:
+    """H8: area of the computing arrays over that of a tile, Table 3."""
+    notes = {
+        "isaac-style": "0.68 % lies between converters of 7 bits (0.71 %, as printed in Table 3) and of 8 bits (0.65 %, as in its prose), which are taken",
+        "cascade-style": "TIAs and amplifiers have no published area",
+        "neural-pim": "",
+    }
+    made = []
+    for name, published in (("isaac-style", 0.68), ("cascade-style", 0.76), ("neural-pim", 0.71)):
+        machine = _machine(name)
+        array = machine.part("array")
+        share = 100 * array.total * array.area_mm2.value / (machine.count_of("tile") * _of_tile(machine)[1])
+        made.append(
+            _claim(
+                f"density-{name}",
+                f"Table 3: area of arrays over area, {name} (%)",
+                published,
+                share,
+                0.015,
+                "machine file",
+                note=notes[name],
+                free_parameters=(ROUTER,),
+            )
+        )
+    return made
+
+
+def _breakdown() -> list[Claim]:
+    """Shares of power in Figure 13, HyperTransport among the others; which label is whose is inferred from the sums."""
+    roles = {"XB": ("array",), "ADC": ("adc",), "DAC": ("dac",), "S+A": ("shift_add", "accumulator", "tia", "buffer_array", "summing_amplifier")}
+    published = {
+        "isaac-style": (4.0, 52.8, 13.2, 0.7, 29.4),
+        "cascade-style": (4.3, 38.5, 14.4, 4.1, 38.6),
+        "neural-pim": (4.0, 5.0, 42.3, 8.0, 40.8),
+    }
+    notes = {
+        ("neural-pim", "ADC"): "Table 2 prints 6 mW for four converters, of which Figure 13 shows twice the share",
+        ("cascade-style", "ADC"): "three 10-bit converters come out at 28.6 mW each from the printed share; the SAR law of ISAAC gives 2.8 mW",
+        ("cascade-style", "DAC"): "as a share of a smaller whole, see ADC",
+        ("cascade-style", "XB"): "as a share of a smaller whole, see ADC",
+    }
+    made = []
+    for name, shares in published.items():
+        machine = _machine(name)
+        power = {part: sum(machine.part(role).total * machine.part(role).power_w.value for role in of if role in machine.by_role and not machine.part(role).extension)
+                 for part, of in roles.items()}  # fmt: skip
+        power["Other"] = machine.power_w - sum(power.values())
+        for (part, watts), printed in zip(power.items(), shares, strict=True):
+            made.append(
+                _claim(
+                    f"share-{name}-{part.lower()}",
+                    f"Figure 13: share of {part} in the power of {name} (%)",
+                    printed,
+                    100 * watts / machine.power_w,
+                    0.5,
+                    "machine file, everything at work",
+                    absolute=True,
+                    note=notes.get((name, part), ""),
+                    free_parameters=(ROUTER,),
+                )
+            )
+    return made
+
+
+def _density_of_work(machine: Machine) -> float:
+    """Return GOPS/(s·mm²) at 8 bits without HyperTransport; the converters' work may last as long as an operation."""
+    best = peak(machine, 8, 8, signed=False)
+    array, adc = machine.part("array"), machine.part("adc")
+    sums = array.total * (array.parameters["columns"] // 16)
+    converting_s = sums * adc.actions["convert"].latency_s.value / adc.total
+    link = machine.part("hypertransport")
+    operation_s = 2 * sums * array.parameters["rows"] / best.operations_per_s
+    return 2 * sums * array.parameters["rows"] / max(operation_s, converting_s) / 1e9 / (machine.area_mm2 - link.total * link.area_mm2.value)
+
+
+def sweep() -> dict[str, float]:
+    """Return GOPS/(s·mm²) of the designs of Section 7.1, by name; what follows the arrays in size grows with their rows."""
+    found = {}
+    for size, dac_bits, adcs, accumulators, arrays in product((32, 64, 128), (1, 2, 4), (1, 2, 4), (64, 128), (64, 96, 128)):
+        grows = arrays * size / (64 * 128)
+        machine = _machine("neural-pim").with_(**{
+            "array.rows": size, "array.columns": size, "array.count": arrays, "dac.bits": dac_bits, "adc.count": adcs, "accumulator.count": accumulators,
+            "buffer.capacity": f"{43690 * grows:.0f} B", "bus.wires": round(256 * grows), "router.count": 0.148 * grows,
+            "input_register.count": grows, "output_register.count": 8 * grows,
+        })  # fmt: skip
+        found[f"N{size}-D{dac_bits}-A{adcs}-S{accumulators}-M{arrays}"] = _density_of_work(machine)
+    return found
+
+
+def _design_space() -> list[Claim]:
+    """H7: the best design of Section 7.1."""
+    name, found = "N128-D4-A4-S64-M64", sweep()
+    best = max(found, key=lambda each: found[each])
+    free = (ROUTER, "buffer, bus, router and registers: in proportion to the word lines of a tile")
+    basis = "peak of the machine file at 8 bits, 64 arrays x 1024 weights x 2 operations in 300 ns, area without HyperTransport"
+    return [
+        _claim("efficiency", f"Section 7.1: {name} does 1904.0 GOPS/(s·mm2)", 1904.0, found[name], 0.015, basis, free_parameters=free),
+        _claim(
+            "best-design",
+            f"Section 7.1: {name} is the best of the sweep (its efficiency over that of the best here)",
+            1.0,
+            found[name] / found[best],
+            0.015,
+            "162 designs, each a variant of the machine file",
+            free_parameters=free,
+            note=f"best here: {best}, {found[best]:.0f} GOPS/(s·mm2)",
+        ),
+    ]
+
+
+@cache
+def runs(name: str, boards: int = 2, changes: tuple[tuple[str, str], ...] = tuple(FAST.items())) -> dict[str, Run]:
+    """Return a network's runs on the three machines, all with so many times the chips of the one that needs most."""
+    machines = {each: _machine(each).with_(**dict(changes)) for each in ("isaac-style", "cascade-style", "neural-pim")}
+    return side_by_side(with_bits(network(name), 8, signed=False), machines, boards)
+
+
+def _average(what: str, baseline: str, boards: int = 2, changes: tuple[tuple[str, str], ...] = tuple(FAST.items())) -> float:
+    return fmean(ratio(runs(name, boards, changes), "neural-pim", baseline, what) for name in NETWORKS)
+
+
+def _systems() -> list[Claim]:
+    """H1 to H5: energy and throughput against the two baselines, in each network and on average."""
+    published = {
+        ("energy", "isaac-style"): 5.36, ("energy", "cascade-style"): 1.73, ("throughput", "isaac-style"): 3.43, ("throughput", "cascade-style"): 1.59,
+    }  # fmt: skip
+    made = []
+    for (what, baseline), value in published.items():
+        ratios = {name: ratio(runs(name), "neural-pim", baseline, what) for name in NETWORKS}
+        others = {
+            "on as many chips as it takes": (1, tuple(FAST.items())),
+            "on four times as many": (4, tuple(FAST.items())),
+            "pooling units, adders and buses as in ISAAC": (2, ()),
+        }
+        notes = [", ".join(f"{name} {each:.2f}" for name, each in ratios.items()), f"geometric average {geometric_mean(ratios.values()):.2f}"]
+        notes += [f"{way}: {_average(what, baseline, *options):.2f}" for way, options in others.items()]
+        made.append(
+            _claim(
+                f"{what}-{baseline}",
+                f"Section 7.2: {what} of Neural-PIM against {baseline}, average of nine networks",
+                value,
+                fmean(ratios.values()),
+                0.1,
+                "compiled, timeline and ledger of a full pipeline; the links' static power counts",
+                free_parameters=CHOSEN,
+                note="; ".join(notes),
+            )
+        )
+    vgg = runs("vgg16")
+    adc, adder = vgg["isaac-style"].ledger.by_component["adc"], vgg["neural-pim"].ledger.by_component["accumulator"]
+    note = "the converters of the baseline do 128 conversions where an accumulator works twice; 33 takes 8-bit conversions of 1.67 pJ and less than the 3.7 pJ of Table 2 for it"
+    made.append(
+        _claim(
+            "adc-over-accumulator",
+            "Section 7.2: energy of ISAAC's converters over that of NNS+A",
+            33.0,
+            adc / adder,
+            0.3,
+            "ledgers of VGG-16",
+            note=note,
+        )
+    )
+    return made
+
+
+def _dac_bits() -> list[Claim]:
+    """H13: which resolution of the DAC is best; Figure 4(b), whose values cannot be read."""
+    made = []
+    for name, published, note in (
+        ("neural-pim", 4, ""),
+        ("isaac-style", 1, "the paper's converter grows exponentially with its bits; by the SAR law fitted for ISAAC 11 bits cost 1.8 times what 8 do, for a quarter of the conversions"),
+    ):  # fmt: skip
+        energy = {bits: _dynamic_j(_machine(name).with_(**{"dac.bits": bits, "range": "ideal"} | ({"adc.bits": {1: 8, 2: 9, 4: 11}[bits]} if name == "isaac-style" else {})))
+                  for bits in (1, 2, 4)}  # fmt: skip
+        listed = ", ".join(f"{bits} bits {joule / energy[1]:.2f}" for bits, joule in energy.items())
+        made.append(
+            _claim(
+                f"dac-bits-{name}",
+                f"Section 3.3: bits of the DAC with which {name} takes the least energy",
+                published,
+                min(energy, key=lambda bits: energy[bits]),
+                0.0,
+                "energy of the actions of one AlexNet inference, converters as wide as it takes",
+                note=f"{listed} of what one bit takes" + (f"; {note}" if note else ""),
+            )
+        )
+    return made
+
+
+def _dynamic_j(machine: Machine) -> float:
+    program = compile_network(with_bits(network("alexnet"), 8, signed=False), machine)
+    return sum(entry.energy_j for entry in read_ledger(program, read_timeline(program)).entries)
