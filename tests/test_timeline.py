@@ -145,3 +145,21 @@ def test_a_relu_joins_its_convolution(isaac: Machine) -> None:
     stages = compile_network(quantize(graph, [seeded(2, 2, 3, 8, 8)]), isaac).stages
     assert [stage.nodes for stage in stages] == [("n0", "n1")]
     assert stages[0].actions["sigmoid.apply"] == 8 * 64
+
+
+def test_a_tile_between_two_stages_is_charged_by_the_arrays_that_lie_there(isaac: Machine) -> None:
+    """Converters that work once for an operation are a part of the tile: stages that meet in one share them in proportion."""
+    layers = tuple((Linear(), (seeded(i, 40, 300),)) if i == 0 else (Linear(), (seeded(i, 300 if i % 2 else 40, 40 if i % 2 else 300),)) for i in range(6))
+    graph = quantize(chain(*layers, shape=(50, 300)), [seeded(9, 2, 50, 300)])
+    machine = isaac.with_(accumulate="analog", flip=False, adc_latency="40 ns", allocate="pack", tile_count=2, chips=1)
+    program = compile_network(graph, machine)
+    placed = [stage for stage in program.stages if stage.arrays]
+    assert any(stage.before for stage in placed), "no tile is shared: the test shows nothing"
+    load: dict[int, float] = {}
+    for stage in placed:
+        assert sum(stage.in_tiles) == pytest.approx(1)
+        for tile, share in enumerate(stage.in_tiles, stage.tiles[0]):
+            load[tile] = load.get(tile, 0.0) + share * stage.actions["adc.convert"] * 40e-9 / 96
+    timeline = read_timeline(program)
+    assert timeline.interval_s == pytest.approx(max(load.values()))
+    assert timeline.limited_by == "adc.convert"

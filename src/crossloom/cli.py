@@ -39,6 +39,7 @@ from crossloom.cli_options import (
     print_json,
     progress,
 )
+from crossloom.cli_periphery import train_peripheral
 from crossloom.errors import CrossloomError, printable
 from crossloom.options import check_device, recipe_of, shapes_of
 
@@ -54,6 +55,7 @@ machines = typer.Typer(help="The machines that Crossloom knows: list, show, expl
 app.add_typer(machines, name="machine")
 app.add_typer(devices, name="device")
 app.command()(diagnose)
+app.command("train-peripheral")(train_peripheral)
 
 
 @app.callback(invoke_without_command=True)

@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from crossloom.engine.base import Inferences
-from crossloom.engine.crossbar.conversion import Columns, Each, Never, Once, Streams
+from crossloom.engine.crossbar.accumulating import Columns, Once
+from crossloom.engine.crossbar.conversion import Each, Never, Streams
 from crossloom.engine.crossbar.draws import key_of, keys
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.strips import gains, strips
@@ -56,7 +57,7 @@ class AnalogLayer:
     @classmethod
     def of(cls, layer: Layer, seed: int) -> AnalogLayer:
         """Write a layer's arrays and return what they compute."""
-        found = list(strips(matrices(layer, seed), layer))
+        found = list(strips(matrices(layer, seed), layer, seed))
         xbar = layer.xbar
         by_dataflow: dict[str, type[Each | Columns | Once]] = {"digital": Each, "buffered": Columns, "analog": Once}
         kind = Never if xbar.range == "ideal" else by_dataflow[xbar.accumulate]

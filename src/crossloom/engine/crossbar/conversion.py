@@ -1,4 +1,4 @@
-"""From real partial sums to a strip's sums: four ways of conversion (see `analog.py` for what they compute)."""
+"""From real partial sums to a strip's sums: each converted, or none (see `analog.py`); what lies between is in `accumulating.py`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossloom.engine.crossbar.circuits import Circuits
 from crossloom.engine.crossbar.convert import Converter
 from crossloom.engine.crossbar.draws import normals
 from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.learned import Table, pool
 from crossloom.engine.crossbar.product import EXACT_FLOAT32, byte_product
 from crossloom.engine.crossbar.strips import Strip
 from crossloom.network.integer import plain_arithmetic
+from crossloom.periphery.converter import HOLDS_F
 
 TIE = 2.0**-30
 """In units of the partial sum: rounding errors of the sums are smaller by far, effects larger by far."""
@@ -24,6 +27,9 @@ class Streams:
     """The random numbers of some input vectors: a key for each; None where nothing is random."""
 
     key: Tensor | None
+
+    def __len__(self) -> int:
+        return 0 if self.key is None else len(self.key)
 
     def normals(self, first: int, count: int) -> Tensor:
         """Return numbers `first` to `first + count` of each vector, (N, count); `first` is a multiple of four."""
@@ -71,18 +77,18 @@ def _coarse(lines: Tensor, digit: int, sigma: float) -> Tensor:
     return (torch.round(lines / grid) * grid).to(torch.float32) if grid < sigma / 16 else lines
 
 
-def _fours(count: int) -> int:
+def fours(count: int) -> int:
     """Return a count rounded up to a multiple of four: so many numbers does one word make."""
     return -(-count // 4) * 4
 
 
-def _digits(vectors: Tensor, layer: Layer) -> Tensor:
+def digits_of(vectors: Tensor, layer: Layer) -> Tensor:
     """Return the digits (N, D, rows) of input vectors (N, rows), as signed bytes: no digit has more than seven bits."""
     whole = vectors if vectors.dtype == torch.uint8 else vectors.to(torch.int32)
     return torch.stack([((whole >> shift) & ((1 << width) - 1)).to(torch.int8) for shift, width, _ in layer.digits.cuts], 1)
 
 
-def _squares(digits: Tensor, layer: Layer) -> Tensor:
+def squares_of(digits: Tensor, layer: Layer) -> Tensor:
     """Return the squares of digits (bytes): bytes while they fit, which those of one bit are themselves."""
     if layer.xbar.input_bits == 1:
         return digits
@@ -99,6 +105,33 @@ def _summed(digits: Tensor, layer: Layer) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Quantiser:
+    """The converters at the end of some sums: ideal, or trained circuits."""
+
+    converter: Converter
+    table: Table | None = None
+
+    @classmethod
+    def of(cls, converter: Converter, strip: Strip, layer: Layer, lines: int = 1) -> Quantiser:
+        """Return the converters of a strip's results, each with so many bit lines."""
+        circuits = layer.xbar.circuits
+        if not circuits.converter:
+            return cls(converter)
+        found = pool(Circuits("", circuits.converter, circuits.calibrated), 1, max(HOLDS_F), strip.seed)
+        return cls(converter, Table.of(found, strip.arrays.repeat(lines), converter, strip.first_circuit))
+
+    def draws(self, count: int) -> int:
+        """Random numbers for so many sums."""
+        return fours(count) if self.table else 0
+
+    def __call__(self, steps: Tensor, streams: Streams, first: int) -> Tensor:
+        """Return codes for real sums in steps (rows, columns), the rows of one input vector after the other; overwrites its argument."""
+        if self.table is not None:
+            return self.table.codes(steps, streams.normals(first, steps.numel() // len(streams)))
+        return steps.add_(0.5 + TIE).floor_().clamp_(*self.converter.codes)
+
+
+@dataclass(frozen=True)
 class Each:
     """A strip each of whose partial sums is converted.
 
@@ -110,20 +143,22 @@ class Each:
     converter: Converter
     lines: Tensor
     noise: Noise | None
+    quantiser: Quantiser
 
     @classmethod
     def of(cls, strip: Strip, layer: Layer) -> Each:
         """Return the strip with the machine's converter."""
         converter, counted = layer.converters[0], strip.counts_inputs
+        quantiser = Quantiser.of(converter, strip, layer, len(layer.slices))
         step = 1 << converter.shift
         lines = (torch.cat((strip.sums, strip.unit), 1) if counted else strip.sums) / step
         if strip.variance is None:
-            return cls(strip.lean, layer, converter, lines, None)
+            return cls(strip.lean, layer, converter, lines, None, quantiser)
         unit = torch.zeros_like(strip.unit) if strip.unit_variance is None else strip.unit_variance
         variance = (torch.cat((strip.variance, unit), 1) if counted else strip.variance) / step**2
         digit = (1 << layer.xbar.input_bits) - 1
         lines = _coarse(lines, digit, float(variance.mean()) ** 0.5)
-        return cls(strip.lean, layer, converter, lines, Noise.of(variance, digit**2))
+        return cls(strip.lean, layer, converter, lines, Noise.of(variance, digit**2), quantiser)
 
     @property
     def numbers(self) -> torch.dtype:
@@ -144,19 +179,19 @@ class Each:
     @property
     def draws(self) -> int:
         """Random numbers for one input vector."""
-        return _fours(self.width) if self.noise else 0
+        return (fours(self.width) if self.noise else 0) + self.quantiser.draws(len(self.layer.digits) * self.strip.weights.numel())
 
     def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
-        digits, data = _digits(vectors, self.layer), self.strip.weights.numel()
+        digits, data = digits_of(vectors, self.layer), self.strip.weights.numel()
         flat = digits.reshape(-1, digits.shape[2])
         with plain_arithmetic(flat):
             read = (flat.to(self.lines.dtype) @ self.lines).to(self.numbers)
         if self.noise:
-            self.noise.add(read, _squares(flat, self.layer), streams.normals(first, self.width))
-        read[:, data:] *= 1 << self.converter.shift
-        read.add_(0.5 + TIE).floor_()
-        read[:, :data].clamp_(0, (1 << self.converter.bits) - 1)
+            self.noise.add(read, squares_of(flat, self.layer), streams.normals(first, self.width))
+            first += fours(self.width)
+        read[:, data:].mul_(1 << self.converter.shift).add_(0.5 + TIE).floor_()
+        read[:, :data] = self.quantiser(read[:, :data], streams, first)
         total = _summed(read.reshape(*digits.shape[:2], -1), self.layer).to(torch.float64)
         slices = total[:, :data].reshape(len(vectors), *self.strip.weights.shape)
         sums = (slices * (self.strip.weights * (1 << self.converter.shift))).sum(1)
@@ -164,7 +199,7 @@ class Each:
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class Inputs:
     """The sum of the inputs that unit columns measure, digit after digit, rounded to whole units."""
 
     strip: Strip
@@ -172,12 +207,12 @@ class _Inputs:
     noise: Noise | None
 
     @classmethod
-    def of(cls, strip: Strip, layer: Layer) -> _Inputs:
+    def of(cls, strip: Strip, layer: Layer) -> Inputs:
         return cls(strip, layer, Noise.of(strip.unit_variance, ((1 << layer.xbar.input_bits) - 1) ** 2) if strip.counts_inputs else None)
 
     @property
     def draws(self) -> int:
-        return _fours(len(self.layer.digits) * self.strip.unit.shape[1]) if self.noise else 0
+        return fours(len(self.layer.digits) * self.strip.unit.shape[1]) if self.noise else 0
 
     def __call__(self, digits: Tensor, streams: Streams, first: int) -> Tensor:
         """Return what the inputs add to the results, (N, columns) or (N, 1), for digits (N, D, rows)."""
@@ -186,140 +221,23 @@ class _Inputs:
         flat = digits.reshape(-1, digits.shape[2])
         sums = flat.to(torch.float64) @ self.strip.unit
         if self.noise:
-            self.noise.add(sums, _squares(flat, self.layer), streams.normals(first, digits.shape[1] * sums.shape[1]))
+            self.noise.add(sums, squares_of(flat, self.layer), streams.normals(first, digits.shape[1] * sums.shape[1]))
         sums = sums.add_(0.5 + TIE).floor_().reshape(*digits.shape[:2], -1)
         return _summed(sums, self.layer)[:, self.strip.unit_of] * self.strip.of_inputs
 
 
-def _codes(sums: Tensor, converter: Converter) -> Tensor:
-    """Return what a converter makes of real sums, in their units; overwrites its argument."""
-    step = 1 << converter.shift
-    return sums.div_(step).add_(0.5 + TIE).floor_().clamp_(*converter.codes).mul_(step)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """A strip whose partial sums meet in the columns of a buffer, which are converted.
-
-    `partial` is its matrices: bytes where the cells are ideal, float64 otherwise. `factors` (L, D·K) has what meets in each line, and `sigma` is the fluctuation that the buffer's cells add to
-    each line; None if there is none.
-    """
-
-    strip: Strip
-    layer: Layer
-    partial: Tensor
-    factors: Tensor
-    noise: Noise | None
-    sigma: tuple[float, ...] | None
-    converters: tuple[Converter, ...]
-    inputs: _Inputs
-
-    @classmethod
-    def of(cls, strip: Strip, layer: Layer) -> Columns:
-        """Return the strip with the machine's buffer and converters."""
-        partial = strip.sums.to(torch.int8).contiguous() if layer.xbar.physics.ideal else strip.sums
-        noise = Noise.of(strip.variance, ((1 << layer.xbar.input_bits) - 1) ** 2)
-        factors = torch.zeros(len(layer.lines), len(layer.digits), len(layer.slices), dtype=torch.float64, device=strip.sums.device)
-        for place, line in enumerate(layer.lines):
-            for b, k, factor in line.terms:
-                factors[place, b, k] = factor
-        buffer, sigma = layer.xbar.buffer, None
-        if buffer and buffer.sigma:
-            sigma = tuple(buffer.sigma_of_sums(layer.xbar) * math.sqrt(sum(f * f for _, _, f in line.terms)) for line in layer.lines)
-        return cls(strip.lean, layer, partial, factors.flatten(1), noise, sigma, layer.converters, _Inputs.of(strip.lean, layer))
-
-    @property
-    def width(self) -> int:
-        """Numbers held for one input vector."""
-        return len(self.layer.digits) * self.partial.shape[1] + self._converted
-
-    @property
-    def _converted(self) -> int:
-        return len(self.factors) * int(self.strip.weights.shape[1])
-
-    @property
-    def _draws(self) -> tuple[int, int]:
-        """Random numbers of an input vector for reading the array, and for reading the buffer."""
-        reading = _fours(len(self.layer.digits) * self.partial.shape[1]) if self.noise else 0
-        return reading, _fours(self._converted) if self.sigma else 0
-
-    @property
-    def draws(self) -> int:
-        """Random numbers for one input vector."""
-        return sum(self._draws) + self.inputs.draws
-
-    def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
-        """Return the sums (N, columns) of integer input vectors (N, rows)."""
-        digits = _digits(vectors, self.layer)
-        reading, keeping = self._draws
-        sums = self._columns(digits, streams, first)
-        fluctuation = streams.normals(first + reading, self._converted).reshape(len(vectors), len(sums), -1) if self.sigma else None
-        total = self.inputs(digits, streams, first + reading + keeping).expand(len(vectors), sums.shape[2]).clone()
-        for place, (line, converter) in enumerate(zip(self.layer.lines, self.converters, strict=True)):
-            if fluctuation is not None and self.sigma:
-                sums[place].add_(fluctuation[:, place], alpha=self.sigma[place])
-            total.add_(_codes(sums[place], converter), alpha=line.weight)
-        return total
-
-    def _columns(self, digits: Tensor, streams: Streams, first: int) -> Tensor:
-        """Return what the columns of the buffer hold, (L, N, columns) float64, for digits (N, D, rows)."""
-        flat = digits.reshape(-1, digits.shape[2])
-        read = byte_product(flat, self.partial) if self.partial.dtype == torch.int8 else flat.to(torch.float64) @ self.partial
-        if self.noise:
-            self.noise.add(read, _squares(flat, self.layer), streams.normals(first, digits.shape[1] * read.shape[1]))
-        read = read.reshape(len(digits), self.factors.shape[1], -1).to(torch.float64)
-        return torch.matmul(self.factors, read).transpose(0, 1).contiguous()
-
-
-def _at_once(strip: Strip) -> Noise | None:
-    """Return the variance of what all slices of a digit 1 read together, each with its weight."""
+def at_once(strip: Strip, weights: Tensor) -> Noise | None:
+    """Return the variance of what all slices of a digit 1 read together, with weights (K, columns)."""
     if strip.variance is None:
         return None
-    each = strip.variance.reshape(len(strip.variance), *strip.weights.shape)
-    return Noise.of((each * strip.weights.square()).sum(1), 1 << 30)
+    each = strip.variance.reshape(len(strip.variance), *weights.shape)
+    return Noise.of((each * weights.square()).sum(1), 1 << 30)
 
 
-def _weighted_squares(vectors: Tensor, layer: Layer) -> Tensor:
+def weighted_squares(vectors: Tensor, layer: Layer) -> Tensor:
     """Return Σ_b α_b² d_b² (N, rows) of integer input vectors (N, rows)."""
     weights = torch.tensor(layer.digits.weights, dtype=torch.float64, device=vectors.device)
-    return torch.einsum("ndr,d->nr", _digits(vectors, layer).to(torch.float64).square(), weights.square())
-
-
-@dataclass(frozen=True)
-class Once:
-    """A strip whose digits and slices are accumulated in analog, and converted once: one product with slices joined."""
-
-    strip: Strip
-    layer: Layer
-    joined: Tensor
-    noise: Noise | None
-    converter: Converter
-    inputs: _Inputs
-
-    @classmethod
-    def of(cls, strip: Strip, layer: Layer) -> Once:
-        """Return the strip with its slices joined."""
-        joined = (strip.sums.reshape(len(strip.sums), *strip.weights.shape) * strip.weights).sum(1)
-        return cls(strip.lean, layer, joined, _at_once(strip), layer.converters[0], _Inputs.of(strip.lean, layer))
-
-    @property
-    def width(self) -> int:
-        """Numbers held for one input vector: its digits, and its sums."""
-        return len(self.layer.digits) * self.strip.height + 2 * self.joined.shape[1]
-
-    @property
-    def draws(self) -> int:
-        """Random numbers for one input vector."""
-        return (_fours(self.joined.shape[1]) if self.noise else 0) + self.inputs.draws
-
-    def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
-        """Return the sums (N, columns) of integer input vectors (N, rows)."""
-        sums = vectors.to(torch.float64) @ self.joined
-        if self.noise:
-            self.noise.add(sums, _weighted_squares(vectors, self.layer), streams.normals(first, sums.shape[1]))
-            first += _fours(sums.shape[1])
-        sums = _codes(sums, self.converter)
-        return sums.add_(self.inputs(_digits(vectors, self.layer), streams, first)) if self.strip.counts_inputs else sums
+    return torch.einsum("ndr,d->nr", digits_of(vectors, layer).to(torch.float64).square(), weights.square())
 
 
 @dataclass(frozen=True)
@@ -335,7 +253,7 @@ class Never:
     @classmethod
     def of(cls, strip: Strip, layer: Layer) -> Never:
         """Return the strip with everything that is linear in one matrix."""
-        return cls(strip.lean, layer, strip.effective, _at_once(strip), Noise.of(strip.unit_variance, 1 << 30))
+        return cls(strip.lean, layer, strip.effective, at_once(strip, strip.weights), Noise.of(strip.unit_variance, 1 << 30))
 
     @property
     def width(self) -> int:
@@ -345,18 +263,18 @@ class Never:
     @property
     def draws(self) -> int:
         """Random numbers for one input vector."""
-        data = _fours(self.effective.shape[1]) if self.noise else 0
-        return data + (_fours(self.strip.unit.shape[1]) if self.unit_noise else 0)
+        data = fours(self.effective.shape[1]) if self.noise else 0
+        return data + (fours(self.strip.unit.shape[1]) if self.unit_noise else 0)
 
     def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
         sums = vectors.to(torch.float64) @ self.effective
         if not self.noise and not self.unit_noise:
             return sums
-        squares = _weighted_squares(vectors, self.layer)
+        squares = weighted_squares(vectors, self.layer)
         if self.noise:
             self.noise.add(sums, squares, streams.normals(first, sums.shape[1]))
-            first += _fours(sums.shape[1])
+            first += fours(sums.shape[1])
         if self.unit_noise:
             unit = torch.zeros(len(vectors), self.strip.unit.shape[1], dtype=torch.float64, device=sums.device)
             self.unit_noise.add(unit, squares, streams.normals(first, unit.shape[1]))

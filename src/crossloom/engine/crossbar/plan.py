@@ -110,7 +110,8 @@ def _analog(layer: Layer, seed: int) -> Plan:
     if xbar.range == "ideal":
         how = "one product with the weights as they are: converters are left out (range=ideal)"
     what = [] if xbar.physics.ideal else [f"{', '.join(xbar.physics.effects)} of {xbar.physics.cell.name}"]
-    what += ["fluctuation of buffer cells"] if xbar.fluctuates else []
+    what += ["fluctuation of buffer cells"] if xbar.buffer else []
+    what += [f"trained circuits ({', '.join(filter(None, (xbar.circuits.adder, xbar.circuits.converter)))})"] if xbar.circuits.trained else []
     return Plan("real cells", f"{' and '.join(what)} make sums real numbers; {how}", AnalogLayer.of(layer, seed))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,11 +19,28 @@ def reach(layer: Layer, x: Tensor) -> tuple[int, ...]:
     """Return the largest magnitude of each line, over all input vectors of the integers x, row tiles and columns, on ideal cells."""
     vectors = layer.vectors(x)
     vectors = vectors[:: -(-len(vectors) // VECTORS)]
+    if layer.xbar.circuits.adder:
+        return _of_adder(vectors, layer)
     most = torch.zeros(len(layer.lines), dtype=torch.int64, device=x.device)
     for group, weights in enumerate(layer.matrices()):
         for tile in program_tiles(weights, layer.slices, layer.xbar):
             most = torch.maximum(most, _of_tile(vectors[:, group, tile.rows].to(torch.int32), tile, layer))
     return tuple(most.tolist())
+
+
+def _of_adder(vectors: Tensor, layer: Layer) -> tuple[int, int]:
+    """Return the largest sum, and four standard deviations of what a pair of bit lines gives in one cycle, or the most if that is less."""
+    largest, most, square, count = 0, 0, 0.0, 0
+    half = len(layer.slices) // 2
+    for group, weights in enumerate(layer.matrices()):
+        for tile in program_tiles(weights, layer.slices, layer.xbar):
+            driven = vectors[:, group, tile.rows].to(torch.int32)
+            largest = max(largest, int(_of_tile(driven, tile, layer)))
+            flat = layer.digits(driven).to(torch.int8).flatten(0, 1)
+            for cells in (tile.cells[:half] - tile.cells[half:]).to(torch.int8):
+                sums = byte_product(flat, cells.contiguous()).to(torch.float64)
+                most, square, count = max(most, int(sums.abs().max())), square + float(sums.square().sum()), count + sums.numel()
+    return largest, min(most, math.ceil(4 * math.sqrt(square / max(count, 1))))
 
 
 def _of_tile(vectors: Tensor, tile: Programmed, layer: Layer) -> Tensor:

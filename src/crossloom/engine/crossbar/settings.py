@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from crossloom.engine.crossbar.circuits import Circuits
 from crossloom.engine.crossbar.convert import Converter
 from crossloom.engine.crossbar.physics import Physics, PhysicsFields, physics
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
+from crossloom.periphery.converter import BITS as CONVERTED_BITS
+from crossloom.periphery.file import load_adder, load_converters
 
 Encodes = Literal["offset", "differential", "twos_complement"]
 Accumulates = Literal["digital", "buffered", "analog"]
@@ -44,6 +47,10 @@ class _File(PhysicsFields):
     separate_columns: Columns = 0
     buffer_bits: Annotated[int, Field(strict=True, ge=0, le=16)] = 0
     buffer_sigma: Annotated[float, Field(strict=True, ge=0, le=1e6)] = 0.0
+    adder: str = "ideal"
+    converter: str = "ideal"
+    calibrate: bool = True
+    first_digit: Literal["low", "high"] = "low"
     stack: Stacking = "planar"
     fetch_cycles: Cycles = 1
     pause_cycles: Cycles = 0
@@ -89,6 +96,7 @@ class Crossbars:
     accumulate: Accumulates
     separate_columns: int
     buffer: Buffer | None
+    circuits: Circuits
     accumulator_lines: int
     cycle_s: float
     paced_by: str
@@ -102,7 +110,7 @@ class Crossbars:
     @property
     def fluctuates(self) -> bool:
         """Whether chance changes what lies between the cells' sums and the converters."""
-        return self.buffer is not None and self.range != "ideal"
+        return (self.buffer is not None or self.circuits.trained) and self.range != "ideal"
 
     @property
     def largest_sum(self) -> int:
@@ -222,6 +230,33 @@ def _buffer(machine: Machine, given: _File) -> Buffer | None:
     return Buffer(given.buffer_bits, given.buffer_sigma) if given.buffer_sigma else None
 
 
+def _circuits(machine: Machine, given: _File, input_bits: int, cell_bits: int) -> Circuits:
+    """Return the trained circuits that a machine has. Raises MachineError for those that do not go with what it is."""
+    adder, converter = (name if name != "ideal" else "" for name in (given.adder, given.converter))
+    where = f"machine {machine.name}: engines.crossbar"
+    if adder:
+        adder = f"nns-a-{input_bits}" if adder == "nns-a" else adder
+        if given.accumulate != "analog" or given.encoding != "differential" or cell_bits != 1:
+            raise MachineError(
+                f"{where}.adder: {adder} adds pairs of one-bit slices; set accumulate=analog, encoding=differential, array.cell_bits=1"
+            )
+        if input_bits not in (1, 2, 4):
+            raise MachineError(f"{where}.adder: adders are trained for digits of 1, 2 or 4 bits and the DAC has {input_bits}; set dac.bits")
+        if load_adder(adder).digit_bits != input_bits:
+            raise MachineError(
+                f"{where}.adder: {adder} is for digits of {load_adder(adder).digit_bits} bits and the DAC has {input_bits}; set dac.bits"
+            )
+    adc = machine.part("adc")
+    if (adder or converter) and adc.whole("bits") != CONVERTED_BITS:
+        raise MachineError(
+            f"{where}.{'converter' if converter else 'adder'}: trained circuits convert to {CONVERTED_BITS} bits; set adc.bits={CONVERTED_BITS}"
+        )
+    if converter:
+        converter = "nnadc" if converter == "nnadc" else converter
+        load_converters(converter)
+    return Circuits(adder, converter, given.calibrate, given.first_digit == "low")
+
+
 def _accumulator_lines(machine: Machine) -> int:
     """Return how many bit lines an analog accumulator is wired to; 1 if it takes any number of them."""
     part = machine.optional("accumulator")
@@ -253,7 +288,8 @@ def _check_cells(machine: Machine, found: Crossbars) -> None:
 def _check_sizes(machine: Machine) -> None:
     """Raise MachineError for parts that there are too few of, or arrays of no size that the plans can hold."""
     array = machine.part("array")
-    if short := [part for role in _PER_READ if (part := machine.optional(role)) is not None and part.total < 1]:
+    needed = [part for role in _PER_READ if (part := machine.by_role.get(role)) is not None and (part.total or role not in _ONLY)]
+    if short := [part for part in needed if part.total < 1]:
         raise MachineError(f"machine {machine.name}: {short[0].path}.count gives {short[0].total:g} on a chip; crossbars need at least one")
     if array.count != int(array.count) or array.count < 1:
         raise MachineError(f"machine {machine.name}: {array.path}.count must be a whole number of at least 1, got {array.count:g}")
@@ -293,6 +329,7 @@ def crossbars(machine: Machine) -> Crossbars:
         accumulate=given.accumulate,
         separate_columns=given.separate_columns,
         buffer=_buffer(machine, given),
+        circuits=_circuits(machine, given, input_bits, cell_bits),
         accumulator_lines=_accumulator_lines(machine),
         cycle_s=base_s * cycles,
         paced_by=f"{slowest}.{_PER_READ[slowest][0]}" if cycles > 1 else "array.read",

@@ -9,6 +9,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from crossloom.engine.crossbar.draws import key_of
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.written import Matrix
 
@@ -26,6 +27,8 @@ class Strip:
         of_inputs: (columns,) with which the sum of the inputs counts.
         variance: (rows, K·columns) from read to read, of a digit 1; None if there is none.
         unit_variance: (rows, unit columns) likewise.
+        arrays: (columns,) the number of the array, among the layer's, that has each result.
+        seed, first_circuit: which circuits of their pool the arrays have.
     """
 
     rows: slice
@@ -37,6 +40,9 @@ class Strip:
     of_inputs: Tensor
     variance: Tensor | None
     unit_variance: Tensor | None
+    arrays: Tensor
+    seed: int
+    first_circuit: int
 
     @property
     def height(self) -> int:
@@ -60,13 +66,16 @@ class Strip:
         return data + self.of_inputs * self.unit[:, self.unit_of]
 
 
-def strips(matrices: Iterable[Matrix], layer: Layer) -> Iterator[Strip]:
-    """Yield the strips of a layer's arrays, on the device of its weights."""
+def strips(matrices: Iterable[Matrix], layer: Layer, seed: int = 0) -> Iterator[Strip]:
+    """Yield the strips of a layer's arrays, on the device of its weights. The seed is of the circuits around them."""
+    first = 0
     for _, beside in groupby(matrices, key=lambda m: (m.held.rows.start, m.held.rows.stop)):
-        yield _joined(list(beside), layer)
+        members = list(beside)
+        yield _joined(members, layer, first, seed)
+        first += len(members)
 
 
-def _joined(beside: list[Matrix], layer: Layer) -> Strip:
+def _joined(beside: list[Matrix], layer: Layer, first: int, seed: int) -> Strip:
     slices, device = layer.slices, layer.weight.device
     count = len(slices)
     weight = torch.tensor(slices.weights, dtype=torch.float64)
@@ -94,6 +103,9 @@ def _joined(beside: list[Matrix], layer: Layer) -> Strip:
         of_inputs.to(device),
         None if variance is None else variance.flatten(1).to(device),
         None if unit_variance is None else unit_variance.to(device),
+        torch.tensor([first + place for place, each in enumerate(held) for _ in range(each.columns.start, each.columns.stop)], device=device),
+        seed,
+        key_of(seed, "circuits", layer.node.inputs[1]) % (1 << 16),
     )
 
 

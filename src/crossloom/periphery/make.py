@@ -1,0 +1,92 @@
+"""A peripheral from start to end: trained, measured on drawn circuits, as the text of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from crossloom.periphery.adder import PLAIN_ROWS, ROWS, Adder, Errors, Sinad, shift_and_add
+from crossloom.periphery.converter import Converter, trained
+from crossloom.periphery.file import adder_text, converters_text
+from crossloom.periphery.linearity import Linearity
+from crossloom.periphery.pairs import PairNetwork
+from crossloom.periphery.task import Task
+from crossloom.periphery.training import Recipe, train
+
+DNL, INL, ENOB = 0.55, 0.62, 7.85
+"""What cao2022 reports of its converter (Table 1), in steps and bits."""
+MSE = 1e-5
+"""What cao2022 reports of its adder (Section 4.3), in V²."""
+USUAL = {"nns-a": 12, "nnadc": 8}
+"""Hidden neurons."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A peripheral, what was measured of it by title and figure, and its file."""
+
+    peripheral: Adder | dict[float, Converter]
+    measured: dict[str, dict[str, Any]]
+    text: str
+
+
+def make(
+    kind: Literal["nns-a", "nnadc"], command: str = "", *, digit_bits: int = 4, hidden: int = 0, steps: int = 2000, seed: int = 0,
+    plain: bool = False, aware: bool = True, draws: int = 1000,
+) -> Made:  # fmt: skip
+    """Return a trained peripheral with what was measured of it on so many drawn circuits.
+
+    Args:
+        kind: "nns-a", shift-and-add, or "nnadc", the converter for three ranges.
+        command: how to make it again, for the file.
+        digit_bits: of an adder, 1, 2 or 4.
+        hidden: hidden neurons, 0 for what is usual.
+        steps: of Adam.
+        seed: of weights, inputs and drawn circuits.
+        plain: one row for each signal of an adder.
+        aware: whether cells, transistors and samples deviate during training.
+        draws: circuits to measure.
+    """
+    recipe = Recipe(hidden=hidden or USUAL[kind], aware=aware, steps=steps)
+    if kind == "nns-a":
+        task = shift_and_add(digit_bits, PLAIN_ROWS if plain else ROWS[digit_bits])
+        adder = Adder(train(task, recipe, seed), digit_bits)
+        return Made(adder, {"errors over the range of inputs": errors(adder, draws)}, adder_text(adder, command))
+
+    def each(task: Task) -> PairNetwork:
+        return train(task, recipe, seed)
+
+    converters = trained(each)
+    measured = {f"range of {range_v} V": linearity(converter, draws) for range_v, converter in converters.items()}
+    return Made(converters, measured, converters_text(converters, command))
+
+
+def errors(adder: Adder, draws: int) -> dict[str, Any]:
+    """Return what cao2022 reports of an adder (Sections 4.3 and 5.3, Table 1), over drawn circuits."""
+    found, ratio = Errors.of(adder, draws), Sinad.of(adder, draws)
+    return {
+        "mean squared error as designed (V2)": found.nominal_mse,
+        "mean squared error, mean over circuits (V2)": float(found.mse.mean()),
+        "mean squared error, 95 % of circuits below (V2)": float(found.mse.quantile(0.95)),
+        "circuits below 1e-5 V2 (share)": float((found.mse < MSE).double().mean()),
+        "highest error of the median circuit (mV)": 1e3 * float(found.highest.median()),
+        "lowest error of the median circuit (mV)": 1e3 * float(found.lowest.median()),
+        "offset, one standard deviation (mV)": 1e3 * float(found.offset.std()),
+        "SINAD of an accumulated result, mid-range counted as signal (dB)": float(ratio.with_mean.mean()),
+        "SINAD without mid-range (dB)": float(ratio.without_mean.mean()),
+        "SINAD without mid-range and offset (dB)": float(ratio.without_offset.mean()),
+    }
+
+
+def linearity(converter: Converter, draws: int) -> dict[str, Any]:
+    """Return what cao2022 reports of a converter (Table 1), over drawn circuits."""
+    found = Linearity.of(converter.drawn(draws, torch.Generator().manual_seed(1)))
+    return {
+        "largest |DNL| of any circuit (steps)": float(found.dnl.abs().max()),
+        "largest |INL| of any circuit (steps)": float(found.inl.abs().max()),
+        "effective bits, worst circuit": float(found.enob.min()),
+        "effective bits, median circuit": float(found.enob.median()),
+        f"circuits within {DNL}, {INL} and {ENOB} bits (share)": float(found.within(DNL, INL, ENOB).double().mean()),
+    }
