@@ -189,7 +189,7 @@ def sweep() -> dict[str, float]:
     for size, dac_bits, adcs, accumulators, arrays in product((32, 64, 128), (1, 2, 4), (1, 2, 4), (64, 128), (64, 96, 128)):
         grows = arrays * size / (64 * 128)
         machine = _machine("neural-pim").with_(**{
-            "array.rows": size, "array.columns": size, "array.count": arrays, "dac.bits": dac_bits, "adc.count": adcs, "accumulator.count": accumulators,
+            "adder": "ideal", "converter": "ideal", "array.rows": size, "array.columns": size, "array.count": arrays, "dac.bits": dac_bits, "adc.count": adcs, "accumulator.count": accumulators,
             "buffer.capacity": f"{43690 * grows:.0f} B", "bus.wires": round(256 * grows), "router.count": 0.148 * grows,
             "input_register.count": grows, "output_register.count": 8 * grows,
         })  # fmt: skip

@@ -71,10 +71,10 @@ class Adder:
         """What each signal should count (10,)."""
         return target(self.digit_bits)
 
-    def accumulate(self, built: Instances, slices: Tensor, generator: torch.Generator | None, hold_f: float = HOLD_F) -> Tensor:
+    def accumulate(self, built: Instances, slices: Tensor, generator: torch.Generator | None, loss: float = LOSS) -> Tensor:
         """Return the outputs (B, P) of instances for slices (C, 8, P) or (B, C, 8, P) of C cycles, the lowest digit first.
 
-        With a generator every sample has its noise, and every transfer loses its share of the charge; without, samples are perfect.
+        With a generator every sample has its noise. Each transfer, the last one too, loses a share of the charge.
         """
         slices = slices.expand(len(built), *slices.shape[-3:])
         held = torch.zeros(len(built), slices.shape[-1], dtype=torch.float64)
@@ -82,10 +82,8 @@ class Adder:
         for cycle in range(slices.shape[1]):
             signals = torch.cat((slices[:, cycle], held[:, None]), 1).clamp(-HALF_V, HALF_V)
             if generator is not None:
-                signals = signals + noise_v(hold_f) * torch.randn(signals.shape, generator=generator, dtype=torch.float64)
-            held = built(torch.cat((signals, bias), 1))
-            if generator is not None:
-                held = (held + HALF_V) * (1 - LOSS) - HALF_V
+                signals = signals + noise_v(HOLD_F) * torch.randn(signals.shape, generator=generator, dtype=torch.float64)
+            held = (built(torch.cat((signals, bias), 1)) + HALF_V) * (1 - loss) - HALF_V
         return held
 
     def exact(self, slices: Tensor) -> Tensor:

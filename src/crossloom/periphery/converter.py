@@ -24,7 +24,7 @@ from torch import Tensor
 
 from crossloom.periphery.adder import BIAS_V, HALF_V, LOSS, noise_v
 from crossloom.periphery.neuron import Neuron
-from crossloom.periphery.pairs import SIGMA, Instances, PairNetwork, cells_of, levels_of
+from crossloom.periphery.pairs import SIGMA, Instances, PairNetwork, Parts, cells_of, levels_of
 from crossloom.periphery.task import Task
 
 BITS = 8
@@ -65,16 +65,32 @@ class Stage:
         target = torch.tensor([self.gain, *[share] * self.comparators, 0.0], dtype=torch.float64)
         return Task(target, (REST_ROWS, *[1] * self.comparators, 1), partial(_signals, self), noise_v(LATER_F), 0.4)
 
-    def drawn(self, count: int, generator: torch.Generator, sigma: float, mismatch: float) -> StageInstances:
-        """Return so many instances, each with its own cells, transistors and latches."""
-        upper, lower = cells_of(self.levels, count, generator, sigma)
-        weights = ((upper - lower) / (upper + lower).sum(-1, keepdim=True)).mean(1)
+    def parts(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> StageParts:
+        """Return cells, offsets and the parts of the rest's network for so many instances."""
         amplifier = PREAMPLIFIER.curves
         offset = (amplifier[1:, 0] * PREAMPLIFIER.sigmas).square().sum() / amplifier[0, 1].square() / 2 + (LATCH_V / PREAMPLIFIER.strength) ** 2
-        offsets = mismatch * offset.sqrt() * torch.randn(count, self.comparators, generator=generator, dtype=torch.float64)
-        limit = offsets - BIAS_V * weights[..., V_ROWS:].sum(-1)
-        rest = self.rest.drawn(count, generator, sigma, mismatch) if self.rest else None
+        return StageParts(
+            cells_of(self.levels, count, generator, sigma),
+            mismatch * offset.sqrt() * torch.randn(count, self.comparators, generator=generator, dtype=torch.float64),
+            self.rest.parts(count, generator, sigma, mismatch) if self.rest else None,
+        )
+
+    def built(self, parts: StageParts) -> StageInstances:
+        """Return the stages that have these parts."""
+        upper, lower = parts.cells
+        weights = ((upper - lower) / (upper + lower).sum(-1, keepdim=True)).mean(1)
+        limit = parts.offset_v - BIAS_V * weights[..., V_ROWS:].sum(-1)
+        rest = self.rest.built(parts.rest) if self.rest and parts.rest else None
         return StageInstances(weights[..., :V_ROWS].sum(-1), limit, rest)
+
+
+@dataclass(frozen=True)
+class StageParts:
+    """What stages are built of: comparators' cells gU and gL (B, 2, M, rows), their offsets (B, M) at the nodes, the network of the rest."""
+
+    cells: tuple[Tensor, Tensor]
+    offset_v: Tensor
+    rest: Parts | None
 
 
 @dataclass(frozen=True)
@@ -126,7 +142,7 @@ class Converter:
 
     def drawn(self, count: int, generator: torch.Generator, *, sigma: float = SIGMA, mismatch: float = 1.0, calibrate: int = 1024) -> Converters:
         """Return so many converters, calibrated on as many known inputs each; 0 leaves the weights as they should be."""
-        built = tuple(stage.drawn(count, generator, sigma, mismatch) for stage in self.stages)
+        built = tuple(stage.built(stage.parts(count, generator, sigma, mismatch)) for stage in self.stages)
         weights = torch.cat((self.weights, torch.zeros(1, dtype=torch.float64))).expand(count, -1)
         plain = Converters(self, built, weights)
         return plain.calibrated(calibrate, generator) if calibrate else plain

@@ -70,27 +70,38 @@ class PairNetwork:
     @cached_property
     def nominal(self) -> Instances:
         """The network without deviations, as one instance."""
-        return self.built(
-            cells_of(self.first, 1, None, 0.0), cells_of(self.second, 1, None, 0.0), torch.zeros(1, 2, self.hidden, 8, dtype=torch.float64)
-        )
+        return self.built(self.parts(1, torch.Generator(), 0.0, 0.0))
 
     def drawn(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> Instances:
         """Return so many instances, each with its own cells and transistors."""
-        deviations = mismatch * self.neuron.drawn((count, 2, self.hidden), generator)
-        return self.built(cells_of(self.first, count, generator, sigma), cells_of(self.second, count, generator, sigma), deviations)
+        return self.built(self.parts(count, generator, sigma, mismatch))
 
-    def built(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], deviations: Tensor) -> Instances:
-        """Return instances of cells gU and gL (B, 2, H, rows) and (B, 2, H) in units of g_min, and deviations (B, 2, H, 8)."""
+    def parts(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> Parts:
+        """Return the cells and transistors of so many instances."""
+        deviations = mismatch * self.neuron.drawn((count, 2, self.hidden), generator)
+        return Parts(cells_of(self.first, count, generator, sigma), cells_of(self.second, count, generator, sigma), deviations)
+
+    def built(self, parts: Parts) -> Instances:
+        """Return the instances that have these cells and transistors."""
         joined = torch.zeros(len(self.rows), self.signals, dtype=torch.float64)
         joined[torch.arange(len(self.rows)), torch.tensor(self.rows)] = 1.0
-        upper, lower = first
+        upper, lower = parts.first
         inner = ((upper - lower) @ joined) / (upper + lower).sum(-1, keepdim=True)
         inner = torch.stack((inner[:, 0], -inner[:, 1]), 1)
-        return Instances(inner, self.neuron.of(deviations), _outer(*second, self.neuron.conductance_s), self.neuron.reach_v)
+        return Instances(inner, self.neuron.of(parts.deviations), _outer(*parts.second, self.neuron.conductance_s), self.neuron.reach_v)
 
     def with_strength(self, strength: float) -> PairNetwork:
         """Return the network with neurons of another gain."""
         return replace(self, neuron=replace(self.neuron, strength=strength))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What networks are built of: cells gU and gL of both layers (B, 2, H, rows) and (B, 2, H) in units of g_min, deviations (B, 2, H, 8)."""
+
+    first: tuple[Tensor, Tensor]
+    second: tuple[Tensor, Tensor]
+    deviations: Tensor
 
 
 @dataclass(frozen=True)
@@ -119,13 +130,13 @@ class Instances:
         return torch.einsum("bsh,bshk->bk", self.outer * self.curves[..., 1], self.inner)
 
 
-def cells_of(levels: Tensor, count: int, generator: torch.Generator | None, sigma: float) -> tuple[Tensor, Tensor]:
+def cells_of(levels: Tensor, count: int, generator: torch.Generator, sigma: float) -> tuple[Tensor, Tensor]:
     """Return conductances gU and gL (count, 2, *levels) in units of g_min."""
     step = (RATIO - 1) / (LEVELS - 1)
     both = []
     for level in (levels, LEVELS - 1 - levels):
         meant = (1 + step * level.to(torch.float64)).expand(count, 2, *levels.shape)
-        both.append(meant if generator is None else meant * torch.exp(sigma * torch.randn(meant.shape, generator=generator, dtype=torch.float64)))
+        both.append(meant * torch.exp(sigma * torch.randn(meant.shape, generator=generator, dtype=torch.float64)))
     return both[0], both[1]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from crossloom.periphery.neuron import Neuron
-from crossloom.periphery.pairs import LEVELS, SIGMA, PairNetwork, cells_of, rows_of
+from crossloom.periphery.pairs import LEVELS, SIGMA, PairNetwork, rows_of
 from crossloom.periphery.task import Task
 
 TOP = LEVELS - 1
@@ -116,12 +116,11 @@ class _State:
         points = task.inputs(recipe.batch, self.generator)
         count, sigma = (recipe.instances, SIGMA) if recipe.aware else (1, 0.0)
         network = PairNetwork(self.rows, _levels(self.first), _levels(self.second), self.neuron)
-        deviations = self.neuron.drawn((count, 2, recipe.hidden), self.generator) * (1.0 if recipe.aware else 0.0)
-        cells = [cells_of(levels, count, self.generator, sigma) for levels in (network.first, network.second)]
+        parts = network.parts(count, self.generator, sigma, 1.0 if recipe.aware else 0.0)
         noisy = points.clone()
         if recipe.aware:
             noisy[:-1] += task.noise_v * torch.randn(points[:-1].shape, generator=self.generator, dtype=torch.float64)
-        found = network.built(cells[0], cells[1], deviations)(noisy)
+        found = network.built(parts)(noisy)
         return (found - task.target @ points).square().mean() * 1e4
 
     def network(self) -> PairNetwork:

@@ -55,7 +55,7 @@ class Layer:
         if xbar.accumulate == "digital":
             return (xbar.converter(reach=max(reach, default=0)),) * len(found)
         spans = [line.span(xbar.rows, self.digits, self.slices) for line in found]
-        reaches = reach or (0,) * len(found)
+        reaches = reach[: len(found)] or (0,) * len(found)
         return tuple(xbar.converter(span, line.shift, most) for span, line, most in zip(spans, found, reaches, strict=True))
 
     @property

@@ -96,6 +96,11 @@ def _converters(circuits: Circuits, range_v: float, seed: int) -> Converters:
     return design.drawn(CONVERTERS, generator, calibrate=1024 if circuits.calibrated else 0)
 
 
+def circuits_of(circuits: Circuits, seed: int) -> tuple[Adder, Instances, dict[float, Converters]]:
+    """Return the drawn circuits themselves: the adder's design, its instances, and the converters for each range."""
+    return *_adders(circuits, seed), {range_v: _converters(circuits, range_v, seed) for range_v in HOLDS_F}
+
+
 def _bias(points: int) -> Tensor:
     signals = torch.zeros(SLICES + 2, points, dtype=torch.float64)
     signals[-1] = BIAS_V
