@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from crossloom.job.data import Data
-from crossloom.job.digits import CALIBRATION, digits, train, trained_digits
+from crossloom.job.digits import CALIBRATION, digits, harder_digits, train, trained_digits
 from crossloom.job.result import Result
 from crossloom.job.run import run
 from crossloom.machines import Machine
@@ -32,6 +32,22 @@ def digits_training() -> Data:
 def digits_test() -> Data:
     """Return the images that the network has never seen: `crossloom.demo:digits_test`."""
     return digits()[1]
+
+
+def harder_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
+    """Return a network trained on digits anywhere on a larger ground, in noise: the factory `crossloom.demo:harder_network`."""
+    training, _ = harder_digits()
+    return train(training, 0, lambda items, what, total: items), (torch.zeros(1, 1, 12, 12),)
+
+
+def harder_training() -> Data:
+    """Return what that network is trained on: `crossloom.demo:harder_training`."""
+    return harder_digits()[0]
+
+
+def harder_test() -> Data:
+    """Return images of the harder task that it has never seen: `crossloom.demo:harder_test`."""
+    return harder_digits()[1]
 
 
 def demo(machine: Machine, seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> Result:

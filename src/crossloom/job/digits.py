@@ -18,7 +18,7 @@ from crossloom.errors import InputError
 from crossloom.job.data import Data
 from crossloom.job.source import load
 from crossloom.network.graph import Graph
-from crossloom.network.zoo import build
+from crossloom.network.zoo.digits import DigitsCnn
 
 EPOCHS = 40
 CALIBRATION = 256
@@ -37,10 +37,34 @@ def digits() -> tuple[Data, Data]:
     return Data((x[~test],), y[~test]), Data((x[test],), y[test])
 
 
+def harder_digits(seed: int = 0) -> tuple[Data, Data]:
+    """Return training and test images of a harder task (N, 1, 12, 12): the digits anywhere on a larger ground, in noise of a quarter of their range.
+
+    Each training image comes in four versions, each test image in one.
+    """
+    training, test = digits()
+    generator = torch.Generator().manual_seed(seed)
+    assert training.labels is not None and test.labels is not None
+    many = training.inputs[0].repeat(4, 1, 1, 1)
+    return Data((_scattered(many, generator),), training.labels.repeat(4)), Data((_scattered(test.inputs[0], generator),), test.labels)
+
+
+def _scattered(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return the images somewhere on a ground four pixels larger, with noise, cut to 0 to 1."""
+    count, size = len(images), images.shape[2] + 4
+    ground = torch.zeros(count, 1, size, size)
+    down, right = torch.randint(0, 5, (2, count), generator=generator)
+    for place, (image, y, x) in enumerate(zip(images, down.tolist(), right.tolist(), strict=True)):
+        ground[place, :, y : y + images.shape[2], x : x + images.shape[3]] = image
+    return (ground + 0.25 * torch.randn(ground.shape, generator=generator)).clamp(0, 1)
+
+
 def train(data: Data, seed: int, progress: Callable[[Iterable[Any], str, int], Iterable[Any]]) -> nn.Module:
     """Return the digits network of the zoo after 40 epochs of Adam with a cosine schedule; images move by up to one pixel."""
     assert data.labels is not None
-    network, _ = build("digits", seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = DigitsCnn(data.inputs[0].shape[2])
     network.train()
     generator = torch.Generator().manual_seed(seed)
     steps = EPOCHS * -(-len(data) // 64)
@@ -80,5 +104,15 @@ def _shifted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def trained_digits(seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> tuple[Graph, Data, Data]:
     """Return the trained network as a graph, training and test data."""
     training, test = digits()
+    return _as_graph(training, "digits", seed, progress), training, test
+
+
+def trained_harder_digits(seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> tuple[Graph, Data, Data]:
+    """Return the network trained on the harder task as a graph, training and test data."""
+    training, test = harder_digits(seed)
+    return _as_graph(training, "harder-digits", seed, progress), training, test
+
+
+def _as_graph(training: Data, name: str, seed: int, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None) -> Graph:
     module = train(training, seed, progress or (lambda items, what, total: items))
-    return load(module, (torch.zeros(1, 1, 8, 8),), name="digits"), training, test
+    return load(module, (torch.zeros_like(training.inputs[0][:1]),), name=name)

@@ -15,6 +15,7 @@ from crossloom.engine.crossbar.dataflow import Line, lines
 from crossloom.engine.crossbar.encode import Digits, Slices
 from crossloom.engine.crossbar.peak import peak
 from crossloom.machines import Machine, load_machine
+from crossloom.papers import neural_periphery as circuits
 from crossloom.papers.claim import Claim
 from crossloom.papers.workloads import Run, network, ratio, side_by_side, with_bits
 from crossloom.read.ledger import read_ledger
@@ -35,7 +36,7 @@ FAST = {"max_pool.rate": "1 THz", "tile_shift_add.rate": "1 THz", "bus.transfer.
 
 def claims() -> list[Claim]:
     """Return every claim."""
-    return [*_dataflows(), *_table_2(), *_densities(), *_breakdown(), *_design_space(), *_systems(), *_dac_bits()]
+    return [*_dataflows(), *_table_2(), *_densities(), *_breakdown(), *_design_space(), *_systems(), *_dac_bits(), *circuits.claims()]
 
 
 @cache

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class DigitsCnn(nn.Module):
-    """Two convolutions with batch norm, a residual block, pooling and a classifier: 26 thousand weights."""
+    """Two convolutions with batch norm, a residual block, pooling and a classifier: 26 thousand weights for images of 8×8."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 8) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
         self.widen = nn.Sequential(nn.Conv2d(16, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2))
@@ -21,7 +21,7 @@ class DigitsCnn(nn.Module):
             nn.BatchNorm2d(32),
         )
         self.pool = nn.MaxPool2d(2)
-        self.classify = nn.Linear(32 * 2 * 2, 10)
+        self.classify = nn.Linear(32 * (size // 4) ** 2, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.widen(self.stem(x))
