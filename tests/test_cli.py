@@ -530,3 +530,36 @@ def test_installed_command_works_as_typed(tmp_path: Path) -> None:
     )
     assert wrong.returncode == 2
     assert len(wrong.stderr.strip().splitlines()) == 1
+
+
+def test_a_peripheral_is_trained_measured_and_written(tmp_path, capsys) -> None:
+    """Short: what it becomes is tested elsewhere. The file runs on a machine, the picture is a picture, the command makes the same again."""
+    out, picture = tmp_path / "adder.json", tmp_path / "adder.png"
+    words = ("train-peripheral", "nns-a", "--steps", "20", "--draws", "20", "--hidden", "4", "--out", str(out))
+    found = document(capsys, *words, "--picture", str(picture))
+    assert found["kind"] == "nns-a" and found["command"] == "crossloom train-peripheral nns-a --digit-bits 4 --hidden 4 --steps 20 --seed 0"
+    assert 0 < found["measured"]["errors over the range of inputs"]["mean squared error as designed (V2)"] < 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    again = tmp_path / "again.json"
+    document(capsys, *words[:-1], str(again))
+    assert again.read_text() == out.read_text()
+    run = document(capsys, "run", "zoo:digits", "--on", "neural-pim", "--set", f"adder={out}", "--set", "converter=ideal")
+    assert run["latency_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("nns-a", "--digit-bits", "3", "--out", "new.json"), "must be 1, 2 or 4"),
+        (("nns-a", "--out", "old.json"), "exists; choose another name"),
+        (("nns-a", "--out", "new.json", "--picture", "new.gif"), "must end in .png"),
+        (("nns-b", "--out", "new.json"), "nns-b"),
+    ],
+)
+def test_a_peripheral_that_cannot_be_trained(words: tuple[str, ...], says: str, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.json").write_text("old")
+    code, out, err = crossloom(capsys, "train-peripheral", *words)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.json"] and (tmp_path / "old.json").read_text() == "old"

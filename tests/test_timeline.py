@@ -149,7 +149,9 @@ def test_a_relu_joins_its_convolution(isaac: Machine) -> None:
 
 def test_a_tile_between_two_stages_is_charged_by_the_arrays_that_lie_there(isaac: Machine) -> None:
     """Converters that work once for an operation are a part of the tile: stages that meet in one share them in proportion."""
-    layers = tuple((Linear(), (seeded(i, 40, 300),)) if i == 0 else (Linear(), (seeded(i, 300 if i % 2 else 40, 40 if i % 2 else 300),)) for i in range(6))
+    layers = tuple(
+        (Linear(), (seeded(i, 40, 300),)) if i == 0 else (Linear(), (seeded(i, 300 if i % 2 else 40, 40 if i % 2 else 300),)) for i in range(6)
+    )
     graph = quantize(chain(*layers, shape=(50, 300)), [seeded(9, 2, 50, 300)])
     machine = isaac.with_(accumulate="analog", flip=False, adc_latency="40 ns", allocate="pack", tile_count=2, chips=1)
     program = compile_network(graph, machine)
