@@ -153,7 +153,7 @@ def test_a_tile_between_two_stages_is_charged_by_the_arrays_that_lie_there(isaac
         (Linear(), (seeded(i, 40, 300),)) if i == 0 else (Linear(), (seeded(i, 300 if i % 2 else 40, 40 if i % 2 else 300),)) for i in range(6)
     )
     graph = quantize(chain(*layers, shape=(50, 300)), [seeded(9, 2, 50, 300)])
-    machine = isaac.with_(accumulate="analog", flip=False, adc_latency="40 ns", allocate="pack", tile_count=2, chips=1)
+    machine = isaac.with_(accumulate="analog", flip=False, adc_convert_latency="40 ns", allocate="pack", tile_count=2, chips=1)
     program = compile_network(graph, machine)
     placed = [stage for stage in program.stages if stage.arrays]
     assert any(stage.before for stage in placed), "no tile is shared: the test shows nothing"

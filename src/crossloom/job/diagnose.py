@@ -1,7 +1,7 @@
 """Where a network's accuracy goes on a machine: one effect after the other, and layer by layer.
 
-The ladder switches effects on one at a time and keeps those before: floating point, quantised, converters, then what the machine's cells and
-wires do. Cells are drawn alike on every rung, so that two rungs differ by the new effect alone. For each layer and rung there is the ratio of
+The ladder switches effects on one at a time and keeps those before: floating point, quantised, converters, what stands before them (buffers,
+trained circuits), then what the machine's cells and wires do. Cells are drawn alike on every rung, so that two rungs differ by the new effect alone. For each layer and rung there is the ratio of
 signal to error of its result, in decibels: its *own* error, with exact inputs, names the layer at fault; the error that has *arrived* there
 includes what earlier layers passed on.
 """
@@ -156,16 +156,36 @@ def diagnose(
         warnings.append(
             f"nothing of {machine.name}'s cells and wires is computed: give it real ones, such as --set cell=pcm --set age='1 h' (crossloom device list)"
         )
-    for name, effects in steps:
-        program = compile_network(quantized, machine.with_(**{"crossbar.effects": ",".join(effects) or "none"}))
-        rungs.append(_rung(name, program, runs if set(effects) & CHANCE else 1, seed, probe, progress))
+    for step in steps:
+        program = compile_network(quantized, machine.with_(**step.changes))
+        rungs.append(_rung(step.name, program, runs if step.random else 1, seed, probe, progress))
     return Diagnosis(network.name, machine.name, len(samples), tuple(rungs), tuple(warnings))
 
 
-def _steps(machine: Machine) -> list[tuple[str, tuple[Effect, ...]]]:
-    """Return the rungs that a machine has below the quantised network, each with the effects that are on."""
-    there = crossbars(machine).physics.effects
-    return [("converters", ()), *((NAMES[effect], there[: place + 1]) for place, effect in enumerate(there))]
+@dataclass(frozen=True)
+class _Step:
+    """A rung below the quantised network: the settings of the crossbars with which it is computed, and whether chance has a say in it."""
+
+    name: str
+    changes: dict[str, Any]
+    random: bool
+
+
+def _steps(machine: Machine) -> list[_Step]:
+    """Return the rungs that a machine has: what lies between cells and converters before what the cells do."""
+    xbar = crossbars(machine)
+    off: dict[str, Any] = {"crossbar.effects": "none", "crossbar.adder": "ideal", "crossbar.converter": "ideal", "crossbar.buffer_sigma": 0.0}
+    steps = [_Step("converters", off, False)]
+    if xbar.buffer:
+        steps.append(_Step("buffer cells", steps[-1].changes | {"crossbar.buffer_sigma": xbar.buffer.sigma}, True))
+    if xbar.circuits.trained:
+        names = {key: name or "ideal" for key, name in (("crossbar.adder", xbar.circuits.adder), ("crossbar.converter", xbar.circuits.converter))}
+        steps.append(_Step("trained circuits", steps[-1].changes | names, True))
+    there = xbar.physics.effects
+    for place, effect in enumerate(there):
+        random = steps[-1].random or effect in CHANCE
+        steps.append(_Step(NAMES[effect], steps[-1].changes | {"crossbar.effects": ",".join(there[: place + 1])}, random))
+    return steps
 
 
 def _rung(name: str, program: Program, runs: int, seed: int, probe: _Probe, progress: Progress) -> Rung:
