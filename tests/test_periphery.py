@@ -175,6 +175,25 @@ def test_training_with_deviations_and_rows_in_proportion_is_what_makes_the_diffe
     assert float(plain) == pytest.approx(35, abs=3)
 
 
+@pytest.mark.parametrize(
+    "process",
+    [
+        Process(temperature_k=358.0),
+        Process(supply_v=1.08),
+        Process(n_threshold_v=0.38, p_threshold_v=0.38),
+        Process(n_threshold_v=0.32, p_threshold_v=0.38),
+    ],
+    ids=["85 C", "1.08 V", "slow", "skewed"],
+)
+def test_a_corner_changes_little(process: Process) -> None:
+    """The ratio of two inverters keeps the gain."""
+    adder = load_adder("nns-a-4")
+    there = replace(adder, network=replace(adder.network, neuron=replace(adder.network.neuron, process=process)))
+    found = Errors.of(there, 100)
+    assert bool((found.mse < 1e-5).all())
+    assert not torch.equal(found.mse, Errors.of(adder, 100).mse)
+
+
 def test_training_reduces_the_error_and_repeats() -> None:
     task = shift_and_add(4, ROWS[4])
     rough, trained = (train(task, Recipe(hidden=6, steps=steps, batch=64, instances=2), seed=3) for steps in (1, 200))
