@@ -17,7 +17,7 @@ from crossloom.engine.crossbar.encode import Digits, Slices
 from crossloom.engine.crossbar.engine import layer_of, reference_executor
 from crossloom.errors import MachineError
 from crossloom.job.run import run
-from crossloom.machines import load_machine
+from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import Linear
 from crossloom.network.quantize import Recipe, quantize
@@ -129,6 +129,18 @@ def test_a_fluctuating_buffer_gives_the_same_whatever_the_batch() -> None:
     parts = torch.cat([values((x[i : i + 2],), i)[0][0] for i in range(0, len(x), 2)])
     assert torch.equal(whole, parts)
     assert not torch.equal(whole, Values.of(compile_network(graph, machine), seed=6)((x,))[0][0])
+
+
+@pytest.mark.parametrize("change", [{"separate_columns": 0}, {"buffer_sigma": 0.3}, {"buffer_bits": 5}, {"pause_cycles": 3}], ids=str)
+def test_every_setting_of_a_buffer_reaches_a_reading(change: dict[str, object]) -> None:
+    graph, x = layer()
+    machine = ISAAC.with_(accumulate="buffered", flip=False, separate_columns=4, buffer_bits=6, buffer_sigma=0.1, adc_bits=9)
+
+    def read(chip: Machine) -> tuple[float, float, int]:
+        program = compile_network(graph, chip)
+        return float(Values.of(program)((x,))[0][0].double().square().sum()), program.stages[0].interval_s, program.stages[0].actions["adc.convert"]
+
+    assert read(machine) != read(machine.with_(**change))
 
 
 @pytest.mark.parametrize("accumulate", ["digital", "buffered", "analog"])

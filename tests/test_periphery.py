@@ -358,6 +358,15 @@ def test_circuits_belong_to_the_seed_and_not_to_the_batch() -> None:
     assert not torch.equal(whole, Values.of(program, seed=2)((x[:12],))[0][0])
 
 
+@pytest.mark.parametrize(
+    "change", [{"adder": "ideal"}, {"converter": "ideal"}, {"calibrate": False}, {"first_digit": "high"}, {"dac_bits": 2}], ids=str
+)
+def test_every_setting_of_circuits_reaches_the_values(change: dict[str, object]) -> None:
+    _, graph, x = layer(NEURAL_PIM)
+    here, there = (Values.of(compile_network(graph, each))((x,))[0][0] for each in (NEURAL_PIM, NEURAL_PIM.with_(**change)))
+    assert not torch.equal(here, there)
+
+
 @pytest.mark.parametrize(("machine", "same"), [("isaac-ce", False), ("cascade-style", False), ("isaac-style", True)])
 def test_a_trained_converter_goes_with_any_machine(machine: str, same: bool) -> None:
     """Whole sums in steps of one lie in the middle of a step and come out right; others are off by what the converter is."""
