@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from crossloom.engine.base import Inferences
-from crossloom.engine.crossbar.accumulating import Columns, Once
+from crossloom.engine.crossbar.accumulated_reals import Columns, Once
 from crossloom.engine.crossbar.conversion import Each, Never, Streams
 from crossloom.engine.crossbar.draws import key_of, keys
 from crossloom.engine.crossbar.layer import Layer

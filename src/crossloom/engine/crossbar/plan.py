@@ -6,7 +6,7 @@
 * **by buffer column**: partial sums meet in a buffer, whose columns are converted.
 * **slice by slice**: conversion of every partial sum, for those columns alone where the bound says that it matters.
 
-Cells and wires with errors make the sums real numbers: **real cells**, see `analog.py`.
+Cells and wires with errors, fluctuating buffers and trained circuits make the sums real numbers: **real cells**, **real circuits**, see `analog.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from crossloom.engine.crossbar.accumulated import Buffered, Once
+from crossloom.engine.crossbar.accumulated_integers import Buffered, Once
 from crossloom.engine.crossbar.encode import Programmed, program_tiles
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.product import Product, product
@@ -112,7 +112,8 @@ def _analog(layer: Layer, seed: int) -> Plan:
     what = [] if xbar.physics.ideal else [f"{', '.join(xbar.physics.effects)} of {xbar.physics.cell.name}"]
     what += ["fluctuation of buffer cells"] if xbar.buffer else []
     what += [f"trained circuits ({', '.join(filter(None, (xbar.circuits.adder, xbar.circuits.converter)))})"] if xbar.circuits.trained else []
-    return Plan("real cells", f"{' and '.join(what)} make sums real numbers; {how}", AnalogLayer.of(layer, seed))
+    name = "real circuits" if xbar.physics.ideal else "real cells"
+    return Plan(name, f"{' and '.join(what)} make sums real numbers; {how}", AnalogLayer.of(layer, seed))
 
 
 def _unchanged(tiles: list[Programmed], layer: Layer) -> Tensor:
