@@ -17,12 +17,11 @@ from torch import Tensor
 from crossloom.compiler import compile_network
 from crossloom.engine import Inferences
 from crossloom.engine.crossbar.analog import AnalogLayer
+from crossloom.engine.crossbar.encode import Digits
 from crossloom.engine.crossbar.engine import layer_of
-from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.learned_reference import circuits_reference
 from crossloom.errors import CrossloomError, InputError, MachineError
 from crossloom.machines import Machine, load_machine
-from crossloom.network.graph import Graph
 from crossloom.network.operators import Linear
 from crossloom.network.quantize import Recipe as Quantised
 from crossloom.network.quantize import quantize
@@ -326,27 +325,39 @@ def test_ngspice_finds_what_the_stage_model_says() -> None:
 # ---- in the data path
 
 
-def layer(machine: Machine, inputs: int = 200, outputs: int = 24, samples: int = 300) -> tuple[Layer, Graph, Tensor]:
-    """Return a layer as a machine sees it, of a quantised graph, and samples at its input."""
+def layer(machine: Machine, inputs: int = 200, outputs: int = 24, samples: int = 300, bits: tuple[int, int] = (8, 8), signed: bool = False):
+    """Return a layer as a machine sees it, its quantised graph, and samples at its input; bits of weights and of activations."""
     x = torch.rand(samples, inputs, generator=generator(1)) * (torch.rand(samples, inputs, generator=generator(2)) > 0.5)
+    x = x * torch.sign(torch.rand(samples, inputs, generator=generator(5)) - 0.4) if signed else x
     weight = torch.randn(outputs, inputs, generator=generator(3))
-    graph = quantize(one_layer(Linear(), (inputs,), weight), [x], Quantised(8, 8))
+    graph = quantize(one_layer(Linear(), (inputs,), weight), [x], Quantised(*bits))
     program = compile_network(graph, machine)
     return layer_of(graph.nodes[0], graph, machine, program.stages[0].placement), graph, x
 
 
-@pytest.mark.parametrize("changes", [{}, {"dac_bits": 2}, {"dac_bits": 1}, {"calibrate": False}, {"adder": "nns-a-4-plain"}], ids=str)
-def test_the_tables_are_what_the_circuits_compute(changes: dict[str, object]) -> None:
-    """In distribution: mean and spread of the errors against every sample computed cycle by cycle."""
-    built, graph, x = layer(NEURAL_PIM.with_(**changes))
-    integers = graph.quantization["x0"].quantize(x)
+@pytest.mark.parametrize(
+    ("changes", "bits", "signed"),
+    [
+        ({}, (8, 8), False), ({}, (8, 8), True), ({}, (4, 4), False), ({}, (4, 6), True), ({"dac_bits": 2}, (8, 8), False), ({"dac_bits": 2}, (6, 7), True),
+        ({"dac_bits": 1}, (8, 8), False), ({"calibrate": False}, (8, 8), False), ({"adder": "nns-a-4-plain"}, (8, 8), False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_tables_are_what_the_circuits_compute(changes: dict[str, object], bits: tuple[int, int], signed: bool) -> None:
+    """In distribution: mean and spread of the errors against every sample computed cycle by cycle; and the result is there at all."""
+    built, graph, x = layer(NEURAL_PIM.with_(**changes), bits=bits, signed=signed)
+    integers = graph.quantization["x0"].quantize(x).to(torch.int32)
+    assert built.x.signed == signed
     exact = built.result(integers, built.vectors(integers.to(torch.int64))[:, 0].matmul(built.matrices()[0])[:, None]).to(torch.float64)
-    fast = AnalogLayer.of(built, 3)(integers.to(torch.uint8), Inferences(len(x))) - exact
+    fast = AnalogLayer.of(built, 3)(integers, Inferences(len(x))) - exact
+    assert float(fast.std()) < (0.3 if changes.get("calibrate", True) else 0.6) * float(exact.std())
     plain = circuits_reference(built, integers, 3, generator(6)) - exact
-    assert float(fast.std()) == pytest.approx(float(plain.std()), rel=0.12)
+    same = 0.2 if changes.get("dac_bits") == 1 else 0.12  # with one-bit digits, eight cycles pass a feedback of 1/2 whose own slope is taken as exact
+    assert float(fast.std()) == pytest.approx(float(plain.std()), rel=same)
     assert abs(float(fast.mean() - plain.mean())) < 0.15 * float(plain.std())
-    by_column = torch.corrcoef(torch.stack((fast.mean(0), plain.mean(0))))[0, 1]
-    assert float(by_column) > 0.8, "offsets and slopes belong to the circuits, not to the draw"
+    if not changes.get("calibrate", True):
+        by_column = torch.corrcoef(torch.stack((fast.mean(0), plain.mean(0))))[0, 1]
+        assert float(by_column) > 0.9, "offsets belong to the circuits, not to the draw"
 
 
 def test_circuits_belong_to_the_seed_and_not_to_the_batch() -> None:
@@ -389,6 +400,7 @@ def test_a_trained_converter_goes_with_any_machine(machine: str, same: bool) -> 
         ({"adder": "no-such-file"}, "cannot be read"),
         ({"converter": "nns-a-4"}, "kind"),
         ({"first_digit": "middle"}, "first_digit"),
+        ({"range": "unit"}, "set range=layer"),
     ],
 )
 def test_circuits_that_do_not_go_with_a_machine(changes: dict[str, object], says: str) -> None:
@@ -402,3 +414,18 @@ def test_a_converter_has_three_ranges_and_stages_that_can_be_printed() -> None:
     assert sorted(found) == sorted(HOLDS_F)
     assert [stage.comparators for stage in found[0.5].stages] == [7, 7, 7, 15]
     assert all(isinstance(each, Converter) and len(each.weights) == sum(s.comparators for s in each.stages) for each in found.values())
+
+
+def test_weights_wider_than_an_adder() -> None:
+    with pytest.raises(CrossloomError, match="quantise weights to 8 bits, or set adder=ideal"):
+        layer(NEURAL_PIM, bits=(10, 8))
+    layer(NEURAL_PIM.with_(adder="ideal"), bits=(10, 8))
+
+
+@given(st.integers(2, 16), st.sampled_from([1, 2, 4]))
+def test_digits_of_either_polarity_add_up_and_weigh_a_power_of_the_one_before(bits: int, width: int) -> None:
+    digits = Digits.polar(bits, width)
+    integers = torch.arange(-(1 << (bits - 1)), 1 << (bits - 1), max(1, (1 << bits) // 500))
+    assert torch.equal((torch.tensor(digits.weights)[:, None] * digits(integers)).sum(0), integers)
+    assert list(digits.weights) == [1 << (width * place) for place in range(len(digits))]
+    assert int(digits(integers).abs().max()) < 1 << width

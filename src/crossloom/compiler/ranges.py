@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from crossloom.engine import engines_of
 from crossloom.engine.registry import engine_named
 from crossloom.network.integer import evaluate, quantized_inputs
 from crossloom.network.replay import batch_of, last_uses
 from crossloom.program import Program
+
+WORK = 1 << 32
+"""Multiply-accumulates spent on samples: a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +36,10 @@ class SetRanges:
     def _tuned(self, program: Program, listening: set[str]) -> Mapping[str, Any]:
         """Return the placements of the stages whose engines listen."""
         graph = program.graph
+        given = _few(program)
         heads = {stage.nodes[0]: stage for stage in program.stages if stage.engine in listening}
-        tensors = quantized_inputs(graph, graph.samples) | dict(graph.constants)
-        batch, placements = batch_of(graph, graph.samples), {}
+        tensors = quantized_inputs(graph, given) | dict(graph.constants)
+        batch, placements = batch_of(graph, given), {}
         with torch.no_grad():
             for node, unused in zip(graph.nodes, last_uses(graph), strict=True):
                 if (stage := heads.get(node.name)) is not None:
@@ -43,3 +48,15 @@ class SetRanges:
                 for name in unused:
                     del tensors[name]
         return placements
+
+
+def _few(program: Program) -> tuple[Tensor, ...]:
+    """Return the first of a network's samples, so many that looking at them takes no longer than `WORK`, at least one."""
+    graph = program.graph
+    if graph.batch is not None:
+        return graph.samples
+    weights = (graph.constants[graph.node(stage.nodes[0]).inputs[1]].numel() for stage in program.stages if stage.arrays)
+    each = sum(stage.positions * count for stage, count in zip((s for s in program.stages if s.arrays), weights, strict=True))
+    count = max(1, WORK // max(1, each))
+    batched = [type.batched for _, type in graph.inputs]
+    return tuple(tensor[:count] if varies else tensor for tensor, varies in zip(graph.samples, batched, strict=True))

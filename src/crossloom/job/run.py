@@ -133,6 +133,8 @@ def quantized_for(
     else:
         chosen = random_inputs(network, network.batch or 8, seed)
         warnings.append("calibrated on random inputs: times and costs hold, ranges of activations mean nothing")
+        batches = as_batches(chosen, network.batch or 32)
+        return replace(quantize(network, progress(batches, "calibrating", len(batches)), recipe), samples=())
     batches = as_batches(chosen, network.batch or 32)
     return quantize(network, progress(batches, "calibrating", len(batches)), recipe)
 

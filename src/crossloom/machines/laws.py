@@ -127,6 +127,14 @@ def capacity(base: Parameters, wanted: Parameters) -> Factors:
     return Factors(factor, factor, 1.0, f"x{factor:g} with the capacity (assumed proportional)", assumed=True)
 
 
+@law("register")
+def register(base: Parameters, wanted: Parameters) -> Factors:
+    """Input register: area proportional to the capacity, the energy of a read to the bits of a digit too (cao2022 takes four times ISAAC's for four)."""
+    size, digit = (wanted[name] / base[name] for name in ("capacity", "digit_bits"))
+    why = f"x{size * digit:g} with capacity and bits of a digit, area x{size:g} (assumed proportional)"
+    return Factors(size, size * digit, 1.0, why, assumed=True)
+
+
 @law("wires")
 def wires(base: Parameters, wanted: Parameters) -> Factors:
     """Bus: area proportional to the number of wires; the energy of a byte does not change (assumed)."""

@@ -14,6 +14,7 @@ from crossloom.engine.crossbar.learned import Table, front_end, pool
 from crossloom.engine.crossbar.product import byte_product
 from crossloom.engine.crossbar.strips import Strip
 from crossloom.network.integer import plain_arithmetic
+from crossloom.periphery.adder import SLICES
 from crossloom.periphery.file import load_adder
 
 
@@ -121,10 +122,12 @@ class Once:
             joined = (whole * weights).sum(1) / step
             return cls(strip.lean, layer, joined, at_once(strip, weights / step), Quantiser.of(converter, strip, layer), step, None, inputs)
         adder, cycles, circuits = load_adder(layer.xbar.circuits.adder), len(layer.digits), layer.xbar.circuits
-        front = front_end(adder, layer.xbar.rows, cycles, layer.tiling.reach)
+        half = len(layer.slices) // 2
+        front = front_end(adder, layer.xbar.rows, cycles, half, layer.tiling.reach)
         found = pool(circuits, cycles, front.range_v, strip.seed)
         table = Table.of(found, strip.arrays, converter, strip.first_circuit)
-        place = torch.tensor([abs(weight).bit_length() - 1 for weight in layer.slices.weights], device=weights.device)
+        wired = [SLICES - half + abs(weight).bit_length() - 1 for weight in layer.slices.weights]
+        place = torch.tensor(wired, device=weights.device)
         sloped = weights * found.slopes.to(weights.device)[table.which][:, place].T / front.per_step
         taken = (found.offset_v / found.lsb_v).to(weights.device)[table.which]
         joined = (whole * sloped).sum(1).to(torch.float32)

@@ -85,6 +85,8 @@ def fours(count: int) -> int:
 def digits_of(vectors: Tensor, layer: Layer) -> Tensor:
     """Return the digits (N, D, rows) of input vectors (N, rows), as signed bytes: no digit has more than seven bits."""
     whole = vectors if vectors.dtype == torch.uint8 else vectors.to(torch.int32)
+    if layer.digits.signs:
+        return layer.digits(whole).to(torch.int8).transpose(0, 1)
     return torch.stack([((whole >> shift) & ((1 << width) - 1)).to(torch.int8) for shift, width, _ in layer.digits.cuts], 1)
 
 

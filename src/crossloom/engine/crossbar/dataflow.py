@@ -45,6 +45,8 @@ class Line:
     def span(self, rows: int, digits: Digits, slices: Slices) -> tuple[int, int]:
         """Return the lowest and the highest value that the line can have in arrays of some rows."""
         values = [factor * rows * ((1 << digits.cuts[b][1]) - 1) * ((1 << slices.widths[k]) - 1) for b, k, factor in self.terms]
+        if digits.signs:
+            return -sum(map(abs, values)), sum(map(abs, values))
         return sum(value for value in values if value < 0), sum(value for value in values if value > 0)
 
 

@@ -1,6 +1,6 @@
 """How signed weights become cells, and signed inputs become digits.
 
-Cells and digits are never negative. Signs come back by arithmetic afterwards:
+Cells are never negative, nor are most digits. Signs come back by arithmetic afterwards:
 
 * **offset** (ISAAC): cells hold w + 2^(b−1); the sum of the inputs times 2^(b−1) is subtracted.
 * **differential**: cells of two columns hold max(w, 0) and max(−w, 0); their sums are subtracted.
@@ -8,7 +8,8 @@ Cells and digits are never negative. Signs come back by arithmetic afterwards:
 * **flip** (ISAAC, Section V): a column of one row tile whose cells sum to more than half is stored as 2^w − 1 − g, so that no
   partial sum exceeds half; (2^w − 1) · Σ x minus what comes out is the true sum.
 
-Inputs are two's complement: all digits but the sign bit have weights 2^(v·i), the sign bit −2^(b−1).
+Inputs are two's complement: all digits but the sign bit have weights 2^(v·i), the sign bit −2^(b−1). Where differential pairs accumulate in
+analog, digits of the magnitude are driven with either polarity instead.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Digits:
     """How an input of some bits is cut: shift, width and weight of each digit, in the order in which they are driven."""
 
     cuts: tuple[tuple[int, int, int], ...]
+    signs: bool = False
 
     @classmethod
     def of(cls, bits: int, signed: bool, digit_bits: int) -> Digits:
@@ -35,12 +37,22 @@ class Digits:
         cuts = [(shift, min(digit_bits, plain - shift), 1 << shift) for shift in range(0, plain, digit_bits)]
         return cls((*cuts, *(((bits - 1, 1, -(1 << (bits - 1))),) if signed else ())))
 
+    @classmethod
+    def polar(cls, bits: int, digit_bits: int) -> Digits:
+        """Return the digits of a signed integer's magnitude, each driven with the polarity of its sign (assumed of the driver).
+
+        So nothing is subtracted at the end, and every digit weighs 2^v times the one before, as a cyclic accumulation takes them.
+        """
+        return cls(cls.of(bits, False, digit_bits).cuts, True)
+
     def __len__(self) -> int:
         return len(self.cuts)
 
     def __call__(self, integers: Tensor) -> Tensor:
         """Return the digits (D, *shape) of int32 or int64 integers, in their type."""
-        return torch.stack([(integers >> shift) & ((1 << width) - 1) for shift, width, _ in self.cuts])
+        whole = integers.abs() if self.signs else integers
+        found = torch.stack([(whole >> shift) & ((1 << width) - 1) for shift, width, _ in self.cuts])
+        return found * integers.sign() if self.signs else found
 
     @property
     def weights(self) -> tuple[int, ...]:

@@ -36,6 +36,8 @@ class Layer:
     @property
     def digits(self) -> Digits:
         """How the inputs are cut."""
+        if self.x.signed and self.xbar.accumulate == "analog" and self.xbar.encoding == "differential":
+            return Digits.polar(self.x.bits, self.xbar.input_bits)
         return Digits.of(self.x.bits, self.x.signed, self.xbar.input_bits)
 
     @property
@@ -55,7 +57,7 @@ class Layer:
         if xbar.accumulate == "digital":
             return (xbar.converter(reach=max(reach, default=0)),) * len(found)
         spans = [line.span(xbar.rows, self.digits, self.slices) for line in found]
-        reaches = reach[: len(found)] or (0,) * len(found)
+        reaches = [max(1, most) for most in reach[: len(found)]] or [0] * len(found)
         return tuple(xbar.converter(span, line.shift, most) for span, line, most in zip(spans, found, reaches, strict=True))
 
     @property

@@ -7,7 +7,7 @@ computed once and what is left for each sum:
 * its offset, its curve and the converter behind it are one table of codes over the voltage,
 * the noise of all samples on the way, carried to the converter's input, is one normal number.
 
-The feedback's own slope is taken as exact: it deviates by a percent of what is divided by 2^N. Slices beyond the range of an adder's input are
+The feedback's own slope is taken as exact: it deviates by a percent of what is divided by 2^N (with N = 1 the spread comes out a tenth too small). Slices beyond the range of an adder's input are
 not cut here. `circuits_reference` computes every sample, cycle by cycle, and tests compare the two.
 
 Where both have a range, a layer's front end has a gain (assumed to be settable): slices fill the adder's input up to four standard deviations,
@@ -146,9 +146,12 @@ class FrontEnd:
     slice_v: float
 
 
-def front_end(adder: Adder, rows: int, cycles: int, reach: tuple[int, ...]) -> FrontEnd:
-    """Return the gain of a layer's front end for what samples showed: (largest sum, reach of a slice); everything that could occur without."""
-    beta = 255 / (1 - 2.0**-adder.digit_bits) * 2.0 ** (adder.digit_bits * (cycles - 1))
+def front_end(adder: Adder, rows: int, cycles: int, slices: int, reach: tuple[int, ...]) -> FrontEnd:
+    """Return the gain of a layer's front end for what samples showed: (largest sum, reach of a slice); everything that could occur without.
+
+    Fewer slices than the adder takes are wired to its heaviest inputs.
+    """
+    beta = 255 / (1 - 2.0**-adder.digit_bits) * 2.0 ** (adder.digit_bits * (cycles - 1) - SLICES + slices)
     everything = (rows * ((1 << SLICES) - 1) * ((1 << adder.digit_bits * cycles) - 1), rows * ((1 << adder.digit_bits) - 1))
     largest, of_slice = reach or everything
     slice_v = HALF_V / max(of_slice, 1)

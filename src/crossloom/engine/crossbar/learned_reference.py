@@ -37,11 +37,11 @@ def _array(digits: Tensor, tile: Programmed, columns: slice, circuit: int, layer
     """Return the sums (M, columns) of one array by its adder and converter."""
     circuits, half, cycles = layer.xbar.circuits, len(layer.slices) // 2, len(digits)
     adder, adders, converters = circuits_of(circuits, seed)
-    front = front_end(adder, layer.xbar.rows, cycles, layer.tiling.reach)
+    front = front_end(adder, layer.xbar.rows, cycles, half, layer.tiling.reach)
     cells = (tile.cells[:half, :, columns] - tile.cells[half:, :, columns]).to(torch.float64)
     partial = torch.einsum("cmr,krn->ckmn", digits, cells)
     volts = torch.zeros(cycles, SLICES, partial.shape[2] * partial.shape[3], dtype=torch.float64)
-    volts[:, :half] = front.slice_v * partial.flatten(2)
+    volts[:, SLICES - half :] = front.slice_v * partial.flatten(2)
     held = adder.accumulate(adders[circuit : circuit + 1], volts, noise)
     place = circuit * CONVERTERS // ADDERS
     codes = converters[front.range_v][place : place + 1](held, noise) - (1 << (BITS - 1))

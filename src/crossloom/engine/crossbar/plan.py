@@ -48,7 +48,8 @@ def plan(layer: Layer, seed: int) -> Plan:
         return _analog(layer, seed)
     exact = product(layer.node, layer.x, layer.weight, layer.bias)
     if xbar.range == "ideal":
-        return Plan("integer product", f"converters are left out (range=ideal); {exact.how}", exact)
+        left_out = "converters and trained circuits" if xbar.circuits.trained else "converters"
+        return Plan("integer product", f"{left_out} are left out (range=ideal); {exact.how}", exact)
     if xbar.accumulate != "digital":
         return _accumulated(layer, exact)
     converter = layer.converters[0]

@@ -29,18 +29,20 @@ def reach(layer: Layer, x: Tensor) -> tuple[int, ...]:
 
 
 def _of_adder(vectors: Tensor, layer: Layer) -> tuple[int, int]:
-    """Return the largest sum, and four standard deviations of what a pair of bit lines gives in one cycle, or the most if that is less."""
-    largest, most, square, count = 0, 0, 0.0, 0
-    half = len(layer.slices) // 2
+    """Return the largest sum, and four standard deviations of what a pair of bit lines gives in its busiest cycle, or the most if that is less."""
+    half, cycles = len(layer.slices) // 2, len(layer.digits)
+    largest, most, count = 0, 0, 0
+    squares = torch.zeros(cycles, half, dtype=torch.float64, device=vectors.device)
     for group, weights in enumerate(layer.matrices()):
         for tile in program_tiles(weights, layer.slices, layer.xbar):
             driven = vectors[:, group, tile.rows].to(torch.int32)
             largest = max(largest, int(_of_tile(driven, tile, layer)))
             flat = layer.digits(driven).to(torch.int8).flatten(0, 1)
-            for cells in (tile.cells[:half] - tile.cells[half:]).to(torch.int8):
-                sums = byte_product(flat, cells.contiguous()).to(torch.float64)
-                most, square, count = max(most, int(sums.abs().max())), square + float(sums.square().sum()), count + sums.numel()
-    return largest, min(most, math.ceil(4 * math.sqrt(square / max(count, 1))))
+            for place, cells in enumerate((tile.cells[:half] - tile.cells[half:]).to(torch.int8)):
+                sums = byte_product(flat, cells.contiguous()).to(torch.float64).reshape(cycles, -1)
+                most, squares[:, place] = max(most, int(sums.abs().max())), squares[:, place] + sums.square().sum(1)
+            count += sums.shape[1]
+    return largest, min(most, math.ceil(4 * math.sqrt(float(squares.max()) / max(count, 1))))
 
 
 def _of_tile(vectors: Tensor, tile: Programmed, layer: Layer) -> Tensor:

@@ -240,6 +240,8 @@ def _circuits(machine: Machine, given: _File, input_bits: int, cell_bits: int) -
             raise MachineError(
                 f"{where}.adder: {adder} adds pairs of one-bit slices; set accumulate=analog, encoding=differential, array.cell_bits=1"
             )
+        if given.range == "unit":
+            raise MachineError(f"{where}.range: a trained adder gives volts, which have no unit of the sum; set range=layer, or full")
         if input_bits not in (1, 2, 4):
             raise MachineError(f"{where}.adder: adders are trained for digits of 1, 2 or 4 bits and the DAC has {input_bits}; set dac.bits")
         if load_adder(adder).digit_bits != input_bits:

@@ -14,6 +14,7 @@ from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.errors import ModelError
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Linear
+from crossloom.periphery.adder import SLICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,11 @@ def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
     q = graph.quantization[node.inputs[1]]
     slices, bits = len(weight_slices(q, xbar)), q.bits
     unit = 1 if xbar.unit_column and xbar.encoding == "offset" else 0
+    if xbar.circuits.adder and slices > 2 * SLICES:
+        raise ModelError(
+            f"{node.name}: a trained adder takes {SLICES} slices of each sign and a weight of {bits} bits has {slices // 2}; "
+            f"quantise weights to {SLICES} bits, or set adder=ideal"
+        )
     lines = xbar.lines_of(slices)
     if lines > xbar.columns:
         raise ModelError(
