@@ -15,6 +15,8 @@ from crossloom.engine import Inferences
 from crossloom.engine.crossbar.dataflow import lines
 from crossloom.engine.crossbar.encode import Digits, Slices
 from crossloom.engine.crossbar.engine import layer_of, reference_executor
+from crossloom.engine.crossbar.strips import strips, strips_of
+from crossloom.engine.crossbar.written import matrices
 from crossloom.errors import MachineError
 from crossloom.job.run import run
 from crossloom.machines import Machine, load_machine
@@ -183,3 +185,18 @@ def test_a_network_without_samples_says_so() -> None:
 def test_settings_that_make_no_sense(changes: dict[str, object], says: str) -> None:
     with pytest.raises(MachineError, match=says):
         compile_network(layer()[0], ISAAC.with_(**changes))
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(["offset", "differential", "twos_complement"]), st.booleans(), st.booleans(), st.integers(1, 300), st.integers(1, 60))
+def test_ideal_cells_make_the_same_strips_without_arrays(encoding: str, flip: bool, unit: bool, rows: int, columns: int) -> None:
+    """What is written into arrays and read back, and what is taken as it is; digital sums of the inputs are those of a column of ones."""
+    flip = flip and encoding == "offset"
+    graph, _ = layer(inputs=rows, outputs=columns)
+    chip = ISAAC.with_(encoding=encoding, flip=flip, unit_column=unit or flip)
+    built = layer_of(graph.nodes[0], graph, chip, compile_network(graph, chip).stages[0].placement)
+    for direct, through in zip(strips_of(built, 1), strips(matrices(built, 1), built, 1), strict=True):
+        assert (direct.rows, direct.columns, direct.first_circuit) == (through.rows, through.columns, through.first_circuit)
+        assert torch.equal(direct.arrays, through.arrays) and torch.equal(direct.weights, through.weights)
+        assert torch.equal(direct.of_inputs, through.of_inputs)
+        assert torch.allclose(direct.sums, through.sums, atol=1e-9) and torch.allclose(direct.effective, through.effective, atol=1e-6)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -31,11 +32,27 @@ from crossloom.engine.crossbar.accumulated_reals import Columns, Once
 from crossloom.engine.crossbar.conversion import Each, Never, Streams
 from crossloom.engine.crossbar.draws import key_of, keys
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.strips import gains, strips
-from crossloom.engine.crossbar.written import matrices
+from crossloom.engine.crossbar.strips import gains, strips_of
 
 BLOCK = 1 << 19
 """Partial sums computed at once, so that what is done to them is done in the cache."""
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A layer whose arrays are written when the first sums are asked for: times and costs need none."""
+
+    layer: Layer
+    seed: int
+
+    @cached_property
+    def built(self) -> AnalogLayer:
+        """The layer with its arrays written."""
+        return AnalogLayer.of(self.layer, self.seed)
+
+    def __call__(self, x: Tensor, inferences: Inferences) -> Tensor:
+        """Return Σ (x − zero) · w + bias as the arrays give it, float64."""
+        return self.built(x, inferences)
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,7 @@ class AnalogLayer:
     @classmethod
     def of(cls, layer: Layer, seed: int) -> AnalogLayer:
         """Write a layer's arrays and return what they compute."""
-        found = list(strips(matrices(layer, seed), layer, seed))
+        found = list(strips_of(layer, seed))
         xbar = layer.xbar
         by_dataflow: dict[str, type[Each | Columns | Once]] = {"digital": Each, "buffered": Columns, "analog": Once}
         kind = Never if xbar.range == "ideal" else by_dataflow[xbar.accumulate]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crossloom.engine.base import Counts, Executor, Inferences, Pace
 from crossloom.engine.crossbar.actions import array_actions, traffic
-from crossloom.engine.crossbar.analog import AnalogLayer
+from crossloom.engine.crossbar.analog import Deferred
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.plan import Plan, plan
 from crossloom.engine.crossbar.reach import reach
@@ -149,7 +149,7 @@ class CrossbarExecutor:
         """Return the layer's integers; the counts follow from the number of results that there are."""
         layer, graph = self.layer, self.program.graph
         chosen = self.chosen.sums
-        sums = chosen(tensors[0], inferences) if isinstance(chosen, AnalogLayer) else chosen(tensors[0])
+        sums = chosen(tensors[0], inferences) if isinstance(chosen, Deferred) else chosen(tensors[0])
         vectors = sums.numel() // (layer.tiling.groups * layer.tiling.columns)
         counts.update(array_actions(vectors, layer))
         counts.update(_traffic(vectors, self.stage, layer, graph))

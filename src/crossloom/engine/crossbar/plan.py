@@ -29,7 +29,7 @@ from crossloom.network.integer import Operand
 from crossloom.network.operators import Linear
 
 if TYPE_CHECKING:
-    from crossloom.engine.crossbar.analog import AnalogLayer
+    from crossloom.engine.crossbar.analog import Deferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Plan:
 
     name: str
     why: str
-    sums: Product | SlicedLayer | AnalogLayer
+    sums: Product | SlicedLayer | Deferred
 
 
 def plan(layer: Layer, seed: int) -> Plan:
@@ -100,7 +100,7 @@ def _holds_all(layer: Layer) -> bool:
 
 
 def _analog(layer: Layer, seed: int) -> Plan:
-    from crossloom.engine.crossbar.analog import AnalogLayer
+    from crossloom.engine.crossbar.analog import Deferred
 
     xbar = layer.xbar
     how = {
@@ -114,7 +114,7 @@ def _analog(layer: Layer, seed: int) -> Plan:
     what += ["fluctuation of buffer cells"] if xbar.buffer else []
     what += [f"trained circuits ({', '.join(filter(None, (xbar.circuits.adder, xbar.circuits.converter)))})"] if xbar.circuits.trained else []
     name = "real circuits" if xbar.physics.ideal else "real cells"
-    return Plan(name, f"{' and '.join(what)} make sums real numbers; {how}", AnalogLayer.of(layer, seed))
+    return Plan(name, f"{' and '.join(what)} make sums real numbers; {how}", Deferred(layer, seed))
 
 
 def _unchanged(tiles: list[Programmed], layer: Layer) -> Tensor:

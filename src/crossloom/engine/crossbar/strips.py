@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from crossloom.engine.crossbar.draws import key_of
+from crossloom.engine.crossbar.encode import program_tiles
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.written import Matrix
+from crossloom.engine.crossbar.written import Matrix, matrices
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,45 @@ class Strip:
         return data + self.of_inputs * self.unit[:, self.unit_of]
 
 
-def strips(matrices: Iterable[Matrix], layer: Layer, seed: int = 0) -> Iterator[Strip]:
+def strips_of(layer: Layer, seed: int) -> Iterator[Strip]:
+    """Yield the strips of a layer as its arrays are written; ideal cells need no writing."""
+    if layer.xbar.physics.ideal and layer.tiling.packed == 1:
+        return _ideal(layer, seed)
+    return strips(matrices(layer, seed), layer, seed)
+
+
+def _ideal(layer: Layer, seed: int) -> Iterator[Strip]:
+    """Yield the strips whose cells are what they should be, without going through arrays; matrices that share an array do."""
+    slices, tiling, device = layer.slices, layer.tiling, layer.weight.device
+    weight = torch.tensor(slices.weights, dtype=torch.float64, device=device)
+    highest = torch.tensor([(1 << width) - 1 for width in slices.widths], dtype=torch.float64, device=device)
+    number = torch.arange(tiling.columns, device=device) // tiling.weights_per_array
+    first, circuit = 0, key_of(seed, "circuits", layer.node.inputs[1]) % (1 << 16)
+    for group, matrix in enumerate(layer.matrices()):
+        for tile in program_tiles(matrix, slices, layer.xbar):
+            flipped = torch.zeros(len(slices), tiling.columns, dtype=torch.bool, device=device) if tile.flipped is None else tile.flipped
+            height = tile.rows.stop - tile.rows.start
+            yield Strip(
+                slice(group * tiling.rows + tile.rows.start, group * tiling.rows + tile.rows.stop),
+                slice(group * tiling.columns, (group + 1) * tiling.columns),
+                tile.cells.transpose(0, 1).to(torch.float64).flatten(1),
+                torch.ones(height, 1, dtype=torch.float64, device=device),
+                torch.zeros(tiling.columns, dtype=torch.int64, device=device),
+                torch.where(flipped, -1.0, 1.0).mul(weight[:, None]),
+                (flipped * (weight * highest)[:, None]).sum(0) - slices.offset,
+                None,
+                None,
+                first + number,
+                seed,
+                circuit,
+            )
+            first += tiling.column_tiles
+
+
+def strips(written: Iterable[Matrix], layer: Layer, seed: int = 0) -> Iterator[Strip]:
     """Yield the strips of a layer's arrays, on the device of its weights. The seed is of the circuits around them."""
     first = 0
-    for _, beside in groupby(matrices, key=lambda m: (m.held.rows.start, m.held.rows.stop)):
+    for _, beside in groupby(written, key=lambda m: (m.held.rows.start, m.held.rows.stop)):
         members = list(beside)
         yield _joined(members, layer, first, seed)
         first += len(members)
