@@ -149,6 +149,12 @@ def _breakdown() -> list[Claim]:
         ("cascade-style", "ADC"): "three 10-bit converters come out at 28.6 mW each from the printed share; the SAR law of ISAAC gives 2.8 mW",
         ("cascade-style", "DAC"): "as a share of a smaller whole, see ADC",
         ("cascade-style", "XB"): "as a share of a smaller whole, see ADC",
+        ("cascade-style", "Other"): "as a share of a smaller whole, see ADC",
+        ("cascade-style", "S+A"): "TIAs, buffers and amplifiers have no published power; buffers are counted as if written all the time",
+        ("isaac-style", "ADC"): "257 tiles fit here and about 270 there, so that the links' 10.4 W are a larger part of the whole",
+        ("isaac-style", "Other"): "the links' 10.4 W on 257 tiles instead of about 270, see ADC",
+        ("neural-pim", "Other"): "the printed share is 98 mW for 64 arrays; the rows of Table 2, ISAAC's buffers and the links come to 106 mW",
+        ("neural-pim", "DAC"): "as a share, see Other",
     }
     made = []
     for name, shares in published.items():
