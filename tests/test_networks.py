@@ -23,7 +23,7 @@ from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
 
-# Parameters and multiply-accumulates as published; where a paper prints none, counted by hand from its table of layers.
+# Parameters and multiply-accumulates as published (recalled, not looked up again); where a paper prints none, counted by hand from its layers.
 PUBLISHED = {
     # torchvision's table of models, whose stride sits in the 3×3 convolution, too
     "resnet101": (44.5e6, 7.80e9),
