@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
 from crossloom.engine import Inferences
+from crossloom.engine.crossbar.analog import AnalogLayer
+from crossloom.engine.crossbar.analog_reference import analog_reference
 from crossloom.engine.crossbar.dataflow import lines
 from crossloom.engine.crossbar.encode import Digits, Slices
 from crossloom.engine.crossbar.engine import layer_of, reference_executor
@@ -200,3 +202,18 @@ def test_ideal_cells_make_the_same_strips_without_arrays(encoding: str, flip: bo
         assert torch.equal(direct.arrays, through.arrays) and torch.equal(direct.weights, through.weights)
         assert torch.equal(direct.of_inputs, through.of_inputs)
         assert torch.allclose(direct.sums, through.sums, atol=1e-9) and torch.allclose(direct.effective, through.effective, atol=1e-6)
+
+
+@pytest.mark.parametrize("accumulate", ["buffered", "analog"])
+@pytest.mark.parametrize("encoding", ["differential", "offset"])
+def test_real_cells_meet_in_analog_as_their_circuits_say(accumulate: str, encoding: str) -> None:
+    """Signed inputs, in either polarity or in two's complement, on wires: one circuit solved for each array, input and digit."""
+    x = seeded(1, 4, 40)
+    graph = quantize(one_layer(Linear(), (40,), seeded(2, 3, 40)), [x], Recipe(5, 6))
+    wires = {"cell": "gaussian", "effects": "programming,wires", "word_resistance": "2 Ohm", "bit_resistance": "2 Ohm"}
+    chip = ISAAC.with_(accumulate=accumulate, encoding=encoding, flip=False, range="full", array_rows=16, array_columns=32, dac_bits=2, **wires)
+    built = layer_of(graph.nodes[0], graph, chip, compile_network(graph, chip).stages[0].placement)
+    integers = graph.quantization["x0"].quantize(x).to(torch.int32)
+    assert built.x.signed and built.digits.signs == (accumulate == "analog" and encoding == "differential")
+    found = AnalogLayer.of(built, 2)(integers, Inferences(len(x)))
+    assert torch.allclose(found, analog_reference(built, integers, 2), atol=1e-6)

@@ -92,7 +92,7 @@ def digits_of(vectors: Tensor, layer: Layer) -> Tensor:
 
 def squares_of(digits: Tensor, layer: Layer) -> Tensor:
     """Return the squares of digits (bytes): bytes while they fit, which those of one bit are themselves."""
-    if layer.xbar.input_bits == 1:
+    if layer.xbar.input_bits == 1 and not layer.digits.signs:
         return digits
     return digits.square() if layer.xbar.input_bits <= 3 else digits.to(torch.float32).square()
 
