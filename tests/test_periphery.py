@@ -143,7 +143,7 @@ def test_the_second_layer_with_its_load_is_the_solution_of_the_nodes() -> None:
 @settings(max_examples=60)
 @given(st.sampled_from([1, 2, 4]), st.integers(0, 10_000))
 def test_shift_and_add_with_the_lowest_digit_first_is_the_dot_product(digit_bits: int, seed: int) -> None:
-    """Exactly, and within the range; with the feedback divided by β once more, as cao2022 prints it, the lower digits are lost."""
+    """Exactly, and within the range."""
     rows, cycles = 6, 8 // digit_bits
     x = torch.randint(0, 256, (rows,), generator=generator(seed))
     bits = torch.randint(-1, 2, (SLICES, rows), generator=generator(seed + 1))
@@ -156,6 +156,18 @@ def test_shift_and_add_with_the_lowest_digit_first_is_the_dot_product(digit_bits
     dot = int(((1 << torch.arange(SLICES))[:, None] * bits * x).sum())
     assert float(held) * beta * 2.0 ** (digit_bits * (cycles - 1)) / scale == pytest.approx(dot, abs=1e-6)
     assert abs(float(held)) <= HALF_V + 1e-12
+
+
+def test_the_feedback_as_printed_loses_the_lower_digits() -> None:
+    """cao2022, Step 3 as extracted: v_i = (2^-N v_(i-1) + Q_i) / α, α = 2^-N + 255. An input of 15 in four-bit digits all but disappears."""
+    slices = torch.zeros(2, SLICES, 1, dtype=torch.float64)
+    slices[0, 7] = HALF_V
+    exact = float(Adder(network(), 4).exact(slices))
+    alpha, held = 2.0**-4 + 255, 0.0
+    for cycle in slices:
+        held = (2.0**-4 * held + float((2.0 ** torch.arange(SLICES, dtype=torch.float64)) @ cycle[:, 0])) / alpha
+    assert exact == pytest.approx(2.0**-4 * 128 / 272 * HALF_V)
+    assert held < exact / 200
 
 
 @pytest.mark.parametrize("digit_bits", [1, 2, 4])
