@@ -554,6 +554,7 @@ def test_a_peripheral_is_trained_measured_and_written(tmp_path, capsys) -> None:
         (("nns-a", "--out", "old.json"), "exists; choose another name"),
         (("nns-a", "--out", "new.json", "--picture", "new.gif"), "must end in .png"),
         (("nns-b", "--out", "new.json"), "nns-b"),
+        (("nns-a", "--out", "new.json", "--seed", "99999999999999999999999"), "--seed"),
     ],
 )
 def test_a_peripheral_that_cannot_be_trained(words: tuple[str, ...], says: str, tmp_path, monkeypatch, capsys) -> None:

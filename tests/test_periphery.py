@@ -303,6 +303,27 @@ def test_a_wrong_file_says_where(change, says: str, tmp_path: Path) -> None:
         load_adder(str(tmp_path / "missing.json"))
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d["ranges"].update({"0.5": []}), "1 to 512 stages"),
+        (lambda d: d["ranges"]["0.5"][0].update(network=None), "needs a network and a gain"),
+        (lambda d: d["ranges"]["0.5"][0].update(gain=0), "needs a network and a gain"),
+        (lambda d: d["ranges"]["0.5"][0].update(network=9), "names network 9"),
+        (lambda d: d["ranges"].pop("0.25"), "ranges must be"),
+        (lambda d: d["networks"][0].update(first=[], second=[]), "networks.0.first"),
+        (lambda d: d["networks"][0].update(rows=[]), "networks.0.rows"),
+        (lambda d: d["networks"][0].update(strength=float("nan")), "networks.0.strength"),
+    ],
+)
+def test_a_wrong_converter_says_where(change, says: str, tmp_path: Path) -> None:
+    document = json.loads(converters_text(load_converters("nnadc"), "here"))
+    change(document)
+    (tmp_path / "wrong.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=says):
+        load_converters(str(tmp_path / "wrong.json"))
+
+
 # ---- ngspice
 
 

@@ -20,7 +20,7 @@ def train_peripheral(
     digit_bits: Annotated[int, typer.Option(help="nns-a: bits of a digit, 1, 2 or 4")] = 4,
     hidden: Annotated[int, typer.Option(help="hidden neurons; 0 for what is usual (12, in the converter 8)", min=0, max=256)] = 0,
     steps: Annotated[int, typer.Option(help="steps of Adam", min=1, max=10**6)] = 2000,
-    seed: Annotated[int, typer.Option(help="of weights, inputs and drawn circuits")] = 0,
+    seed: Annotated[int, typer.Option(help="of weights, inputs and drawn circuits", min=0, max=2**63 - 1)] = 0,
     plain: Annotated[bool, typer.Option(help="nns-a: one row for each signal, as the paper has it, instead of rows in proportion")] = False,
     aware: Annotated[bool, typer.Option(help="let cells, transistors and samples deviate during training")] = True,
     draws: Annotated[int, typer.Option(help="circuits drawn to measure the errors", min=10, max=100_000)] = 1000,

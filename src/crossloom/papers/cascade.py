@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from statistics import fmean, geometric_mean
+from typing import Any
 
 from crossloom.engine.crossbar.dataflow import lines
 from crossloom.engine.crossbar.encode import Digits, Slices
@@ -33,8 +34,8 @@ def claims() -> list[Claim]:
     return [*_dataflow(), *_interface(), _density(), *_systems(), *_not_computed()]
 
 
-def _claim(id: str, statement: str, published: float | None, computed: float | None, tolerance: float, basis: str, **more: object) -> Claim:
-    return Claim(id=id, paper=PAPER, statement=statement, published=published, computed=computed, tolerance=tolerance, basis=basis, **more)  # type: ignore[arg-type]
+def _claim(id: str, statement: str, published: float | None, computed: float | None, tolerance: float, basis: str, **more: Any) -> Claim:
+    return Claim(id=id, paper=PAPER, statement=statement, published=published, computed=computed, tolerance=tolerance, basis=basis, **more)
 
 
 def _dataflow() -> list[Claim]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -36,8 +37,8 @@ def claims() -> list[Claim]:
     return [*_adder(), *_converters(), *_sinad(), *_networks()]
 
 
-def _claim(id: str, statement: str, published: float | None, computed: float, tolerance: float, basis: str, **more: object) -> Claim:
-    return Claim(id=id, paper=PAPER, statement=statement, published=published, computed=computed, tolerance=tolerance, basis=basis, **more)  # type: ignore[arg-type]
+def _claim(id: str, statement: str, published: float | None, computed: float, tolerance: float, basis: str, **more: Any) -> Claim:
+    return Claim(id=id, paper=PAPER, statement=statement, published=published, computed=computed, tolerance=tolerance, basis=basis, **more)
 
 
 def _adder() -> list[Claim]:

@@ -9,6 +9,7 @@ import math
 from functools import cache
 from itertools import product
 from statistics import fmean, geometric_mean
+from typing import Any
 
 from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.dataflow import Line, lines
@@ -44,8 +45,8 @@ def _machine(name: str) -> Machine:
     return load_machine(name)
 
 
-def _claim(id: str, statement: str, published: float | None, computed: float, tolerance: float, basis: str, **more: object) -> Claim:
-    return Claim(id=id, paper=PAPER, statement=statement, published=published, computed=computed, tolerance=tolerance, basis=basis, **more)  # type: ignore[arg-type]
+def _claim(id: str, statement: str, published: float | None, computed: float, tolerance: float, basis: str, **more: Any) -> Claim:
+    return Claim(id=id, paper=PAPER, statement=statement, published=published, computed=computed, tolerance=tolerance, basis=basis, **more)
 
 
 def _dataflows() -> list[Claim]:

@@ -23,6 +23,8 @@ SHIPPED = ("nns-a-1", "nns-a-2", "nns-a-4", "nns-a-4-plain", "nnadc")
 
 _Level = Annotated[int, Field(strict=True, ge=0, lt=LEVELS)]
 _Small = Annotated[float, Field(gt=0, le=1000)]
+MOST = 512
+"""Rows, hidden neurons or stages of a file: more is no circuit of this kind."""
 
 
 class _Entry(BaseModel):
@@ -30,11 +32,11 @@ class _Entry(BaseModel):
 
 
 class _Network(_Entry):
-    rows: list[Annotated[int, Field(ge=0, le=64)]]
-    first: list[list[_Level]]
-    second: list[_Level]
-    strength: _Small
-    reach_v: _Small
+    rows: list[Annotated[int, Field(ge=0, le=64)]] = Field(min_length=1, max_length=MOST)
+    first: list[list[_Level]] = Field(min_length=1, max_length=MOST)
+    second: list[_Level] = Field(min_length=1, max_length=MOST)
+    strength: Annotated[float, Field(ge=0.1, le=1000)]
+    reach_v: Annotated[float, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
     def _fits(self) -> _Network:
@@ -84,6 +86,11 @@ class _ConverterFile(_Entry):
     def _there(self) -> _ConverterFile:
         if set(self.ranges) != {str(each) for each in HOLDS_F}:
             raise ValueError(f"ranges must be {', '.join(map(str, HOLDS_F))}")
+        for stages in self.ranges.values():
+            if not 1 <= len(stages) <= MOST:
+                raise ValueError(f"a range needs 1 to {MOST} stages, got {len(stages)}")
+            if any(stage.network is None or not stage.gain for stage in stages[:-1]) or stages[-1].network is not None:
+                raise ValueError("every stage but the last needs a network and a gain, and the last has comparators alone")
         for stage in (stage for stages in self.ranges.values() for stage in stages):
             if stage.network is not None and not 0 <= stage.network < len(self.networks):
                 raise ValueError(f"a stage names network {stage.network} of {len(self.networks)}")
