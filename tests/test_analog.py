@@ -93,15 +93,28 @@ def test_wires_equal_a_circuit_for_each_input(changes: dict[str, object]) -> Non
     torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9 * float(want.abs().max()))
 
 
+def test_packed_groups_subtract_their_own_inputs() -> None:
+    """Offset weights leave 2^(w-1) times the sum of the inputs to be taken off: of a matrix's own inputs, not of all in the array."""
+    x = seeded(1, 2, 3, 4, 4)
+    graph = quantize(one_layer(Conv((1, 1), (0, 0, 0, 0), (1, 1), 3), (3, 4, 4), seeded(2, 3, 1, 1, 1)), [x])
+    for changes in ({"unit_column": False}, {"unit_column": True}):
+        layer = layer_of(graph, ISAAC.with_(flip=False, **changes))
+        assert layer.tiling.packed == 3
+        q = integers(graph, x)
+        want = torch.nn.functional.conv2d(q.double(), graph.constants["c0"].double(), groups=3)
+        assert torch.equal(AnalogLayer.of(layer, 0)(q, Inferences(2)), want)
+
+
 def exact(graph: Graph, q: torch.Tensor) -> torch.Tensor:
     return q.double() @ graph.constants["c0"].double().T
 
 
-def test_packed_groups_share_their_wires() -> None:
+@pytest.mark.parametrize("changes", [{}, {"flip": False, "unit_column": False}])
+def test_packed_groups_share_their_wires(changes: dict[str, object]) -> None:
     """Two channels in one array: the cells between them are at the lowest conductance, and carry current all the same."""
     x = seeded(1, 2, 2, 3, 3).abs()
     graph = quantize(one_layer(Conv((1, 1), (0, 0, 0, 0), (1, 1), 2), (2, 3, 3), seeded(2, 2, 1, 2, 2)), [x])
-    layer = layer_of(graph, SMALL.with_(**WIRES))
+    layer = layer_of(graph, SMALL.with_(**WIRES, **changes))
     assert layer.tiling.packed == 2
     q = integers(graph, x)
     want, got = analog_reference(layer, q, 0), AnalogLayer.of(layer, 0)(q, Inferences(len(q)))

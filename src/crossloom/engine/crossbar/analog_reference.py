@@ -72,9 +72,11 @@ def _code(value: float, converter: Converter | None) -> float:
 def _inputs(array: Array, n: int, partial: list[float], vector: Tensor, b: int, layer: Layer) -> float:
     """Return the sum of one digit of the inputs as the unit column of a result gives it, or exactly if there is none."""
     held = array.held
-    if held.unit_of is None:
-        return float(layer.digits(vector)[b].sum())
-    measured = partial[len(partial) - held.units + int(held.unit_of[n])]
+    member = int(held.member_of[n])
+    if not held.units:
+        height = len(vector) // held.members
+        return float(layer.digits(vector)[b][member * height : (member + 1) * height].sum())
+    measured = partial[len(partial) - held.units + member]
     return measured if layer.xbar.range == "ideal" else floor(measured + 0.5 + TIE)
 
 

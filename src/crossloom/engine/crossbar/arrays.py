@@ -26,16 +26,24 @@ class Held:
         columns: the layer's results in its bit lines; slice k of the n-th is bit line n·K + k.
         levels: (word lines, bit lines) int64, what is programmed.
         flipped: (K, columns) bool, which bit lines hold complements; None without flip encoding.
-        units: number of unit columns; they are the last bit lines.
-        unit_of: (columns,) which unit column has the inputs of each result; None without unit columns.
+        members: number of the layer's matrices in it, each with as many of the rows.
+        member_of: (columns,) which of them each result belongs to.
+        units: number of unit columns, one for each matrix or none; they are the last bit lines.
     """
 
     rows: slice
     columns: slice
     levels: Tensor
     flipped: Tensor | None
+    members: int
+    member_of: Tensor
     units: int
-    unit_of: Tensor | None
+
+    @property
+    def inputs_of_members(self) -> Tensor:
+        """Ones (rows, members) where a row belongs to a matrix: the sums of their inputs, where no unit column measures them."""
+        height = (self.rows.stop - self.rows.start) // self.members
+        return torch.eye(self.members, dtype=torch.float64).repeat_interleave(height, 0)
 
 
 def arrays(weights: Tensor, slices: Slices, xbar: Crossbars, tiling: Tiling) -> Iterator[Held]:
@@ -69,8 +77,9 @@ def _cut(tile: Programmed, group: int, start: int, xbar: Crossbars, tiling: Tili
         slice(left + start, left + start + columns),
         levels,
         flipped,
+        1,
+        torch.zeros(columns, dtype=torch.int64),
         tiling.unit,
-        torch.zeros(columns, dtype=torch.int64) if tiling.unit else None,
     )
 
 
@@ -91,6 +100,7 @@ def _packed(weights: Tensor, first: int, slices: Slices, xbar: Crossbars, tiling
         slice(first * columns, (first + count) * columns),
         levels,
         None if flips[0] is None else torch.cat([each for each in flips if each is not None], 1).cpu(),
+        count,
+        torch.arange(count).repeat_interleave(columns),
         count if tiling.unit else 0,
-        torch.arange(count).repeat_interleave(columns) if tiling.unit else None,
     )

@@ -22,7 +22,7 @@ class Strip:
     Attributes:
         rows, columns: of the layer's input vectors and results.
         sums: (rows, K·columns) float64, slice after slice, in units of the partial sum.
-        unit: (rows, unit columns) float64 what the unit columns hold; exactly 1 where they are digital.
+        unit: (rows, unit columns) float64 what the unit columns hold; exactly 1 for each row of its matrix where they are digital.
         unit_of: (columns,) which unit column has the inputs of each result.
         weights: (K, columns) with which a partial sum counts; negative where a bit line holds complements.
         of_inputs: (columns,) with which the sum of the inputs counts.
@@ -122,11 +122,10 @@ def _joined(beside: list[Matrix], layer: Layer, first: int, seed: int) -> Strip:
     if held[0].flipped is not None:
         flipped = torch.cat([each.flipped for each in held if each.flipped is not None], 1)
     of_inputs = (flipped * (weight * highest)[:, None]).sum(0) - slices.offset
-    rows = held[0].rows.stop - held[0].rows.start
-    unit, unit_of, unit_variance = torch.ones(rows, 1, dtype=torch.float64), torch.zeros(flipped.shape[1], dtype=torch.int64), None
+    unit, unit_of, unit_variance = held[0].inputs_of_members, torch.cat([each.member_of for each in held]), None
     if held[0].units:
         unit = torch.cat([matrix.sums[:, -matrix.held.units :] for matrix in beside], 1)
-        unit_of = torch.cat([each.unit_of + place * each.units for place, each in enumerate(held) if each.unit_of is not None])
+        unit_of = torch.cat([each.member_of + place * each.units for place, each in enumerate(held)])
         unit_variance = _all([None if m.variance is None else m.variance[:, -m.held.units :] for m in beside])
     variance = _all([None if m.variance is None else _by_slice(m.variance, m, count) for m in beside])
     return Strip(
