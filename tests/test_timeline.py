@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
-from crossloom.compiler.streams import streams
 from crossloom.job.data import random_inputs
 from crossloom.job.source import load
 from crossloom.machines import Machine
@@ -20,6 +19,7 @@ from crossloom.network.quantize import quantize
 from crossloom.network.types import Batch
 from crossloom.program import Program, Stage, Wait
 from crossloom.read.timeline import read_timeline
+from crossloom.streams import streams
 from crossloom.waits import Everything, Same, Window
 from tests.layers import chain, seeded
 

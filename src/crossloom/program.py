@@ -132,13 +132,19 @@ def streamed_s(phases: Sequence[tuple[float, float]], ahead: bool) -> float:
 
 @dataclass(frozen=True)
 class Program:
-    """A network compiled for a machine. `chips` is how many the placement uses; `notes` say what a reader should know."""
+    """A network compiled for a machine. `graph` is the network as the machine's engines have it; `chips` is how many the placement uses; `notes` say what a reader should know."""
 
     graph: Graph
     machine: Machine
     stages: tuple[Stage, ...]
     chips: int = 1
     notes: tuple[str, ...] = ()
+    given: Graph | None = field(default=None, compare=False)
+
+    @property
+    def network(self) -> Graph:
+        """The quantised network as it was given, before the machine's engines adapted it."""
+        return self.given or self.graph
 
     @cached_property
     def by_name(self) -> dict[str, Stage]:

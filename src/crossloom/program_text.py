@@ -64,8 +64,10 @@ _PROGRAM = re.compile(r"program (?P<graph>.*) on (?P<machine>\S+), (?P<chips>\d+
 
 
 def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
-    """Return the program that a text describes for a network and a machine. Raises ModelError with the line that cannot be read."""
-    program = Program(graph, machine, ())
+    """Return the program that a text describes for a quantised network and a machine. Raises ModelError with the line that cannot be read."""
+    from crossloom.engine.registry import adapted
+
+    program = Program(adapted(graph, machine)[0], machine, (), given=graph)
     stages: list[Stage] = []
     notes: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):

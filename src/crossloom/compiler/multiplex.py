@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from crossloom.compiler.passes import arrays_per_chip, fewest_steps
+from crossloom.compiler.passes import arrays_per_chip, fewest_steps, writes
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError
 from crossloom.program import Program, Stage, streamed_s
@@ -111,7 +111,7 @@ def _in_parts(stage: Stage, budget: int) -> Stage:
 
 def _with_load(stage: Stage, program: Program) -> Stage:
     array = program.machine.part("array")
-    if not stage.own_arrays or "write_row" not in array.actions:
+    if not stage.own_arrays or writes(stage, program) or "write_row" not in array.actions:
         return stage
     rows = min(stage.placement.rows * stage.placement.packed, stage.placement.array_rows)
     return replace(stage, load_s=rows * max(1.0, array.count) * array.actions["write_row"].latency_s.value)

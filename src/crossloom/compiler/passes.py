@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from crossloom.compiler.streams import streams
 from crossloom.engine import engines_of
 from crossloom.engine.base import Engine, Pace
 from crossloom.engine.parts import missing, part_seconds, performed
-from crossloom.engine.registry import engine_named
+from crossloom.engine.registry import adapted, engine_named
 from crossloom.errors import CapacityError, MachineError, ModelError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import Unary
+from crossloom.network.operators import MatMul, Store, Unary
 from crossloom.program import Program, Stage, Wait
+from crossloom.streams import streams
 from crossloom.waits import Everything, Rule
 
 
@@ -25,6 +25,15 @@ class Pass(Protocol):
     """Returns a new program; its fields are its options."""
 
     def __call__(self, program: Program) -> Program: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Adapt:
+    """Let each engine of the machine have the network as it needs it: operands stored, products rewritten, other formats."""
+
+    def __call__(self, program: Program) -> Program:
+        graph, notes = adapted(program.graph, program.machine)
+        return replace(program, graph=graph, given=program.graph, notes=(*program.notes, *notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +113,30 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class ShareWeights:
-    """Let stages with the very same weights, such as the steps of a recurrent layer, work in the same arrays one after the other."""
+    """Let stages that hold the very same, such as the steps of a recurrent layer, work in the same arrays one after the other.
+
+    Products that read what another stage stores find it there by their own waits; each other's turns they wait for. Without `tied`, layers of the
+    same weights have arrays of their own all the same.
+    """
+
+    tied: bool = True
 
     def __call__(self, program: Program) -> Program:
-        holders: dict[tuple[str, str, Any], str] = {}
+        holders: dict[tuple[str, Any], str] = {}
         last: dict[str, str] = {}
-        stages = []
+        stages, sharing = [], 0
         for stage in program.stages:
-            if stage.arrays:
-                weight = program.graph.node(stage.nodes[0]).inputs[1]
-                holder = holders.setdefault((stage.engine, weight, stage.placement), stage.name)
+            if stage.arrays and (self.tied or isinstance(program.graph.node(stage.nodes[0]).op, Store | MatMul)):
+                holder = holders.setdefault((stage.engine, engine_named(stage.engine).held(stage, program.graph)), stage.name)
                 if holder != stage.name:
-                    before = last[holder]
-                    others = (wait for wait in stage.waits if wait.stage != before)
-                    stage = replace(stage, shares=holder, waits=(*others, Wait(before, Everything())))
-                last[holder] = stage.name
+                    stage = replace(stage, shares=holder)
+                    if before := last.get(holder):
+                        others = (wait for wait in stage.waits if wait.stage != before)
+                        stage = replace(stage, waits=(*others, Wait(before, Everything())))
+                        sharing += 1
+                if not writes(stage, program):
+                    last[holder] = stage.name
             stages.append(stage)
-        sharing = sum(1 for stage in stages if stage.shares)
         notes = (f"{sharing} layers work in the arrays of another with the same weights, one after the other",) if sharing else ()
         return replace(program, stages=tuple(stages), notes=(*program.notes, *notes))
 
@@ -137,11 +153,19 @@ class ReplicateBalanced:
         budget = arrays_per_chip(program) * program.chips
         positions: Counter[str] = Counter()
         for stage in program.stages:
-            positions[stage.holder] += stage.positions
+            positions[stage.holder] += 0 if writes(stage, program) else stage.positions
         steps = {segment: fewest_steps(stages, positions, budget) for segment, stages in program.segments.items()}
-        copies = {stage.name: -(-positions[stage.holder] // steps[stage.segment]) for stage in program.stages}
-        stages = (replace(s, copies=copies[s.name], arrays=s.arrays * copies[s.name]) if s.arrays else s for s in program.stages)
+        stages = []
+        for stage in program.stages:
+            copies = -(-positions[stage.holder] // steps[stage.segment])
+            side_by_side = 1 if writes(stage, program) else copies
+            stages.append(replace(stage, copies=side_by_side, arrays=stage.arrays * copies) if stage.arrays else stage)
         return replace(program, stages=tuple(stages))
+
+
+def writes(stage: Stage, program: Program) -> bool:
+    """Return whether a stage writes an operand into its arrays: into each copy all of it, so that copies don't share the work."""
+    return isinstance(program.graph.node(stage.nodes[0]).op, Store)
 
 
 def fewest_steps(stages: list[Stage], positions: Mapping[str, int], budget: int) -> int:

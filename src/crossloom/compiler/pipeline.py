@@ -6,6 +6,7 @@ from typing import Any
 
 from crossloom.compiler.multiplex import TimeMultiplex
 from crossloom.compiler.passes import (
+    Adapt,
     Allocate,
     Assign,
     CheckBuffers,
@@ -53,12 +54,12 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
         else UseChips(chips, 1 if overflow == "refuse" else 1 << 16)
     )
     replicate: tuple[Pass, ...] = (ReplicateBalanced(),) if options.get("replicate", "balanced") == "balanced" else ()
-    share: tuple[Pass, ...] = (ShareWeights(),) if options.get("tied", "shared") == "shared" else ()
     return (
+        Adapt(),
         Assign(),
         Place(),
         Connect(),
-        *share,
+        ShareWeights(options.get("tied", "shared") == "shared"),
         SetRanges(),
         fit,
         *replicate,

@@ -43,7 +43,7 @@ class SetRanges:
         with torch.no_grad():
             for node, unused in zip(graph.nodes, last_uses(graph), strict=True):
                 if (stage := heads.get(node.name)) is not None:
-                    placements[stage.name] = engine_named(stage.engine).tune(stage, graph, program.machine, tensors[node.inputs[0]])
+                    placements[stage.name] = engine_named(stage.engine).tune(stage, graph, program.machine, [tensors[name] for name in node.inputs])
                 tensors[node.name] = evaluate(graph, node, [tensors[name] for name in node.inputs], batch)
                 for name in unused:
                     del tensors[name]
@@ -55,8 +55,7 @@ def _few(program: Program) -> tuple[Tensor, ...]:
     graph = program.graph
     if graph.batch is not None:
         return graph.samples
-    weights = (graph.constants[graph.node(stage.nodes[0]).inputs[1]].numel() for stage in program.stages if stage.arrays)
-    each = sum(stage.positions * count for stage, count in zip((s for s in program.stages if s.arrays), weights, strict=True))
+    each = sum(stage.positions * stage.placement.weights for stage in program.stages if stage.arrays)
     count = max(1, WORK // max(1, each))
     batched = [type.batched for _, type in graph.inputs]
     return tuple(tensor[:count] if varies else tensor for tensor, varies in zip(graph.samples, batched, strict=True))

@@ -11,7 +11,7 @@ class BrokenProgram(CrossloomError):
 
 
 def verify(program: Program) -> None:
-    """Check that each node runs once, in order, and that stages wait for earlier stages alone. Raises BrokenProgram."""
+    """Check that each node runs once, in order, and that stages wait for earlier stages alone; before there are stages, nothing. Raises BrokenProgram."""
     done: set[str] = set()
     stages: set[str] = set()
     for stage in program.stages:
@@ -29,5 +29,5 @@ def verify(program: Program) -> None:
         if any(count < 0 for count in stage.actions.values()):
             raise BrokenProgram(f"stage {stage.name} performs an action a negative number of times")
         stages.add(stage.name)
-    if missing := [node.name for node in program.graph.nodes if node.name not in done]:
+    if program.stages and (missing := [node.name for node in program.graph.nodes if node.name not in done]):
         raise BrokenProgram(f"node {missing[0]} runs in no stage")

@@ -57,6 +57,13 @@ class Engine(Protocol):
 
     name: str
 
+    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+        """Return a quantised network as the engine would have it on a machine (operands stored, other formats), and what a reader should know.
+
+        What has been adapted once is returned as it is.
+        """
+        ...
+
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node on a machine, or None if it can."""
         ...
@@ -69,8 +76,8 @@ class Engine(Protocol):
         """Return whether placements depend on what a stage's inputs look like: whether `tune` has anything to do."""
         ...
 
-    def tune(self, stage: Stage, graph: Graph, machine: Machine, x: Tensor) -> Any:
-        """Return a stage's placement set for integers such as x at its input."""
+    def tune(self, stage: Stage, graph: Graph, machine: Machine, tensors: Sequence[Tensor]) -> Any:
+        """Return a stage's placement set for integers such as these at its inputs."""
         ...
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
@@ -79,6 +86,14 @@ class Engine(Protocol):
 
     def banks(self, machine: Machine) -> int:
         """Return how many sets of weights an array holds, of which one can be written while another is read."""
+        ...
+
+    def held(self, stage: Stage, graph: Graph) -> Any:
+        """Return what lies in a stage's arrays: stages that hold the same can work in the same arrays. None for a stage without arrays."""
+        ...
+
+    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
+        """Return how often one inference writes each cell of a stage; 0 for weights that stay."""
         ...
 
     def vectors(self, stage: Stage, graph: Graph) -> int | None:

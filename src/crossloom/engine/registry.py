@@ -9,9 +9,11 @@ from importlib.metadata import entry_points
 from crossloom.engine.base import Engine
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
+from crossloom.network.graph import Graph
 
 BUILT_IN = {
     "crossbar": "crossloom.engine.crossbar.engine:CROSSBAR",
+    "dynamic": "crossloom.engine.dynamic.engine:DYNAMIC",
     "digital": "crossloom.engine.digital.engine:DIGITAL",
 }
 
@@ -31,13 +33,22 @@ def engine_named(name: str) -> Engine:
 
 
 def engines_of(machine: Machine) -> list[Engine]:
-    """Return a machine's engines in the order in which its file lists them: the first that takes a node gets it.
+    """Return a machine's engines in the order in which its file lists them: the first that takes a node gets it. The digital one comes last.
 
     Raises MachineError if it has none, or names one that does not exist.
     """
     if not machine.engines:
         raise MachineError(f"machine {machine.name} has no engines: it is described by its costs alone; choose another to run a network on")
-    return [engine_named(name) for name in machine.engines]
+    return [engine_named(name) for name in sorted(machine.engines, key=lambda name: name == "digital")]
+
+
+def adapted(graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+    """Return a quantised network as a machine's engines would have it, and what a reader should know of that."""
+    notes: tuple[str, ...] = ()
+    for engine in engines_of(machine):
+        graph, more = engine.adapt(graph, machine)
+        notes += more
+    return graph, notes
 
 
 def placements() -> dict[str, type]:

@@ -211,7 +211,7 @@ def compare(network: Graph, machines: Iterable[Machine], data: Any = None, **opt
         raise InputError("compare needs at least one machine; name them separated by commas")
     first = run(network, chips[0], data, **options)
     rest = {key: value for key, value in options.items() if key not in ("recipe", "calibration")}
-    others = [run(first.program.graph, chip, data, **rest) for chip in chips[1:]]
+    others = [run(first.program.network, chip, data, **rest) for chip in chips[1:]]
     return [first, *(replace(other, accuracy=_with_float(other.accuracy, first.accuracy)) for other in others)]
 
 

@@ -144,8 +144,12 @@ def _busiest_stage(stages: list[Stage]) -> _Limit:
 
 
 def _occupied(group: list[Stage]) -> float:
-    positions = sum(stage.positions * stage.parts for stage in group)
-    return float(-(-positions // group[0].copies) * max(stage.interval_s for stage in group))
+    """Return for how long one inference occupies arrays: stages of one pace fill the copies together."""
+    positions: dict[tuple[float, int], int] = {}
+    for stage in group:
+        pace = stage.interval_s, stage.copies
+        positions[pace] = positions.get(pace, 0) + stage.positions * stage.parts
+    return sum(-(-count // copies) * interval for (interval, copies), count in positions.items())
 
 
 def _busiest_part(stages: list[Stage], program: Program) -> _Limit:

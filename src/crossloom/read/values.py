@@ -36,8 +36,7 @@ class Values:
 
         `seed` is of everything that chance decides: how cells were written, and each of their reads.
         """
-        graph = replace(program.graph, constants={name: tensor.to(device) for name, tensor in program.graph.constants.items()})
-        program = replace(program, graph=graph)
+        program = _on(program, device)
         chosen: dict[str, Executor] = {}
         for stage in program.stages:
             for place, name in enumerate(stage.nodes):
@@ -49,8 +48,8 @@ class Values:
     @classmethod
     def exactly(cls, program: Program, device: str | torch.device = "cpu") -> Values:
         """Return the program with every node computed by its integer definition: what the machine should compute."""
-        digital = engine_named("digital")
-        return cls.of(program, lambda node, placed: digital.executor(node, placed, 0), device)
+        program, digital = _on(program, device), engine_named("digital")
+        return cls(program, {node.name: digital.executor(node, program, 0) for node in program.graph.nodes})
 
     @cached_property
     def _last(self) -> list[list[str]]:
@@ -98,3 +97,9 @@ class Values:
                 executor = self.executors[stage.nodes[0]]
                 rows.append({"layer": stage.nodes[0], "engine": stage.engine, "plan": executor.plan, "why": executor.why})
         return rows
+
+
+def _on(program: Program, device: str | torch.device) -> Program:
+    """Return the program with its constants on a device."""
+    constants = {name: tensor.to(device) for name, tensor in program.graph.constants.items()}
+    return replace(program, graph=replace(program.graph, constants=constants))

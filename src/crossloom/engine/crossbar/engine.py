@@ -30,6 +30,10 @@ class Crossbar:
 
     name: str = "crossbar"
 
+    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+        """Return the network as it is."""
+        return graph, ()
+
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
         if not isinstance(node.op, Conv | ConvTranspose | Linear):
@@ -46,10 +50,10 @@ class Crossbar:
         """Return whether converters are set by what each layer gives (range: layer)."""
         return crossbars(machine).range == "layer"
 
-    def tune(self, stage: Stage, graph: Graph, machine: Machine, x: Tensor) -> Tiling:
-        """Return the tiling with the reach of the sums that integers such as x make."""
+    def tune(self, stage: Stage, graph: Graph, machine: Machine, tensors: Sequence[Tensor]) -> Tiling:
+        """Return the tiling with the reach of the sums that integers such as these make."""
         tiling: Tiling = stage.placement
-        return replace(tiling, reach=reach(layer_of(graph.node(stage.nodes[0]), graph, machine, tiling), x))
+        return replace(tiling, reach=reach(layer_of(graph.node(stage.nodes[0]), graph, machine, tiling), tensors[0]))
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
         """Return where cells and wires leave what was measured."""
@@ -58,6 +62,14 @@ class Crossbar:
     def banks(self, machine: Machine) -> int:
         """Return 2 where one layer of a stack is read while the other is written (eshraghian2021, deep-net mode), else 1."""
         return crossbars(machine).banks
+
+    def held(self, stage: Stage, graph: Graph) -> tuple[str, Tiling]:
+        """Return the name of the weights, and how they lie."""
+        return graph.node(stage.nodes[0]).inputs[1], stage.placement
+
+    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
+        """Return 1 over the inferences that share one writing, where a network streams through the arrays; else 0."""
+        return 1 / stage.inferences_per_load if stage.load_s else 0.0
 
     def vectors(self, stage: Stage, graph: Graph) -> int:
         """Return the number of input vectors: results of one sample over results of one vector."""
@@ -70,7 +82,7 @@ class Crossbar:
         node = graph.node(stage.nodes[0])
         layer = layer_of(node, graph, machine, stage.placement)
         counts = array_actions(stage.positions, layer)
-        counts.update(_traffic(stage.positions, stage, layer, graph))
+        counts.update(layer_traffic(stage.positions, stage, layer, graph))
         counts.update(_writes(1, stage))
         return dict(counts)
 
@@ -102,7 +114,7 @@ def layer_of(node: Node, graph: Graph, machine: Machine, tiling: Tiling) -> Laye
     return Layer(node, graph.quantization[node.inputs[0]], graph.constants[weight], graph.quantization[weight], bias, crossbars(machine), tiling)
 
 
-def _traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
+def layer_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
     """Count what moves. Row tiles in one IMA are joined by its own shift-and-add, as they are converted; the tile joins IMAs."""
     tiling = layer.tiling
     results = tiling.groups * tiling.columns
@@ -152,7 +164,7 @@ class CrossbarExecutor:
         sums = chosen(tensors[0], inferences) if isinstance(chosen, Deferred) else chosen(tensors[0])
         vectors = sums.numel() // (layer.tiling.groups * layer.tiling.columns)
         counts.update(array_actions(vectors, layer))
-        counts.update(_traffic(vectors, self.stage, layer, graph))
+        counts.update(layer_traffic(vectors, self.stage, layer, graph))
         counts.update(_writes(inferences.count, self.stage))
         q = graph.quantization[layer.node.name]
         return requantize(sums, multiplier(layer.x, layer.weight_q, q, layer.node), q)
@@ -173,7 +185,7 @@ class ReferenceExecutor:
         layer, graph = self.layer, self.program.graph
         vectors = layer.vectors(tensors[0].to(torch.int64))
         sums = reference_sums(vectors, layer.matrices(), layer, counts)
-        counts.update(_traffic(vectors.shape[0], self.stage, layer, graph))
+        counts.update(layer_traffic(vectors.shape[0], self.stage, layer, graph))
         counts.update(_writes(inferences.count, self.stage))
         q = graph.quantization[layer.node.name]
         return requantize(layer.result(tensors[0], sums), multiplier(layer.x, layer.weight_q, q, layer.node), q)

@@ -23,7 +23,7 @@ from crossloom.network.types import Batch
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer as the planner sees it."""
+    """A layer as the planner sees it. Of cells that are written again and again, `writing` is the number of the writing."""
 
     node: Node
     x: Quantization
@@ -32,6 +32,7 @@ class Layer:
     bias: Tensor | None
     xbar: Crossbars
     tiling: Tiling
+    writing: int = 0
 
     @property
     def digits(self) -> Digits:

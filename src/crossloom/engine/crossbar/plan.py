@@ -47,16 +47,11 @@ def plan(layer: Layer, seed: int) -> Plan:
     if not xbar.physics.ideal or xbar.fluctuates:
         return _analog(layer, seed)
     exact = product(layer.node, layer.x, layer.weight, layer.bias)
-    if xbar.range == "ideal":
-        left_out = "converters and trained circuits" if xbar.circuits.trained else "converters"
-        return Plan("integer product", f"{left_out} are left out (range=ideal); {exact.how}", exact)
-    if xbar.accumulate != "digital":
-        return _accumulated(layer, exact)
-    converter = layer.converters[0]
-    largest = largest_sum(min(layer.tiling.rows, xbar.rows), xbar.input_bits, xbar.cell_bits, xbar.flip)
-    if converter.holds(0, largest):
-        why = f"no partial sum exceeds {largest}, the {xbar.adc_bits}-bit converter holds {converter.limit}"
+    if why := exact_whatever_is_held(layer):
         return Plan("integer product", f"{why}; {exact.how}", exact)
+    if xbar.accumulate != "digital":
+        return _accumulated(layer)
+    converter = layer.converters[0]
     groups = [program_tiles(w, layer.slices, xbar) for w in layer.matrices()]
     kept = [_unchanged(tiles, layer) for tiles in groups]
     clean = sum(int(k.sum()) for k in kept)
@@ -72,11 +67,25 @@ def plan(layer: Layer, seed: int) -> Plan:
     )
 
 
-def _accumulated(layer: Layer, exact: Product) -> Plan:
+def exact_whatever_is_held(layer: Layer) -> str:
+    """Return why a layer's sums are exact for any weights, by the sizes alone; empty if they may not be."""
+    xbar = layer.xbar
+    if not xbar.physics.ideal or xbar.fluctuates:
+        return ""
+    if xbar.range == "ideal":
+        return f"{'converters and trained circuits' if xbar.circuits.trained else 'converters'} are left out (range=ideal)"
+    if xbar.accumulate != "digital":
+        return f"no sum that is converted exceeds its converter's {xbar.adc_bits} bits" if _holds_all(layer) else ""
+    converter = layer.converters[0]
+    largest = largest_sum(min(layer.tiling.rows, xbar.rows), xbar.input_bits, xbar.cell_bits, xbar.flip)
+    if not converter.holds(0, largest):
+        return ""
+    return f"no partial sum exceeds {largest}, the {xbar.adc_bits}-bit converter holds {converter.limit}"
+
+
+def _accumulated(layer: Layer) -> Plan:
     """Return the plan of a layer whose partial sums are accumulated before they are converted."""
     xbar, converters = layer.xbar, layer.converters
-    if _holds_all(layer):
-        return Plan("integer product", f"no sum that is converted exceeds its converter's {xbar.adc_bits} bits; {exact.how}", exact)
     groups = [program_tiles(w, layer.slices, xbar) for w in layer.matrices()]
     how = {
         "unit": "clipped at the largest code (range=full would cover every sum)",

@@ -14,6 +14,7 @@ from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.errors import ModelError
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Linear
+from crossloom.network.quantization import Quantization
 from crossloom.periphery.adder import SLICES
 
 
@@ -70,9 +71,14 @@ class Tiling:
         return 1 if self.packed > 1 else self.row_tiles
 
     @property
+    def weights(self) -> int:
+        """Weights of one copy."""
+        return self.groups * self.rows * self.columns
+
+    @property
     def cells(self) -> int:
         """Cells that hold weights."""
-        return self.groups * self.rows * self.columns * self.slices
+        return self.weights * self.slices
 
     @property
     def driven_rows(self) -> int:
@@ -117,20 +123,22 @@ def matrix_shape(node: Node, graph: Graph) -> tuple[int, int, int]:
 
 def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
     """Return the tiling of a layer. Raises ModelError if one weight is wider than an array."""
-    groups, rows, columns = matrix_shape(node, graph)
-    q = graph.quantization[node.inputs[1]]
+    return tile_matrices(node.name, matrix_shape(node, graph), graph.quantization[node.inputs[1]], xbar)
+
+
+def tile_matrices(name: str, shape: tuple[int, int, int], q: Quantization, xbar: Crossbars) -> Tiling:
+    """Return the tiling of weight matrices (groups, rows, columns) in a quantisation. Raises ModelError if one weight is wider than an array."""
+    groups, rows, columns = shape
     slices, bits = len(weight_slices(q, xbar)), q.bits
     unit = 1 if xbar.unit_column and xbar.encoding == "offset" else 0
     if xbar.circuits.adder and slices > 2 * SLICES:
         raise ModelError(
-            f"{node.name}: a trained adder takes {SLICES} slices of each sign and a weight of {bits} bits has {slices // 2}; "
+            f"{name}: a trained adder takes {SLICES} slices of each sign and a weight of {bits} bits has {slices // 2}; "
             f"quantise weights to {SLICES} bits, or set adder=ideal"
         )
     lines = xbar.lines_of(slices)
     if lines > xbar.columns:
-        raise ModelError(
-            f"{node.name}: a weight of {bits} bits takes {lines} columns and an array has {xbar.columns}; use fewer bits or larger arrays"
-        )
+        raise ModelError(f"{name}: a weight of {bits} bits takes {lines} columns and an array has {xbar.columns}; use fewer bits or larger arrays")
     packed = min(xbar.rows // rows, (xbar.columns + unit) // (columns * lines + unit), groups) if groups > 1 else 1
     return Tiling(
         groups=groups,

@@ -73,8 +73,9 @@ def written(layer: Layer, seed: int) -> Iterator[Array]:
     """Yield the arrays of a layer. What chance decides belongs to the seed, the weights' name and the place among the arrays."""
     physics, xbar = layer.xbar.physics, layer.xbar
     low, step = levels_s(physics, xbar.cell_bits)
+    again = (layer.writing,) if layer.writing else ()
     for place, held in enumerate(arrays(layer.matrices(), layer.slices, xbar, layer.tiling)):
-        generator = torch.Generator().manual_seed(key_of(seed, "cells", layer.node.inputs[1], place))
+        generator = torch.Generator().manual_seed(key_of(seed, "cells", layer.node.inputs[1], place, *again))
         cells = physics.cell.write(low + step * held.levels.to(torch.float64), generator)
         order = torch.arange(held.levels.shape[0])
         if physics.remap == "rows" and bool(cells.stuck.any()):

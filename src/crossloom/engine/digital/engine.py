@@ -47,6 +47,10 @@ class Digital:
 
     name: str = "digital"
 
+    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+        """Return the network as it is."""
+        return graph, ()
+
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
         work = _work(node, graph)
@@ -62,7 +66,7 @@ class Digital:
         """Return False: nothing is set by what inputs look like."""
         return False
 
-    def tune(self, stage: Stage, graph: Graph, machine: Machine, x: Tensor) -> Any:
+    def tune(self, stage: Stage, graph: Graph, machine: Machine, tensors: Sequence[Tensor]) -> Any:
         """Return the placement as it is."""
         return stage.placement
 
@@ -73,6 +77,13 @@ class Digital:
     def banks(self, machine: Machine) -> int:
         """Return 1: there is nothing to write."""
         return 1
+
+    def held(self, stage: Stage, graph: Graph) -> None:
+        """Return None: digital units hold no weights."""
+
+    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
+        """Return 0: there are no cells."""
+        return 0.0
 
     def vectors(self, stage: Stage, graph: Graph) -> None:
         """Return None: digital units take elements as they come."""

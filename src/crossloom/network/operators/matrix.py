@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossloom.network.operators.base import Operator
+from crossloom.network.operators.base import Move, Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +70,18 @@ class MatMul(Operator):
     def __call__(self, *tensors: Tensor) -> Tensor:
         left, right = tensors
         return torch.matmul(left, right)
+
+
+@dataclass(frozen=True, slots=True)
+class Store(Move):
+    """The same elements, held in the cells of arrays: the operand that a product of two activations needs there.
+
+    It is written one index of `axis` (-1 or -2) after the other, as these come into being; the first `kept` of them are in the cells already, from
+    earlier inferences. Machines put it in; no importer makes it.
+    """
+
+    axis: int
+    kept: int = 0
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        return tensors[0]

@@ -7,7 +7,7 @@ positions needs them all. Where labels cannot be followed through a reshape, a n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -68,6 +68,11 @@ def streams(graph: Graph) -> tuple[dict[str, Stream], dict[str, tuple[Rule | Non
     return known, rules
 
 
+def position_axes(graph: Graph) -> dict[str, frozenset[int]]:
+    """Return for every tensor the dimensions whose indices come into being one after the other."""
+    return {name: frozenset(i for i, label in enumerate(stream.labels) if label == "p") for name, stream in streams(graph)[0].items()}
+
+
 def _input_labels(type: TensorType) -> str:
     """Images come by pixels, tokens and vectors of features one after the other."""
     dims = len(type.shape)
@@ -89,7 +94,9 @@ def _follow(node: Node, sources: Sequence[Stream | None], graph: Graph) -> tuple
             wait[0] = _window(op, node, first, graph)
         return labels, wait
     if isinstance(op, Linear | MatMul):
-        left = sources[0]
+        left, right = sources[:2]
+        if right is not None and "p" in right.labels and _causal(node, graph):
+            wait[1] = Same()
         if left is None:
             return "n" + "p" * (dims - 2) + "c" if dims > 1 else "c", wait
         if left.labels[-1] == "c" and len(left.labels) == dims:
@@ -134,6 +141,27 @@ def _mixes_positions(node: Node, stream: Stream) -> bool:
         return label[op.axis % len(label)] == "p"
     same_size = prod(node.type.sizes()) == prod(stream.shape)
     return isinstance(op, GroupNorm | AdaptiveAvgPool) or not same_size
+
+
+def _causal(node: Node, graph: Graph) -> bool:
+    """Whether a product is part of an attention whose mask hides what comes later: a position needs no later one of the right operand."""
+    after = _through(node, lambda found: [reader for reader in graph.users[found.name] if reader.inputs[0] == found.name])
+    before = _through(node, lambda found: [graph.by_name[found.inputs[0]]] if found.inputs[0] in graph.by_name else [])
+    for found in (after, before):
+        mask = graph.constants.get(found.inputs[1]) if found is not None and len(found.inputs) > 1 else None
+        if mask is not None and mask.dim() >= 2 and mask.shape[-1] == mask.shape[-2] and not bool(mask.triu(1).any()):
+            return True
+    return False
+
+
+def _through(node: Node, following: Callable[[Node], list[Node]]) -> Node | None:
+    """Return the softmax that is reached from a node by way of single neighbours of its own size, or None."""
+    found = following(node)
+    while len(found) == 1 and not isinstance(found[0].op, Linear | MatMul | Conv):
+        if isinstance(found[0].op, Softmax):
+            return found[0]
+        found = following(found[0])
+    return None
 
 
 def _window(op: Conv | MaxPool | AvgPool, node: Node, source: Stream, graph: Graph) -> Rule:

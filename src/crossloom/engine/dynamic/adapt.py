@@ -1,0 +1,54 @@
+"""Put stores before the products of two activations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from crossloom.engine.dynamic.stored import store_of, unfit
+from crossloom.network.graph import Graph, Node
+from crossloom.network.operators import Concat, MatMul, Store, Transpose
+from crossloom.streams import position_axes
+
+
+def with_stores(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
+    """Return the network with the right operand of each product of two activations stored; what cannot be is left, and said."""
+    left = {node.name: why for node in graph.nodes if isinstance(node.op, MatMul) and (why := unfit(node, graph))}
+    nodes: list[Node] = []
+    quantization = dict(graph.quantization)
+    orders = position_axes(graph)
+    for node in graph.nodes:
+        if isinstance(node.op, MatMul) and node.name not in left and store_of(node, graph) is None:
+            store = _store(node, graph, orders[node.inputs[1]])
+            quantization[store.name] = quantization[node.inputs[1]]
+            nodes.append(store)
+            node = replace(node, inputs=(node.inputs[0], store.name))
+        nodes.append(node)
+    notes = tuple(f"{name} is computed digitally: {why}" for name, why in left.items())
+    return (graph.with_nodes(nodes, quantization=quantization) if len(nodes) > len(graph.nodes) else graph), notes
+
+
+def _store(node: Node, graph: Graph, positions: frozenset[int]) -> Node:
+    """Return the store of a product's right operand: written along the dimension in which it comes into being."""
+    name = node.inputs[1]
+    type = graph.types[name]
+    dims = len(type.shape)
+    axis = -1 if dims - 1 in positions else -2
+    return Node(f"{node.name}.store", Store(axis, _kept(name, graph, axis % dims)), (name,), type, node.origin)
+
+
+def _kept(name: str, graph: Graph, axis: int) -> int:
+    """Return how many indices of an operand are in the cells from earlier inferences: those of a cache that the network is given.
+
+    A cache is an input of the network to which new keys or values are joined, along the dimension that is written.
+    """
+    given = {name for name, _ in graph.inputs}
+    while name in graph.by_name:
+        found = graph.node(name)
+        if isinstance(found.op, Transpose):
+            axis = found.op.order[axis]
+        elif isinstance(found.op, Concat) and found.op.axis % len(found.type.shape) == axis and found.inputs[0] in given:
+            return graph.types[found.inputs[0]].sizes()[axis]
+        else:
+            return 0
+        name = found.inputs[0]
+    return 0

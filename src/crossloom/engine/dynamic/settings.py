@@ -1,0 +1,41 @@
+"""What a machine file says about products of two activations, under `engines: dynamic:`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from crossloom.errors import MachineError
+from crossloom.machines import Machine
+
+Products = Literal["digital", "written", "rewritten"]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    products: Products = "written"
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamics:
+    """How a machine multiplies two activations.
+
+    `digital`: not in arrays. `written`: the right operand is written into cells. `rewritten`: likewise, but in attention that is the layer's input,
+    once for two products.
+    """
+
+    products: Products
+
+
+def dynamics(machine: Machine) -> Dynamics:
+    """Return a machine's settings. Raises MachineError naming the one that is wrong."""
+    try:
+        given = _File.model_validate(dict(machine.engines.get("dynamic", {})))
+    except ValidationError as problem:
+        error = problem.errors()[0]
+        field = ".".join(str(step) for step in error["loc"])
+        raise MachineError(f"machine {machine.name}: engines.dynamic.{field}: {error['msg']}, got {error['input']!r}") from problem
+    return Dynamics(given.products)
