@@ -231,6 +231,7 @@ _SILENT = {
     "crossbar.converter": "of trained circuits: tested with them",
     "crossbar.calibrate": "of trained circuits: tested with them",
     "crossbar.first_digit": "of trained circuits: tested with them",
+    "dynamic.products": "this network multiplies no two activations: tested with attention",
     "compile.tied": "this network ties no weights: tested with networks that do",
     "crossbar.range": "makes no difference to a converter that is lossless",
     "array.layers": "a second layer is there for stack=expansion or deep-net: tested with CrossStack",

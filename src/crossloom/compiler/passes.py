@@ -137,7 +137,7 @@ class ShareWeights:
                 if not writes(stage, program):
                     last[holder] = stage.name
             stages.append(stage)
-        notes = (f"{sharing} layers work in the arrays of another with the same weights, one after the other",) if sharing else ()
+        notes = (f"{sharing} layers work in the arrays of another that hold the same, one after the other",) if sharing else ()
         return replace(program, stages=tuple(stages), notes=(*program.notes, *notes))
 
 
