@@ -52,6 +52,7 @@ class Stage:
         inferences_per_load: inferences that share one writing.
         parts: it is larger than the chips, and is written and computed in so many parts, each with some of its results.
         ahead: its cells are written while the segment before is computed, in a layer of the arrays that is free.
+        rewrites: how often one inference writes each of its cells.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Stage:
     inferences_per_load: int = 1
     parts: int = 1
     ahead: bool = False
+    rewrites: float = 0.0
 
     @property
     def steps(self) -> int:

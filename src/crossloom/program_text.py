@@ -41,6 +41,7 @@ _RUNS = (
     "inferences_per_load",
     "parts",
     "ahead",
+    "rewrites",
 )
 
 

@@ -288,7 +288,7 @@ class Schedule:
                     for action, count in engine_named("digital").price(replace(stage, nodes=(name,)), program.graph, program.machine).items():
                         counts[action] = counts.get(action, 0) + count
             absent |= missing(program, counts)
-            stage = replace(stage, actions=performed(program, counts))
+            stage = replace(stage, actions=performed(program, counts), rewrites=engine.rewrites(stage, program.graph, program.machine))
             if stage.arrays:
                 pace = slowed(pace, stage, program, engine.paced_parts(program.machine))
             stage = replace(stage, interval_s=pace.interval_s, latency_s=pace.latency_s, limited_by=pace.limited_by)

@@ -28,12 +28,13 @@ def with_stores(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
 
 
 def _store(node: Node, graph: Graph, positions: frozenset[int]) -> Node:
-    """Return the store of a product's right operand: written along the dimension in which it comes into being."""
+    """Return the store of a product's right operand: written along the dimension in which it comes into being, or that a cache grows in."""
     name = node.inputs[1]
     type = graph.types[name]
     dims = len(type.shape)
-    axis = -1 if dims - 1 in positions else -2
-    return Node(f"{node.name}.store", Store(axis, _kept(name, graph, axis % dims)), (name,), type, node.origin)
+    kept = {axis: _kept(name, graph, axis % dims) for axis in (-1, -2)}
+    axis = max(kept, key=lambda each: kept[each]) if any(kept.values()) else -1 if dims - 1 in positions and dims - 2 not in positions else -2
+    return Node(f"{node.name}.store", Store(axis, kept[axis]), (name,), type, node.origin)
 
 
 def _kept(name: str, graph: Graph, axis: int) -> int:
