@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crossloom import units
@@ -10,7 +10,7 @@ from crossloom.errors import MachineError
 from crossloom.machines.laws import LAWS, Factors
 from crossloom.machines.machine import Action, Machine, Part
 from crossloom.machines.quantity import Quantity
-from crossloom.machines.schema import ActionChange, ActionEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
+from crossloom.machines.schema import ActionChange, ActionEntry, AssembledEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
 
 LARGEST = 1e15
 """No figure of a machine comes near it; what does is a slip, and would overflow in sums."""
@@ -28,6 +28,7 @@ def build(
     parts: dict[str, Part] = {}
     counts: dict[str, float] = {}
     _walk("chip", entry.chip, entry.chip.count, library, parts, counts, origin)
+    assemblies = dict(_assemblies("chip", entry.chip))
     return Machine(
         name=entry.machine,
         title=entry.title,
@@ -41,11 +42,26 @@ def build(
         overrides=overrides,
         note=entry.note,
         costs_only=entry.kind == "costs",
+        assemblies=assemblies,
     )
 
 
+def _assemblies(path: str, unit: UnitEntry) -> Iterator[tuple[str, str]]:
+    for name, child in unit.parts.items():
+        if isinstance(child, AssembledEntry):
+            yield f"{path}.{name}", child.of
+        elif isinstance(child, UnitEntry):
+            yield from _assemblies(f"{path}.{name}", child)
+
+
 def _walk(
-    path: str, unit: UnitEntry, total: float, library: Mapping[str, ComponentEntry], parts: dict[str, Part], counts: dict[str, float], origin: str
+    path: str,
+    unit: UnitEntry | AssembledEntry,
+    total: float,
+    library: Mapping[str, ComponentEntry],
+    parts: dict[str, Part],
+    counts: dict[str, float],
+    origin: str,
 ) -> None:
     counts[path] = total
     leaves = {name: part for name, part in unit.parts.items() if isinstance(part, PartEntry)}
@@ -63,7 +79,7 @@ def _walk(
     for name, child in unit.parts.items():
         if name in resolved:
             parts[f"{path}.{name}"] = resolved[name]
-        elif isinstance(child, UnitEntry):
+        elif isinstance(child, UnitEntry | AssembledEntry):
             _walk(f"{path}.{name}", child, total * child.count, library, parts, counts, origin)
 
 
@@ -134,7 +150,8 @@ def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own
         latency = _cited(own.latency, "time", where)
     if energy is None:
         raise MachineError(f"{where}: give 'energy', or 'busy' (the time for which the component draws its power)")
-    return Action(energy, latency or _NOTHING)
+    worn = own.endurance if own is not None and own.endurance else base.endurance if base is not None else None
+    return Action(energy, latency or _NOTHING, _cited(worn, "number", where) if worn else None)
 
 
 def _energy(where: str, entry: ActionChange, power: Quantity) -> Quantity:

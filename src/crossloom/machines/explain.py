@@ -20,9 +20,12 @@ def explain(machine: Machine, field: str | None = None) -> list[Row]:
     if machine.cycle_s is not None:
         rows.append(_row("cycle", machine.cycle_s, "s"))
     for path, count in machine.units.items():
+        if path in machine.assemblies:
+            rows.append({"field": f"{path}.use", "value": machine.assemblies[path], "unit": "", "source": "the machine's file", "mark": ""})
         rows.append({"field": f"{path}.count", "value": count, "unit": "", "source": "the machine's file", "mark": ""})
     for part in machine.parts.values():
-        rows += _part_rows(part)
+        if part.total or part.unit not in machine.assemblies:
+            rows += _part_rows(part)
     for section, settings in (*machine.engines.items(), ("compile", machine.compile)):
         rows += [
             {"field": f"{section}.{key}", "value": value, "unit": "", "source": "the machine's file", "mark": ""} for key, value in settings.items()
@@ -59,6 +62,8 @@ def _part_rows(part: Part) -> list[Row]:
         rows.append(_row(f"{part.path}.{name}.energy", action.energy_j, "J"))
         if action.latency_s.value:
             rows.append(_row(f"{part.path}.{name}.latency", action.latency_s, "s"))
+        if action.endurance:
+            rows.append(_row(f"{part.path}.{name}.endurance", action.endurance, ""))
     return rows
 
 

@@ -15,7 +15,7 @@ from crossloom.errors import MachineError
 from crossloom.machines.build import build
 from crossloom.machines.machine import Machine
 from crossloom.machines.override import apply
-from crossloom.machines.schema import ComponentEntry, MachineEntry
+from crossloom.machines.schema import AssemblyEntry, ComponentEntry, MachineEntry
 from crossloom.yaml_file import line_of, read_yaml
 
 _HERE = files("crossloom.machines")
@@ -35,10 +35,34 @@ def published() -> dict[str, str]:
 def library() -> dict[str, ComponentEntry]:
     """Return the components that come with Crossloom, by name."""
     entries: dict[str, ComponentEntry] = {}
-    for path in sorted((_HERE / "library").iterdir(), key=lambda p: p.name):
-        if path.name.endswith(".yaml"):
-            entries |= _components(read_yaml(Path(str(path))), path.name)
+    for name, document in _library_files().items():
+        entries |= _components({key: entry for key, entry in document.items() if "parts" not in entry}, name)
     return entries
+
+
+@cache
+def assemblies() -> dict[str, dict[str, Any]]:
+    """Return the units of several components that come with Crossloom, by name, as they stand in their files."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, document in _library_files().items():
+        for key, entry in document.items():
+            if "parts" in entry:
+                _assembly(entry, f"{name}: {key}")
+                found[key] = entry
+    return found
+
+
+@cache
+def _library_files() -> dict[str, Any]:
+    paths = sorted((_HERE / "library").iterdir(), key=lambda p: p.name)
+    return {path.name: read_yaml(Path(str(path))) for path in paths if path.name.endswith(".yaml")}
+
+
+def _assembly(entry: Any, origin: str) -> None:
+    try:
+        AssemblyEntry.model_validate(entry)
+    except ValidationError as problem:
+        raise MachineError(_first(problem, entry, origin)) from problem
 
 
 def load_machine(name: str | Path) -> Machine:
@@ -55,10 +79,23 @@ def machine_of(document: Mapping[str, Any], origin: str, overrides: tuple[tuple[
     document = dict(document)
     own = _components(document.pop("components", {}), origin)
     try:
-        entry = MachineEntry.model_validate(document)
+        entry = MachineEntry.model_validate({**document, "chip": _assembled(document.get("chip"))})
     except ValidationError as problem:
         raise MachineError(_first(problem, lines, origin)) from problem
     return build(entry, {**library(), **own}, document | {"components": {}}, overrides, origin)
+
+
+def _assembled(entry: Any) -> Any:
+    """Return a unit with the assemblies of the library that it uses filled in; what the file says of their parts goes before."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("parts", {}), Mapping):
+        return entry
+    filled = dict(entry)
+    if str(entry.get("use")) in assemblies():
+        filled["of"] = filled.pop("use")
+        filled["parts"] = _merged(assemblies()[filled["of"]]["parts"], entry.get("parts", {}))
+    if "parts" in filled:
+        filled["parts"] = {name: _assembled(part) for name, part in filled["parts"].items()}
+    return filled
 
 
 def variant(machine: Machine, changes: Mapping[str, Any]) -> Machine:
@@ -136,7 +173,7 @@ def _components(document: Mapping[str, Any], origin: str) -> dict[str, Component
     return entries
 
 
-_GRAMMAR = {"parts", "unit", "part", "with"}
+_GRAMMAR = {"parts", "unit", "part", "assembly", "with"}
 """Steps of a place in the file that a field's name leaves out."""
 
 

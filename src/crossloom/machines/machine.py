@@ -13,10 +13,11 @@ from crossloom.machines.quantity import Quantity
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that a component does: energy (J), time for which it is occupied (s)."""
+    """One thing that a component does: energy (J), time for which it is occupied (s), how often the same cells bear it (None: for ever)."""
 
     energy_j: Quantity
     latency_s: Quantity
+    endurance: Quantity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Machine:
     overrides: tuple[tuple[str, Any], ...] = ()
     note: str = ""
     costs_only: bool = False
+    assemblies: Mapping[str, str] = field(default_factory=dict)
+    """Which assembly of the library each unit is that is one, by path."""
 
     @cached_property
     def by_role(self) -> dict[str, Part]:

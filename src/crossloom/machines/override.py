@@ -13,6 +13,8 @@ def fields(machine: Machine) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for path in machine.units:
         found[f"{path}.count"] = (*_parts_path(path), "count")
+        if path in machine.assemblies:
+            found[f"{path}.use"] = (*_parts_path(path), "use")
     for part in machine.parts.values():
         place = _parts_path(part.path)
         found[f"{part.path}.use"] = (*place, "use")
@@ -22,7 +24,7 @@ def fields(machine: Machine) -> dict[str, tuple[str, ...]]:
         for figure in ("area", "power", "static"):
             found[f"{part.path}.{figure}"] = (*place, figure)
         for action in part.actions:
-            for price in ("energy", "latency"):
+            for price in ("energy", "latency", "endurance"):
                 found[f"{part.path}.{action}.{price}"] = (*place, "actions", action, price)
     for section, settings in machine.engines.items():
         found |= {f"{section}.{key}": ("engines", section, key) for key in settings}
@@ -41,8 +43,10 @@ def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> s
         if step not in holder:
             holder[step] = {}
         holder = holder[step]
-    cited = place[-1] in ("area", "power", "static", "energy", "latency", "cycle")
+    cited = place[-1] in ("area", "power", "static", "energy", "latency", "endurance", "cycle")
     holder[place[-1]] = {"value": value, "source": "set by the user", "mark": "assumed"} if cited else value
+    if place[-1] == "use":
+        holder.pop("parts", None)
     if place[-1] == "count" and "per" in holder:
         holder.pop("per")
     if cited and place[-1] == "energy":

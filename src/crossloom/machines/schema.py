@@ -46,10 +46,11 @@ class ActionChange(_Strict):
     energy: Cited | None = None
     busy: Cited | None = None
     latency: Cited | None = None
+    endurance: Cited | None = None
 
 
 class ActionEntry(ActionChange):
-    """What a component does: its energy, or the time for which it draws its power; and how long it takes."""
+    """What a component does: its energy, or the time for which it draws its power; how long it takes; how often it can do it before it wears out."""
 
     @model_validator(mode="after")
     def _one_price(self) -> ActionEntry:
@@ -77,6 +78,13 @@ class ComponentEntry(_Strict):
         return name
 
 
+class AssemblyEntry(_Strict):
+    """Parts of the library that belong together and are used as one unit."""
+
+    about: str = ""
+    parts: dict[str, PartEntry]
+
+
 class PartEntry(_Strict):
     """A leaf of a machine: so many of a library component, with its own parameters or figures where they differ."""
 
@@ -92,14 +100,14 @@ class PartEntry(_Strict):
 
 
 def _kind(entry: Any) -> str | None:
-    """Return whether an entry of `parts` is a unit or a part: it has `parts` of its own, or it uses a component."""
+    """Return whether an entry of `parts` is a unit or a part: it has `parts` of its own, or it uses a component; or a unit out of the library."""
     if isinstance(entry, dict):
-        return "part" if "use" in entry else "unit" if "parts" in entry else None
-    return "part" if isinstance(entry, PartEntry) else "unit" if isinstance(entry, UnitEntry) else None
+        return "assembly" if "of" in entry else "part" if "use" in entry else "unit" if "parts" in entry else None
+    return next((tag for tag, kind in (("part", PartEntry), ("unit", UnitEntry), ("assembly", AssembledEntry)) if isinstance(entry, kind)), None)
 
 
 _Entry = Annotated[
-    Annotated["UnitEntry", Tag("unit")] | Annotated[PartEntry, Tag("part")],
+    Annotated["UnitEntry", Tag("unit")] | Annotated[PartEntry, Tag("part")] | Annotated["AssembledEntry", Tag("assembly")],
     Discriminator(
         _kind, custom_error_type="neither", custom_error_message="Give either 'use' (a library component) or 'parts' (a unit with parts of its own)"
     ),
@@ -111,6 +119,14 @@ class UnitEntry(_Strict):
 
     count: Annotated[float, Field(strict=True, ge=1, le=1e9, multiple_of=1)] = 1
     parts: dict[str, _Entry]
+
+
+class AssembledEntry(_Strict):
+    """A unit whose parts are those of an assembly of the library, named by `of`; there may be none of it."""
+
+    of: str
+    count: Annotated[float, Field(strict=True, ge=0, le=1e9, multiple_of=1)] = 1
+    parts: dict[str, PartEntry]
 
 
 class MachineEntry(_Strict):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from crossloom.machines import Part
+from crossloom.machines import Part, Quantity
 from crossloom.program import Program
 from crossloom.read.timeline import Timeline
 
@@ -22,14 +23,41 @@ class Entry:
     energy_j: float
 
 
+YEAR_S = 365.25 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """A stage whose cells are written while the machine works: how often each of them by one inference, and how often they bear it."""
+
+    stage: str
+    per_inference: float
+    endurance: Quantity
+
+    @property
+    def inferences(self) -> float:
+        """Inferences after which the cells are worn out."""
+        return self.endurance.value / self.per_inference
+
+    def years(self, rate_hz: float) -> float:
+        """Return the years until then at so many inferences per second."""
+        return self.inferences / rate_hz / YEAR_S
+
+
 @dataclass(frozen=True)
 class Ledger:
-    """The reading of costs, for one inference in a full pipeline."""
+    """The reading of costs, for one inference in a full pipeline. `wear` names the stages whose cells are written again and again."""
 
     entries: tuple[Entry, ...]
     static_j: dict[str, float]
     area_mm2: dict[str, float]
     chips: int
+    wear: tuple[Wear, ...] = ()
+
+    @property
+    def first_worn(self) -> Wear | None:
+        """The stage whose cells wear out first, if any do."""
+        return min(self.wear, key=lambda each: each.inferences, default=None)
 
     @cached_property
     def by_component(self) -> dict[str, float]:
@@ -89,7 +117,15 @@ def read_ledger(program: Program, timeline: Timeline) -> Ledger:
         label = _label(part, parts)
         static[label] = static.get(label, 0.0) + part.total * part.static_w.value * program.chips * timeline.interval_s
         area[label] = area.get(label, 0.0) + part.total * part.area_mm2.value * program.chips
-    return Ledger(tuple(entries), static, area, program.chips)
+    return Ledger(tuple(entries), static, area, program.chips, tuple(_wear(program)))
+
+
+def _wear(program: Program) -> Iterator[Wear]:
+    for stage in program.stages:
+        if stage.rewrites:
+            action = program.machine.part("array").actions.get("write_row")
+            if action is not None and action.endurance is not None and action.endurance.value:
+                yield Wear(stage.name, stage.rewrites, action.endurance)
 
 
 def _label(part: Part, parts: list[Part]) -> str:
