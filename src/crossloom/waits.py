@@ -33,6 +33,16 @@ class Same(Rule):
 
 
 @dataclass(frozen=True, slots=True)
+class Blocks(Rule):
+    """Position i needs the whole block of `size` positions that it lies in."""
+
+    size: int
+
+    def last(self, positions: Positions, source: int) -> Positions:
+        return np.minimum((positions // self.size + 1) * self.size, source) - 1
+
+
+@dataclass(frozen=True, slots=True)
 class Everything(Rule):
     """Every position needs the whole of the source."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from crossloom.compiler.grain import OPERAND, Grain
 from crossloom.compiler.multiplex import TimeMultiplex
 from crossloom.compiler.passes import (
     Adapt,
@@ -33,6 +34,7 @@ _OPTIONS = {
     "overflow": ("chips", "reload", "refuse"),
     "chips": None,
     "inferences_per_load": None,
+    "grain": None,
 }
 
 
@@ -59,6 +61,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
         Assign(),
         Place(),
         Connect(),
+        Grain(_grain(machine, options.get("grain", "vector"))),
         ShareWeights(options.get("tied", "shared") == "shared"),
         SetRanges(),
         fit,
@@ -67,6 +70,15 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
         Schedule(),
         CheckBuffers(),
     )
+
+
+def _grain(machine: Machine, value: Any) -> int:
+    """Return how many rows of attention are handed on at once. Raises MachineError."""
+    if value in ("vector", "operand"):
+        return 1 if value == "vector" else OPERAND
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise MachineError(f"machine {machine.name}: compile.grain must be vector, operand, or a number of rows, got {value!r}")
+    return int(value)
 
 
 def _whole(machine: Machine, name: str, value: Any, least: int) -> int:

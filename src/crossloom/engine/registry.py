@@ -14,6 +14,7 @@ from crossloom.network.graph import Graph
 BUILT_IN = {
     "crossbar": "crossloom.engine.crossbar.engine:CROSSBAR",
     "dynamic": "crossloom.engine.dynamic.engine:DYNAMIC",
+    "softmax": "crossloom.engine.softmax.engine:SOFTMAX",
     "digital": "crossloom.engine.digital.engine:DIGITAL",
 }
 

@@ -120,6 +120,28 @@ def cells(base: Parameters, wanted: Parameters) -> Factors:
     )
 
 
+@law("searched")
+def searched(base: Parameters, wanted: Parameters) -> Factors:
+    """Small array that is searched or read by its rows: area and energy of an action proportional to the cells (assumed; sensing goes with the rows)."""
+    factor = wanted["rows"] * wanted["columns"] / (base["rows"] * base["columns"])
+    return Factors(factor, factor, 1.0, f"x{factor:g} with {wanted['rows']:g}x{wanted['columns']:g} cells (assumed proportional)", assumed=True)
+
+
+@law("rows")
+def rows(base: Parameters, wanted: Parameters) -> Factors:
+    """A counter or driver for each row: area proportional to the rows, the energy of one of them unchanged (assumed)."""
+    factor = wanted["rows"] / base["rows"]
+    return Factors(factor, 1.0, 1.0, f"area x{factor:g} with the rows (assumed proportional)", assumed=True)
+
+
+@law("table")
+def table(base: Parameters, wanted: Parameters) -> Factors:
+    """Clocked table: area and energy of a read proportional to the capacity (assumed)."""
+    factor = wanted["capacity"] / base["capacity"]
+    why = f"x{factor:g} with the capacity (assumed proportional), at {wanted['rate']:g} Hz"
+    return Factors(factor, factor, base["rate"] / wanted["rate"], why, assumed=True)
+
+
 @law("capacity")
 def capacity(base: Parameters, wanted: Parameters) -> Factors:
     """Memory: area and power proportional to the capacity (assumed; CACTI gives less than proportional for large ones)."""

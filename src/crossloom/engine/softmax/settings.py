@@ -1,0 +1,78 @@
+"""What a machine file says about softmax, under `engines: softmax:`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from crossloom.engine.softmax.cmos import Cmos
+from crossloom.engine.softmax.formats import Fixed
+from crossloom.engine.softmax.log_sum_exp import LogSumExp
+from crossloom.engine.softmax.softermax import Softermax
+from crossloom.engine.softmax.star import Star
+from crossloom.engine.softmax.unit import Unit
+from crossloom.errors import MachineError
+from crossloom.machines import Machine
+
+ROLE = "softmax_unit"
+"""Name of the unit of a machine that computes softmax."""
+
+Kind = Literal["by_unit", "star", "log_sum_exp", "cmos", "softermax"]
+KINDS = {"star.softmax": "star", "retransformer.softmax": "log_sum_exp", "cmos.softmax": "cmos", "softermax.softmax": "softermax"}
+"""Which arithmetic each assembly of the library has."""
+CLOCKS = {"star": "cam.search", "log_sum_exp": "exp_lut.read", "cmos": "exp_lut.read", "softermax": "power.read"}
+"""The action that takes one cycle of each kind of unit."""
+
+Bits = Annotated[int, Field(strict=True, ge=1, le=24)]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: Kind = "by_unit"
+    format: str = "6.2"
+    precision: Literal["format", "ideal"] = "format"
+    exp_bits: Annotated[int, Field(strict=True, ge=0, le=24)] = 0
+    counter_bits: Bits = 10
+    quotient_bits: Annotated[int, Field(strict=True, ge=1, le=16)] = 8
+    lanes: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
+
+    @field_validator("format")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        Fixed.of(text)
+        return text
+
+
+def softmax_unit(machine: Machine) -> tuple[Unit, str, bool] | None:
+    """Return a machine's softmax unit, the action that takes one of its cycles, and whether its numbers are those of its format.
+
+    None for a machine that has no such unit. Raises MachineError for settings that make no sense.
+    """
+    try:
+        given = _File.model_validate(dict(machine.engines.get("softmax", {})))
+    except ValidationError as problem:
+        error = problem.errors()[0]
+        field, says = ".".join(str(step) for step in error["loc"]), error["msg"].removeprefix("Value error, ")
+        raise MachineError(f"machine {machine.name}: engines.softmax.{field}: {says}, got {error['input']!r}") from problem
+    path = next((path for path in machine.units if path.rpartition(".")[2] == ROLE), None)
+    if path is None or not machine.units[path]:
+        return None
+    kind = KINDS.get(machine.assemblies.get(path, ""), "") if given.kind == "by_unit" else given.kind
+    if not kind:
+        raise MachineError(f"machine {machine.name}: engines.softmax.kind: say which arithmetic {path} has: star, log_sum_exp, cmos or softermax")
+    try:
+        return _unit(kind, given), CLOCKS[kind], given.precision == "format"
+    except ValueError as problem:
+        raise MachineError(f"machine {machine.name}: engines.softmax: {problem}") from problem
+
+
+def _unit(kind: str, given: _File) -> Unit:
+    form = Fixed.of(given.format)
+    if kind == "star":
+        return Star(form, given.exp_bits, given.counter_bits, given.quotient_bits)
+    if kind == "softermax":
+        return Softermax(form, given.lanes)
+    plain = LogSumExp if kind == "log_sum_exp" else Cmos
+    return plain(form, given.exp_bits or 16, quotient_bits=given.quotient_bits)
