@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
-from crossloom.compiler.passes import arrays_per_chip, fewest_steps, writes
+from crossloom.compiler.passes import arrays_per_chip, writes
+from crossloom.compiler.replicate import demands_of, fewest_steps
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError
 from crossloom.program import Program, Stage, streamed_s
@@ -72,15 +72,12 @@ class TimeMultiplex:
 
     def _seconds(self, stages: list[Stage], program: Program, budget: int) -> tuple[float, int]:
         """Return an estimate of the time from one batch of inferences to the next, and the number of segments."""
-        positions: Counter[tuple[int, str]] = Counter()
         segments: dict[int, list[Stage]] = {}
         for stage in stages:
-            positions[stage.segment, stage.holder] += stage.positions
             segments.setdefault(stage.segment, []).append(stage)
         times = []
-        for segment, members in segments.items():
-            own = {holder: count for (place, holder), count in positions.items() if place == segment}
-            steps = fewest_steps(members, own, budget) if self.balanced else max(own.values())
+        for members in segments.values():
+            steps = fewest_steps(members, demands_of(members, program), budget) if self.balanced else max(stage.positions for stage in members)
             paces = {stage.name: engine_named(stage.engine).pace(stage, program.graph, program.machine) for stage in members}
             busy = max(paces[s.name].interval_s * s.parts * (min(steps, s.positions) if s.arrays else s.positions) for s in members)
             compute = self.inferences_per_load * busy + sum(pace.latency_s for pace in paces.values())

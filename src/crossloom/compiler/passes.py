@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -139,44 +138,6 @@ class ShareWeights:
             stages.append(stage)
         notes = (f"{sharing} layers work in the arrays of another that hold the same, one after the other",) if sharing else ()
         return replace(program, stages=tuple(stages), notes=(*program.notes, *notes))
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicateBalanced:
-    """Give early layers more copies, so that all stages take about as many steps, until the arrays of the chips are used up.
-
-    Shafiee et al. 2016, Section V: a layer that feeds one with stride s needs s² times its copies. Here the number of steps T
-    is the smallest for which Σ arrays · ⌈positions / T⌉ fits; each layer then has ⌈positions / T⌉ copies.
-    """
-
-    def __call__(self, program: Program) -> Program:
-        budget = arrays_per_chip(program) * program.chips
-        positions: Counter[str] = Counter()
-        for stage in program.stages:
-            positions[stage.holder] += 0 if writes(stage, program) else stage.positions
-        steps = {segment: fewest_steps(stages, positions, budget) for segment, stages in program.segments.items()}
-        stages = []
-        for stage in program.stages:
-            copies = -(-positions[stage.holder] // steps[stage.segment])
-            side_by_side = 1 if writes(stage, program) else copies
-            stages.append(replace(stage, copies=side_by_side, arrays=stage.arrays * copies) if stage.arrays else stage)
-        return replace(program, stages=tuple(stages))
-
-
-def writes(stage: Stage, program: Program) -> bool:
-    """Return whether a stage writes an operand into its arrays: into each copy all of it, so that copies don't share the work."""
-    return isinstance(program.graph.node(stage.nodes[0]).op, Store)
-
-
-def fewest_steps(stages: list[Stage], positions: Mapping[str, int], budget: int) -> int:
-    """Return the smallest number of steps with which all stages fit together."""
-    need = [(stage.arrays, positions[stage.name]) for stage in stages if stage.own_arrays]
-    low, high = 1, max((positions for _, positions in need), default=1)
-    while low < high:
-        steps = (low + high) // 2
-        fits = sum(arrays * -(-positions // steps) for arrays, positions in need) <= budget
-        low, high = (low, steps) if fits else (steps + 1, high)
-    return low
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,3 +314,8 @@ def arrays_per_tile(program: Program) -> float:
         return 1.0
     tiles = next((count for path, count in program.machine.units.items() if path.endswith(".tile")), 1.0)
     return max(1.0, part.total / tiles)
+
+
+def writes(stage: Stage, program: Program) -> bool:
+    """Return whether a stage writes an operand into its arrays: into each copy all of it, so that copies don't share the work."""
+    return isinstance(program.graph.node(stage.nodes[0]).op, Store)

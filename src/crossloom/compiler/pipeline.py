@@ -14,12 +14,12 @@ from crossloom.compiler.passes import (
     Connect,
     Pass,
     Place,
-    ReplicateBalanced,
     Schedule,
     ShareWeights,
     UseChips,
 )
 from crossloom.compiler.ranges import SetRanges
+from crossloom.compiler.replicate import ReplicateBalanced
 from crossloom.compiler.verify import verify
 from crossloom.engine import engines_of
 from crossloom.errors import MachineError, ModelError

@@ -192,8 +192,10 @@ def _seen(attention: Attention, kept: dict[str, Tensor], graph: Graph) -> tuple[
 
 
 def _largest(attention: Attention, graph: Graph) -> Quantization:
-    q = graph.quantization[attention.scores.inputs[0]]
-    most = max(q.high - q.zero, q.zero - q.low) * q.scale[0] * float(_weights(attention.keys, graph).abs().sum(1).max())
+    q, weights = graph.quantization[attention.scores.inputs[0]], _weights(attention.keys, graph)
+    if weights.is_meta:  # shapes alone: no values will be asked for
+        return q
+    most = max(q.high - q.zero, q.zero - q.low) * q.scale[0] * float(weights.abs().sum(1).max())
     return symmetric(-most, most, q.bits)
 
 
@@ -221,7 +223,8 @@ class _Made:
         positions = self.graph.types[each.source].sizes()[1]
         real = _weights(each.keys, self.graph).transpose(1, 2).reshape(heads * inputs, width, 1)
         weight = f"{name}.rewritten.weight"
-        q = weight_quantization(real, self.quantization[each.keys.layer.inputs[1]].bits, 0)
+        q = self.quantization[each.keys.layer.inputs[1]]
+        q = replace(q, axis=None, scale=q.scale[:1]) if real.is_meta else weight_quantization(real, q.bits, 0)
         self.constants[weight], self.quantization[weight] = q.quantize(real).to(carrier(q)), q
         made = self._by_head(f"{name}.rewritten", query, (heads, width, rows), (weight,), products)
         x = self._node(f"{name}.input", Reshape((Batch(), 1, positions, inputs)), (each.source,), (1, positions, inputs))

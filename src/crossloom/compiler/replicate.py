@@ -1,0 +1,82 @@
+"""Copies of layers, so that all of them take about as long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from crossloom.compiler.passes import arrays_per_chip, writes
+from crossloom.engine.registry import engine_named
+from crossloom.program import Program, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicateBalanced:
+    """Give early layers more copies, so that all stages take about as many steps, until the arrays of the chips are used up.
+
+    Shafiee et al. 2016, Section V: a layer that feeds one with stride s needs s² times its copies. Here the number of steps T
+    is the smallest for which Σ arrays · copies fits, each layer having ⌈reads / T⌉ copies, or as many as are of use (`Demand`).
+    """
+
+    def __call__(self, program: Program) -> Program:
+        budget = arrays_per_chip(program) * program.chips
+        demands = demands_of(program.stages, program)
+        steps = {segment: fewest_steps(stages, demands, budget) for segment, stages in program.segments.items()}
+        stages = []
+        for stage in program.stages:
+            if not stage.arrays:
+                stages.append(stage)
+                continue
+            copies = demands[stage.holder].copies(steps[stage.segment])
+            stages.append(replace(stage, copies=1 if writes(stage, program) else copies, arrays=stage.arrays * copies))
+        return replace(program, stages=tuple(stages))
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one inference asks of the arrays of a stage.
+
+    Attributes:
+        reads: positions, or more where one takes longer than in the fastest layer: heads that share a stored operand read it in turn.
+        most: copies that are of use: one for each position; of an operand that every inference writes, no more than make its reading as short
+            as its writing, since each copy is written too.
+    """
+
+    reads: int
+    most: int
+
+    def copies(self, steps: int) -> int:
+        """Return the copies with which all is done in so many steps, if there may be so many."""
+        return min(-(-self.reads // steps), self.most)
+
+
+def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
+    """Return the demands on each holder of arrays; stages that share arrays add up."""
+    members: dict[str, list[Stage]] = {}
+    for stage in stages:
+        if stage.arrays:
+            members.setdefault(stage.holder, []).append(stage)
+    pace = {s.name: engine_named(s.engine).pace(s, program.graph, program.machine).interval_s for group in members.values() for s in group}
+    fastest = min((pace[s.name] for group in members.values() for s in group if pace[s.name] > 0 and not writes(s, program)), default=1.0)
+    found = {}
+    for holder, group in members.items():
+        readers = [stage for stage in group if not writes(stage, program)]
+        reads = sum(max(1, math.ceil(round(s.positions * pace[s.name] / fastest, 6))) for s in readers)
+        most = max(1, sum(s.positions for s in readers))
+        written = sum(s.positions * pace[s.name] for s in group if writes(s, program))
+        if written:
+            most = min(most, math.ceil(sum(s.positions * pace[s.name] for s in readers) / written))
+        found[holder] = Demand(reads, max(1, most))
+    return found
+
+
+def fewest_steps(stages: Sequence[Stage], demands: Mapping[str, Demand], budget: int) -> int:
+    """Return the smallest number of steps with which all stages fit together."""
+    need = [(stage.arrays, demands[stage.name]) for stage in stages if stage.own_arrays]
+    low, high = 1, max((demand.reads for _, demand in need), default=1)
+    while low < high:
+        steps = (low + high) // 2
+        fits = sum(arrays * demand.copies(steps) for arrays, demand in need) <= budget
+        low, high = (low, steps) if fits else (steps + 1, high)
+    return max(1, low)
