@@ -35,6 +35,15 @@ _WHERE = {
     "mobilenet-v2": "crossloom.network.zoo.mobilenet:mobilenet_v2",
     "neuraltalk": "crossloom.network.zoo.neuraltalk:neuraltalk",
     "bert-base": "crossloom.network.zoo.bert:bert_base",
+    "bert-base-256": "crossloom.network.zoo.bert:bert_base_256",
+    "bert-base-512": "crossloom.network.zoo.bert:bert_base_512",
+    "transformer-base": "crossloom.network.zoo.transformer:transformer_base",
+    "transformer-big": "crossloom.network.zoo.transformer:transformer_big",
+    "vit-base": "crossloom.network.zoo.vit:vit_base",
+    "gpt2": "crossloom.network.zoo.gpt2:gpt2",
+    "gpt2-1024": "crossloom.network.zoo.gpt2:gpt2_1024",
+    "gpt2-step": "crossloom.network.zoo.gpt2:gpt2_step",
+    "gpt2-step-1024": "crossloom.network.zoo.gpt2:gpt2_step_1024",
 }
 
 NAMES = tuple(_WHERE)
