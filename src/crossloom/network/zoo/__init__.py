@@ -16,6 +16,8 @@ from crossloom.errors import ModelError
 
 _WHERE = {
     "digits": "crossloom.network.zoo.digits:digits_cnn",
+    "digits-vit": "crossloom.network.zoo.digits_vit:digits_vit",
+    "char-lm": "crossloom.network.zoo.char_lm:char_lm",
     "alexnet": "crossloom.network.zoo.alexnet:alexnet",
     "vgg11": "crossloom.network.zoo.vgg:vgg11",
     "vgg13": "crossloom.network.zoo.vgg:vgg13",
