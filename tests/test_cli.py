@@ -153,7 +153,7 @@ def npz(tmp_path: Path) -> str:
 def test_run_prints_the_documented_document(capsys, npz: str) -> None:
     found = document(capsys, "run", MODEL, "--on", "isaac-ce", "--data", npz)
     assert set(found) >= RUN_KEYS
-    assert set(found["accuracy"]) == {"float", "quantized", "machine", "samples"}
+    assert set(found["accuracy"]) == {"float", "quantized", "machine", "samples", "perplexity"}
     assert found["accuracy"]["machine"] == found["accuracy"]["quantized"]
     assert found["accuracy"]["samples"] == 20
     assert all(set(row) >= {"name", "op", "engine", "latency_s", "energy_j", "arrays"} for row in found["layers"])

@@ -90,7 +90,9 @@ def test_a_locally_connected_layer_has_a_kernel_at_each_position() -> None:
             assert torch.allclose(y[:, :, row, column], wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "samples"), [("digits", 16), ("resnet18", 2), ("mobilenet-v2", 2), ("bert-base", 1)])
+@pytest.mark.parametrize(
+    ("name", "samples"), [("digits", 16), ("digits-vit", 4), ("char-lm", 2), ("resnet18", 2), ("mobilenet-v2", 2), ("bert-base", 1)]
+)
 def test_a_network_on_isaac_equals_the_integer_reference(name: str, samples: int, isaac: Machine) -> None:
     network = load(f"zoo:{name}")
     x = random_inputs(network, samples, seed=1).inputs

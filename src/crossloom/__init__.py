@@ -87,7 +87,7 @@ def quantize(network: Graph, calibration: Any = None, *, weights: int = 8, activ
     from crossloom.network.quantize import Recipe
     from crossloom.network.quantize import quantize as quantized
 
-    batches = None if calibration is None else as_batches(load_data(calibration, network), network.batch or 32)
+    batches = None if calibration is None else as_batches(load_data(calibration, network, labels=False), network.batch or 32)
     return quantized(network, batches, Recipe(weights=weights, activations=activations, **options))
 
 

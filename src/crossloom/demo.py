@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from crossloom.job.characters import LENGTH, characters, train_text
 from crossloom.job.data import Data
 from crossloom.job.digits import CALIBRATION, digits, harder_digits, train, trained_digits
+from crossloom.job.digits_vit import train_vit
 from crossloom.job.result import Result
 from crossloom.job.run import run
 from crossloom.machines import Machine
@@ -48,6 +50,38 @@ def harder_training() -> Data:
 def harder_test() -> Data:
     """Return images of the harder task that it has never seen: `crossloom.demo:harder_test`."""
     return harder_digits()[1]
+
+
+def vit_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
+    """Return a small vision transformer trained on the digits: the factory `crossloom.demo:vit_network`."""
+    training, _ = digits()
+    return train_vit(training, 0, lambda items, what, total: items), (torch.zeros(1, 1, 8, 8),)
+
+
+def vit_training() -> Data:
+    """Return what it is trained on: `crossloom.demo:vit_training`."""
+    return digits()[0]
+
+
+def vit_test() -> Data:
+    """Return images that it has never seen: `crossloom.demo:vit_test`."""
+    return digits()[1]
+
+
+def text_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
+    """Return a small language model trained on Python's help texts, character by character: the factory `crossloom.demo:text_network`."""
+    training, _ = characters()
+    return train_text(training, 0, lambda items, what, total: items), (torch.zeros(1, LENGTH, dtype=torch.int64),)
+
+
+def text_training() -> Data:
+    """Return the windows of text that it is trained on, and each character's next as labels: `crossloom.demo:text_training`."""
+    return characters()[0]
+
+
+def text_test() -> Data:
+    """Return windows of text that it has never seen: `crossloom.demo:text_test`."""
+    return characters()[1]
 
 
 def demo(machine: Machine, seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> Result:

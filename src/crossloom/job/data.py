@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from crossloom.errors import DataError, InputError, one_line
+from crossloom.job.scores import UNLABELLED
 from crossloom.job.source import made_by
 from crossloom.network.graph import Graph
 from crossloom.network.samples import random_samples, vocabulary
@@ -24,7 +25,7 @@ IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 @dataclass(frozen=True)
 class Data:
-    """Samples for each input of a network, and labels if there are any.
+    """Samples for each input of a network, and labels if there are any: one for each sample, or one for each of its tokens.
 
     Inputs that are the same for every sample (a threshold, a set of prototypes) are given once; `shared` says which.
     """
@@ -55,7 +56,7 @@ class Data:
         return self.shared or (False,) * len(self.inputs)
 
 
-def load_data(source: Any, graph: Graph) -> Data:
+def load_data(source: Any, graph: Graph, *, labels: bool = True) -> Data:
     """Return samples for a network.
 
     Args:
@@ -63,25 +64,32 @@ def load_data(source: Any, graph: Graph) -> Data:
             for each class; `package.module:factory` that returns (x, y); a pair of arrays or tensors; or a tensor alone. For a network
             with several inputs, one tensor for each, or a pair of these and labels.
         graph: the network that will get them.
+        labels: whether labels are wanted; else they are left out, whatever they are.
 
     Raises:
         DataError: missing, empty, not finite, of the wrong shape or number; the message says what was expected.
     """
+    found, where = _found(source, graph)
+    return checked(found if labels else replace(found, labels=None), graph, where)
+
+
+def _found(source: Any, graph: Graph) -> tuple[Data, str]:
+    """Return the samples as they are, and what to call them. Raises DataError if there are none."""
     if isinstance(source, Data):
-        return checked(source, graph, "data")
+        return source, "data"
     if isinstance(source, str | Path):
         text = str(source)
         if text.endswith(".npz"):
-            return checked(_npz(Path(text), graph), graph, text)
+            return _npz(Path(text), graph), text
         if Path(text).is_dir():
-            return checked(_folder(Path(text), graph), graph, text)
+            return _folder(Path(text), graph), text
         if ":" in text:
-            return load_data(made_by(text, "data"), graph)
+            return _found(made_by(text, "data"), graph)
         raise DataError(f"{text}: no such data; give an .npz file with x and y, a folder of images by class, or package.module:factory")
     if isinstance(source, tuple | list) and len(source) == len(graph.inputs) > 1 and not isinstance(source[0], tuple | list):
-        return checked(Data(_tensors(source, "data")), graph, "data")
+        return Data(_tensors(source, "data")), "data"
     x, y = source if isinstance(source, tuple | list) and len(source) == 2 else (source, None)
-    return checked(Data(_tensors(x, "data"), None if y is None else _labels(y, "data")), graph, "data")
+    return Data(_tensors(x, "data"), y), "data"
 
 
 def _tensors(x: Any, where: str) -> tuple[Tensor, ...]:
@@ -126,7 +134,7 @@ def _npz(path: Path, graph: Graph) -> Data:
     except Exception as problem:
         raise DataError(f"{path}: not a readable .npz file without objects ({one_line(problem)[:100]}); save it again") from problem
     x = tuple(_tensor(found[name], str(path), name) for name in wanted)
-    return Data(x, _labels(found["y"], str(path)) if "y" in found and "y" not in wanted else None)
+    return Data(x, found["y"] if "y" in found and "y" not in wanted else None)
 
 
 def _wanted(names: Sequence[str], graph: Graph, path: Path) -> Sequence[str]:
@@ -139,15 +147,25 @@ def _wanted(names: Sequence[str], graph: Graph, path: Path) -> Sequence[str]:
     return ["x"]
 
 
-def _labels(y: Any, where: str) -> Tensor:
-    """Return labels as one whole number for each sample. Raises DataError."""
+def _labels(y: Any, graph: Graph, where: str) -> Tensor:
+    """Return labels as one whole number for each answer of the network: for each sample, or for each of its tokens. Raises DataError."""
     array = _array(y.detach().cpu() if isinstance(y, Tensor) else y, where, "y")
-    if array.ndim == 2 and array.shape[1] == 1:
+    each = _answers(graph)
+    if not each and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        remedy = "give the number of the class, such as scores.argmax(1)" if array.ndim == 2 else "number the classes from 0"
-        raise DataError(f"{where}: y must hold one whole number for each sample, got {array.dtype} of shape {array.shape}; {remedy}")
+    if array.ndim != 1 + len(each) or array.shape[1:] != each or array.dtype.kind not in "iu":
+        wanted = f"each of a sample's {list(each)} tokens" if each else "each sample"
+        remedy = f"label each token, {UNLABELLED} where it does not count, or leave y out" if each else "number the classes from 0"
+        if array.ndim == 2 + len(each):
+            remedy = f"give the number of the class, such as scores.argmax({1 + len(each)})"
+        raise DataError(f"{where}: y must hold one whole number for {wanted}, got {array.dtype} of shape {array.shape}; {remedy}")
     return torch.as_tensor(array.astype(np.int64))
+
+
+def _answers(graph: Graph) -> tuple[int, ...]:
+    """Return the shape of a sample's answers: () for one row of scores, (n,) for one for each of n tokens."""
+    between = graph.types[graph.outputs[0]].shape[1:-1]
+    return tuple(dim for dim in between if isinstance(dim, int)) if all(isinstance(dim, int) for dim in between) else ()
 
 
 def _folder(path: Path, graph: Graph) -> Data:
@@ -199,7 +217,7 @@ def checked(data: Data, graph: Graph, where: str) -> Data:
     if any(x.dim() == 0 for x, shared in zip(data.inputs, _shared(graph), strict=True) if not shared):
         raise DataError(f"{where}: a single number, where samples are wanted along a first dimension; give an array")
     inputs = tuple(_suited(graph, name, type, x, where) for (name, type), x in zip(graph.inputs, data.inputs, strict=True))
-    data = Data(inputs, None if data.labels is None else _labels(data.labels, where), _shared(graph))
+    data = Data(inputs, None if data.labels is None else _labels(data.labels, graph, where), _shared(graph))
     if len(data) == 0:
         raise DataError(f"{where}: no samples; give at least one")
     for (name, type), x, shared in zip(graph.inputs, data.inputs, data.shared, strict=True):
@@ -239,9 +257,12 @@ def _check_labels(data: Data, graph: Graph, where: str) -> None:
     if len(data.labels) != len(data):
         raise DataError(f"{where}: {len(data)} samples and {len(data.labels)} labels; give one for each")
     classes = graph.types[graph.outputs[0]].shape[-1]
-    highest = int(data.labels.max())
-    if int(data.labels.min()) < 0 or (isinstance(classes, int) and highest >= classes):
-        raise DataError(f"{where}: labels go from {int(data.labels.min())} to {highest} and the network has {classes} classes; number them from 0")
+    counted = data.labels[data.labels != UNLABELLED] if data.labels.dim() > 1 else data.labels
+    if not len(counted):
+        raise DataError(f"{where}: every label is {UNLABELLED}, which stands for a token that does not count; give data with labels, or without y")
+    lowest, highest = int(counted.min()), int(counted.max())
+    if lowest < 0 or (isinstance(classes, int) and highest >= classes):
+        raise DataError(f"{where}: labels go from {lowest} to {highest} and the network has {classes} classes; number them from 0")
 
 
 def random_inputs(graph: Graph, samples: int, seed: int) -> Data:

@@ -23,7 +23,8 @@ from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import DataError, InputError
 from crossloom.job.chance import Spread
 from crossloom.job.data import Data, load_data
-from crossloom.job.run import engine_notes, hits, quantized_for
+from crossloom.job.run import engine_notes, quantized_for
+from crossloom.job.scores import Tally, tally
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.quantize import Recipe
@@ -209,13 +210,13 @@ class _Probe:
     device: str
 
     def accuracy(self, answer: Callable[..., Any]) -> float:
-        """Return the share of samples that are answered rightly."""
-        right = 0
+        """Return the share of right answers."""
+        found = Tally()
         for place, (inputs, labels) in enumerate(self.samples.batches(self.size, self.device)):
             assert labels is not None
             outputs = answer(inputs, place * self.size)
-            right += hits(outputs[0] if isinstance(outputs, tuple) else outputs, labels.to(self.device))
-        return right / len(self.samples)
+            found += tally(outputs[0] if isinstance(outputs, tuple) else outputs, labels.to(self.device))
+        return found.share
 
     def layers(self, values: Values) -> tuple[dict[str, float | None], dict[str, float | None]]:
         """Return for each layer with arrays the decibels of its own error and of the error that has arrived."""

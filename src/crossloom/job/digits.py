@@ -6,10 +6,6 @@ Alpaydin and Kaynak's optical recognition data. Every fifth image is kept for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
@@ -17,6 +13,7 @@ from torch import nn
 from crossloom.errors import InputError
 from crossloom.job.data import Data
 from crossloom.job.source import load
+from crossloom.job.training import Progress, one_thread, seeded
 from crossloom.network.graph import Graph
 from crossloom.network.zoo.digits import DigitsCnn
 
@@ -59,18 +56,15 @@ def _scattered(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     return (ground + 0.25 * torch.randn(ground.shape, generator=generator)).clamp(0, 1)
 
 
-def train(data: Data, seed: int, progress: Callable[[Iterable[Any], str, int], Iterable[Any]]) -> nn.Module:
+def train(data: Data, seed: int, progress: Progress) -> nn.Module:
     """Return the digits network of the zoo after 40 epochs of Adam with a cosine schedule; images move by up to one pixel."""
     assert data.labels is not None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = DigitsCnn(data.inputs[0].shape[2])
-    network.train()
+    network = seeded(lambda: DigitsCnn(data.inputs[0].shape[2]), seed).train()
     generator = torch.Generator().manual_seed(seed)
     steps = EPOCHS * -(-len(data) // 64)
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    with _one_thread():
+    with one_thread():
         for _ in progress(range(EPOCHS), "training", EPOCHS):
             order = torch.randperm(len(data), generator=generator)
             for chosen in torch.split(order, 64):
@@ -83,17 +77,6 @@ def train(data: Data, seed: int, progress: Callable[[Iterable[Any], str, int], I
     return network.eval()
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: for layers this small, threads that wait for each other cost more than they do."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _shifted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return the images moved by up to one pixel each way."""
     padded = nn.functional.pad(images, (1, 1, 1, 1))
@@ -101,18 +84,18 @@ def _shifted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return padded[:, :, down : down + images.shape[2], right : right + images.shape[3]]
 
 
-def trained_digits(seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> tuple[Graph, Data, Data]:
+def trained_digits(seed: int = 0, progress: Progress | None = None) -> tuple[Graph, Data, Data]:
     """Return the trained network as a graph, training and test data."""
     training, test = digits()
     return _as_graph(training, "digits", seed, progress), training, test
 
 
-def trained_harder_digits(seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> tuple[Graph, Data, Data]:
+def trained_harder_digits(seed: int = 0, progress: Progress | None = None) -> tuple[Graph, Data, Data]:
     """Return the network trained on the harder task as a graph, training and test data."""
     training, test = harder_digits(seed)
     return _as_graph(training, "harder-digits", seed, progress), training, test
 
 
-def _as_graph(training: Data, name: str, seed: int, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None) -> Graph:
+def _as_graph(training: Data, name: str, seed: int, progress: Progress | None) -> Graph:
     module = train(training, seed, progress or (lambda items, what, total: items))
     return load(module, (torch.zeros_like(training.inputs[0][:1]),), name=name)

@@ -22,14 +22,31 @@ if TYPE_CHECKING:
 Share = float
 
 
+Number = float
+
+
+@dataclass(frozen=True, slots=True)
+class Perplexity:
+    """exp of the mean cross-entropy over all tokens with a label: in floating point, in exact integers, on the machine.
+
+    Of several runs that differ in their seed the machine's is that of the first.
+    """
+
+    float: Number | None
+    quantized: Number
+    machine: Number
+    tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Share of samples classified rightly: in floating point, in exact integers, on the machine."""
+    """Share of right answers: in floating point, in exact integers, on the machine. `perplexity` is there where each token has an answer."""
 
     float: Share | None
     quantized: Share
     machine: Share
     samples: int
+    perplexity: Perplexity | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +219,9 @@ class Result:
             lines.append(
                 f"accuracy    {real}quantised {self.accuracy.quantized:.2%}, machine {self.accuracy.machine:.2%} ({self.accuracy.samples} samples)"
             )
+            if perplexity := self.accuracy.perplexity:
+                real = "" if perplexity.float is None else f"float {perplexity.float:.4g}, "
+                lines.append(f"perplexity  {real}quantised {perplexity.quantized:.4g}, machine {perplexity.machine:.4g} ({perplexity.tokens} tokens)")
         lines += [
             f"latency     {show(self.latency, 's')}",
             f"throughput  {self.throughput:.4g} per s (slowest: {printable(self._shown(self.timeline.bottleneck))})",

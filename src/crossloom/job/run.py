@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
@@ -18,7 +18,8 @@ from crossloom.engine import engines_of
 from crossloom.errors import DataError, InputError
 from crossloom.job.chance import Spread
 from crossloom.job.data import Data, as_batches, load_data, random_inputs
-from crossloom.job.result import Accuracy, Result
+from crossloom.job.result import Accuracy, Perplexity, Result
+from crossloom.job.scores import Tally, tally
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.network.quantize import Recipe, first_samples, needs_samples, quantize
@@ -126,7 +127,7 @@ def quantized_for(
     if calibration is None and not needs_samples(network):
         return quantize(network)
     if calibration is not None:
-        chosen = load_data(calibration, network)
+        chosen = load_data(calibration, network, labels=False)
     elif samples is not None:
         chosen = samples.first(CALIBRATION)
         warnings.append(f"calibrated on the first {len(chosen)} of the given samples; give calibration data of their own for a clean accuracy")
@@ -146,47 +147,41 @@ def _accuracy(
     size = network.batch or batch
     if len(samples) % size and network.batch:
         raise DataError(f"{network.name} runs at batch {network.batch} alone and {len(samples)} samples are no multiple of it; give a multiple")
-    right: Counter[str] = Counter()
+    tallies = {"quantized": Tally(), "machine": Tally()} | ({} if network.quantized else {"float": Tally()})
     performed: Counter[str] = Counter()
     for place, (inputs, labels) in enumerate(progress(samples.batches(size, device), "computing", -(-len(samples) // size))):
         outputs, counts = values(inputs, values.inferences(place * size))
         performed.update(counts)
         if labels is not None:
             labels = labels.to(device)
-            right["machine"] += hits(outputs[0], labels)
-            right["quantized"] += hits(_first(quantized(*inputs)), labels)
+            tallies["machine"] += tally(outputs[0], labels)
+            tallies["quantized"] += tally(_first(quantized(*inputs)), labels)
             if not network.quantized:
-                right["float"] += hits(_first(network(*inputs)), labels)
+                tallies["float"] += tally(_first(network(*inputs)), labels)
     each = {name: count // values.inferences(len(samples)) for name, count in performed.items()}
     if samples.labels is None:
         return None, each
-    share = {name: count / len(samples) for name, count in right.items()}
-    real = None if network.quantized else share.get("float", 0.0)
-    return Accuracy(real, share.get("quantized", 0.0), share.get("machine", 0.0), len(samples)), each
+    return _judged(tallies, len(samples), for_tokens=samples.labels.dim() > 1), each
+
+
+def _judged(tallies: Mapping[str, Tally], samples: int, *, for_tokens: bool) -> Accuracy:
+    """Return accuracies, and with an answer for each token perplexities."""
+    real, exact, machine = tallies.get("float"), tallies["quantized"], tallies["machine"]
+    perplexity = Perplexity(None if real is None else real.perplexity, exact.perplexity, machine.perplexity, machine.answers) if for_tokens else None
+    return Accuracy(None if real is None else real.share, exact.share, machine.share, samples, perplexity)
 
 
 def _machine_accuracy(program: Program, seed: int, samples: Data, batch: int, device: str) -> float:
     """Return the share of right answers of a machine whose cells are those of a seed."""
-    values, size, right = Values.of(program, device=device, seed=seed), program.graph.batch or batch, 0
+    values, size, found = Values.of(program, device=device, seed=seed), program.graph.batch or batch, Tally()
     for place, (inputs, labels) in enumerate(samples.batches(size, device)):
         assert labels is not None
-        right += hits(values(inputs, values.inferences(place * size))[0][0], labels.to(device))
-    return right / len(samples)
+        found += tally(values(inputs, values.inferences(place * size))[0][0], labels.to(device))
+    return found.share
 
 
 def _first(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
     return outputs[0] if isinstance(outputs, tuple) else outputs
-
-
-def hits(output: Tensor, labels: Tensor) -> int:
-    """Return how many samples have their highest score at their label. Raises DataError for shapes that are no scores and labels."""
-    if output.dim() != 2:
-        raise DataError(f"accuracy needs an output of one score for each class, got shape {list(output.shape)}; give data without labels")
-    if labels.shape != output.shape[:1]:
-        raise DataError(
-            f"accuracy needs one row of scores for each label, got {len(output)} for {list(labels.shape)} labels; give data without labels"
-        )
-    return int((output.argmax(1) == labels).sum())
 
 
 def versions() -> dict[str, str]:
@@ -216,4 +211,8 @@ def compare(network: Graph, machines: Iterable[Machine], data: Any = None, **opt
 
 
 def _with_float(accuracy: Accuracy | None, first: Accuracy | None) -> Accuracy | None:
-    return None if accuracy is None or first is None else replace(accuracy, float=first.float)
+    """Return an accuracy with the figures in floating point of another."""
+    if accuracy is None or first is None:
+        return None
+    perplexity = accuracy.perplexity and first.perplexity and replace(accuracy.perplexity, float=first.perplexity.float)
+    return replace(accuracy, float=first.float, perplexity=perplexity)

@@ -116,7 +116,7 @@ def _repeated(name: str, a: Tensor, b: Tensor) -> tuple[Tensor, list[Node]]:
         raise Irregular(f"constant {name} has two dimensions that grow with the batch")
     base = a.narrow(axis, 0, batch.times).contiguous()
     repeats = [SIZES[1] if i == axis else 1 for i in range(a.dim())]
-    if not torch.equal(base.repeat(repeats), b):
+    if not base.is_meta and not torch.equal(base.repeat(repeats), b):
         raise Irregular(f"constant {name} is not the same for each sample")
     if batch.times == 1:
         return base, [Node(name, Expand(type.shape), (f"{name}.one",), type)]

@@ -40,11 +40,12 @@ def plural(count: int, noun: str) -> str:
 
 
 def headlines(result: Result) -> tuple[Headline, ...]:
-    """Return accuracy, latency, throughput, energy, power, area, chips and utilization."""
+    """Return accuracy (and perplexity where each token has an answer), latency, throughput, energy, power, area, chips and utilization."""
     static = share(sum(result.ledger.static_j.values()), result.energy)
     use = result.utilization
     return (
         _accuracy(result),
+        *_perplexity(result),
         Headline("latency", "Latency", show(result.latency, "s"), "from an input to its result"),
         Headline("throughput", "Throughput", rate(result.throughput), _pace(result)),
         Headline("energy", "Energy", show(result.energy, "J"), f"for one inference; {percent(static)} of it static"),
@@ -65,6 +66,18 @@ def _accuracy(result: Result) -> Headline:
         low, high = result.chance.interval
         detail += f"; mean of {plural(len(result.chance.each), 'run')}, 95 % interval {low:.2%} to {high:.2%}"
     return Headline("accuracy", "Accuracy", f"{accuracy.machine:.2%}", detail)
+
+
+def _perplexity(result: Result) -> tuple[Headline, ...]:
+    """Return the perplexity of a network that has an answer for each token, nothing of any other."""
+    found = result.accuracy.perplexity if result.accuracy else None
+    if found is None:
+        return ()
+    real = "" if found.float is None else f"float {found.float:.4g}, "
+    detail = f"{real}quantised {found.quantized:.4g}; {plural(found.tokens, 'token')}"
+    if result.chance is not None:
+        detail += "; of the first run"
+    return (Headline("perplexity", "Perplexity", f"{found.machine:.4g}", detail),)
 
 
 def _pace(result: Result) -> str:

@@ -101,6 +101,8 @@ def _compared(results: Sequence[Result]) -> dict[str, list[str]]:
         "chips": ([float(r.program.chips) for r in results], lambda v: f"{v:,.0f}"),
     }
     rows = {"accuracy": ["–" if r.accuracy is None else f"{r.accuracy.machine:.2%}" for r in results]}
+    if any(r.accuracy and r.accuracy.perplexity for r in results):
+        rows["perplexity"] = ["–" if not (r.accuracy and r.accuracy.perplexity) else f"{r.accuracy.perplexity.machine:.4g}" for r in results]
     for name, (values, shown) in figures.items():
         rows[name] = [shown(values[0]), *(f"{shown(value)} {_ratio(value, values[0])}" for value in values[1:])]
     rows["cells used"] = [percent(r.utilization["spatial"]) for r in results]

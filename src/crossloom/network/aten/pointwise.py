@@ -66,8 +66,8 @@ def wrapped(low: Lowering, x: Ref, dtype: torch.dtype) -> Ref:
 
 
 def _changes_nothing(low: Lowering, x: Ref, other: Ref, neutral: float) -> bool:
-    """Whether `other` is known to be `neutral` throughout and does not widen `x`; weights count as unknown."""
-    if other.value is None or other.learned or x.value is not None:
+    """Whether `other` is known to be `neutral` throughout and does not widen `x`; weights count as unknown, and so do shapes alone."""
+    if other.value is None or other.value.is_meta or other.learned or x.value is not None:
         return False
     shape = low.shape(x)
     if low.dtype(other) != low.dtype(x) or broadcast(shape, other.value.shape) != shape:

@@ -16,6 +16,8 @@ from crossloom.errors import ModelError
 
 _WHERE = {
     "digits": "crossloom.network.zoo.digits:digits_cnn",
+    "digits-vit": "crossloom.network.zoo.digits_vit:digits_vit",
+    "char-lm": "crossloom.network.zoo.char_lm:char_lm",
     "alexnet": "crossloom.network.zoo.alexnet:alexnet",
     "vgg11": "crossloom.network.zoo.vgg:vgg11",
     "vgg13": "crossloom.network.zoo.vgg:vgg13",
@@ -35,6 +37,15 @@ _WHERE = {
     "mobilenet-v2": "crossloom.network.zoo.mobilenet:mobilenet_v2",
     "neuraltalk": "crossloom.network.zoo.neuraltalk:neuraltalk",
     "bert-base": "crossloom.network.zoo.bert:bert_base",
+    "bert-base-256": "crossloom.network.zoo.bert:bert_base_256",
+    "bert-base-512": "crossloom.network.zoo.bert:bert_base_512",
+    "transformer-base": "crossloom.network.zoo.transformer:transformer_base",
+    "transformer-big": "crossloom.network.zoo.transformer:transformer_big",
+    "vit-base": "crossloom.network.zoo.vit:vit_base",
+    "gpt2": "crossloom.network.zoo.gpt2:gpt2",
+    "gpt2-1024": "crossloom.network.zoo.gpt2:gpt2_1024",
+    "gpt2-step": "crossloom.network.zoo.gpt2:gpt2_step",
+    "gpt2-step-1024": "crossloom.network.zoo.gpt2:gpt2_step_1024",
 }
 
 NAMES = tuple(_WHERE)

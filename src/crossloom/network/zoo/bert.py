@@ -45,3 +45,13 @@ class Bert(nn.Module):
 def bert_base(length: int = 128) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return BERT-base with a classifier of two classes, and an example of `length` tokens."""
     return Bert(length), (torch.zeros(1, length, dtype=torch.int64),)
+
+
+def bert_base_256() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return BERT-base and an example of 256 tokens."""
+    return bert_base(256)
+
+
+def bert_base_512() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return BERT-base and an example of 512 tokens, the most that it was trained on."""
+    return bert_base(512)

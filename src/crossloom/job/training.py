@@ -1,0 +1,70 @@
+"""What the small networks that are trained here have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
+
+WARM = 0.1
+"""Share of the steps in which the rate rises; then it falls along a cosine (Loshchilov and Hutter, ICLR 2017)."""
+LONGEST = 1.0
+"""Length to which a longer gradient is cut."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """AdamW (Loshchilov and Hutter, ICLR 2019) over a known number of steps. Norms, biases, positions and tables do not decay."""
+
+    network: nn.Module
+    optimizer: AdamW
+    schedule: LambdaLR
+
+    @classmethod
+    def of(cls, network: nn.Module, steps: int, rate: float, decay: float) -> Descent:
+        """Return the descent of a network, at most at `rate`."""
+        matrices = {id(module.weight) for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+        decayed = [parameter for parameter in network.parameters() if id(parameter) in matrices]
+        others = [parameter for parameter in network.parameters() if id(parameter) not in matrices]
+        optimizer = AdamW([{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}], lr=rate, betas=(0.9, 0.99))
+        return cls(network, optimizer, LambdaLR(optimizer, lambda step: _share(step / steps)))
+
+    def step(self, loss: Tensor) -> None:
+        """Move against the gradient of a loss."""
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST)
+        self.optimizer.step()
+        self.schedule.step()
+
+
+def _share(done: float) -> float:
+    """Return the rate as a share of the highest after a share of the steps."""
+    rise = min(1.0, (done + 1e-3) / WARM)
+    return rise * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * min(1.0, done)))))
+
+
+def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Return a network whose first weights are drawn from a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: for layers this small, threads that wait for each other cost more than they do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
