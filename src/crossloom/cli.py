@@ -119,6 +119,7 @@ def run(
     runs: Runs = 1,
     batch: BatchSize = 64,
     device: Device = "cpu",
+    rate: Annotated[float | None, typer.Option("--rate", help="Inferences per second at which cells wear out; by default the throughput.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print which plan each layer got, and why.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -140,6 +141,7 @@ def run(
         runs=runs,
         batch=batch,
         device=device,
+        rate=rate,
         progress=progress,
     )
     with busy("writing the report"):

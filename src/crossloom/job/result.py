@@ -75,7 +75,7 @@ class Result:
     """A network on a machine: what it computes, when, at what price.
 
     `accuracy` is None when no labelled samples were given. `counts` are the actions of one inference as the values reading
-    performed them, None when nothing was computed. `chance` are the machine's accuracies over several seeds, None for one. Times in s, energy in J, area in mm².
+    performed them, None when nothing was computed. `chance` are the machine's accuracies over several seeds, None for one. `given_rate` is at which cells wear out. Times in s, energy in J, area in mm².
     """
 
     program: Program
@@ -88,6 +88,12 @@ class Result:
     counts: Mapping[str, int] | None = None
     chance: Spread | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    given_rate: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Inferences per second at which cells wear out: as given, else the most that the machine can do."""
+        return self.given_rate or self.throughput
 
     @property
     def latency(self) -> float:
@@ -179,10 +185,20 @@ class Result:
             "layers": [dict(row) for row in self.layers],
             "breakdown": {"energy_j": self.ledger.by_component, "area_mm2": self.ledger.area_mm2},
             "actions": self.ledger.actions,
+            "wear": self._wear(),
             "plan": [dict(row) for row in self.plans],
             "warnings": list(self.warnings),
             "versions": dict(self.versions),
         }
+
+    def _wear(self) -> dict[str, Any] | None:
+        """Return what wears out first and when, and each stage that writes cells; None if none does."""
+        first = self.ledger.first_worn
+        if first is None or not self.rate:
+            return None
+        rows = [{"stage": self._shown(w.stage), "writes_per_inference": w.per_inference, "inferences": w.inferences} for w in self.ledger.wear]
+        worn = {"endurance": first.endurance.value, "mark": first.endurance.mark, "source": first.endurance.source}
+        return {"rate_per_s": self.rate, "years": first.years(self.rate), **worn, "stages": rows}
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text; every number in it is finite."""

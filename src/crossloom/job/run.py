@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from math import inf
 from typing import Any, TypeVar
 
 import numpy
@@ -50,6 +51,7 @@ def run(
     runs: int = 1,
     batch: int = 64,
     device: str = "cpu",
+    rate: float | None = None,
     progress: Progress[Any] = _silent,
 ) -> Result:
     """Return what a network does on a machine.
@@ -64,10 +66,13 @@ def run(
         runs: seeds, from `seed` on, with each of which the machine's cells are written anew; the machine's accuracy is then their mean.
         batch: samples computed at once; the result does not depend on it.
         device: where torch computes the values, "cpu" or "cuda".
+        rate: inferences per second for which the life of cells that are written again and again is told; by default the throughput.
         progress: shown the batches as they are worked through.
     """
     if runs < 1:
         raise InputError(f"runs must be at least 1, got {runs}")
+    if rate is not None and not 0 < rate < inf:
+        raise InputError(f"rate must be a positive number of inferences per second, got {rate}")
     samples = None if data is None else load_data(data, network)
     warnings = [fixed_batch(network)] if network.fixed else []
     quantized = quantized_for(network, samples, calibration, recipe, seed, warnings, progress)
@@ -94,6 +99,7 @@ def run(
         counts=counts,
         chance=chance,
         versions=versions(),
+        given_rate=rate,
     )
 
 

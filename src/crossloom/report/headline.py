@@ -39,8 +39,16 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def lifetime(years: float) -> str:
+    """Return a time to live in the unit that suits it: `12 years`, `3.4 days`, `20 minutes`."""
+    for unit, per_year in (("years", 1.0), ("days", 365.25), ("hours", 365.25 * 24), ("minutes", 365.25 * 24 * 60)):
+        if years * per_year >= 1:
+            return f"{float(f'{years * per_year:.3g}'):,.10g} {unit}"
+    return "less than a minute"
+
+
 def headlines(result: Result) -> tuple[Headline, ...]:
-    """Return accuracy (and perplexity where each token has an answer), latency, throughput, energy, power, area, chips and utilization."""
+    """Return accuracy (and perplexity where each token has an answer), times, costs, utilization, and wear where cells are written again and again."""
     static = share(sum(result.ledger.static_j.values()), result.energy)
     use = result.utilization
     return (
@@ -53,6 +61,7 @@ def headlines(result: Result) -> tuple[Headline, ...]:
         Headline("area", "Area", show(result.area, "mm²"), plural(result.program.chips, "chip")),
         Headline("chips", "Chips", f"{result.program.chips:,}", _arrays(result)),
         Headline("utilization", "Utilization", f"{percent(use['spatial'])} of cells", f"{percent(use['temporal'])} of the time"),
+        *_wear(result),
     )
 
 
@@ -78,6 +87,17 @@ def _perplexity(result: Result) -> tuple[Headline, ...]:
     if result.chance is not None:
         detail += "; of the first run"
     return (Headline("perplexity", "Perplexity", f"{found.machine:.4g}", detail),)
+
+
+def _wear(result: Result) -> tuple[Headline, ...]:
+    """Return how long cells live that are written while the machine works; nothing for a machine whose weights stay."""
+    worn = result.ledger.first_worn
+    if worn is None or not result.rate:
+        return ()
+    bears = f"{float(f'{worn.endurance.value:.3g}'):,.10g} writes ({worn.endurance.mark})"
+    each = f"{worn.per_inference:.3g} writes" if worn.per_inference != 1 else "one write"
+    detail = f"at {rate(result.rate)}, of cells that bear {bears}; {each} of a cell per inference"
+    return (Headline("wear", "Cells last", lifetime(worn.years(result.rate)), detail),)
 
 
 def _pace(result: Result) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from crossloom.report.breakdown import bottleneck, component_rows, layer_name, mark_rows, share, source_rows, used_parts
-from crossloom.report.headline import percent, plural
+from crossloom.report.headline import lifetime, percent, plural, rate
 from crossloom.report.page import Cell, Column, Picture, Section, Table, cells, numbers, text
 from crossloom.report.pictures import Pictures
 from crossloom.report.references import reference_lines
@@ -36,6 +36,7 @@ def sections(result: Result) -> tuple[Section, ...]:
         latency(result),
         gantt(result),
         utilization(result),
+        *wear(result),
         layers(result),
         plan(result),
         actions(result),
@@ -139,6 +140,34 @@ def utilization(result: Result) -> Section:
     return Section(
         "utilization", "Utilization", sentences, _picture(result, "utilization", "Arrays of each layer, and how far they are used", caption)
     )
+
+
+def wear(result: Result) -> tuple[Section, ...]:
+    """Return what is written while the machine works, what that costs, and how long the cells bear it; nothing if weights stay."""
+    if not result.ledger.wear or not result.rate:
+        return ()
+    energy = {entry.stage: entry.energy_j for entry in result.ledger.entries if entry.action == "write_row"}
+    lines = {entry.stage: entry.count for entry in result.ledger.entries if entry.action == "write_row"}
+    rows = tuple(
+        cells(
+            (
+                layer_name(result.program, each.stage),
+                Cell(f"{each.per_inference:.3g}", each.per_inference),
+                Cell(f"{lines.get(each.stage, 0):,}", lines.get(each.stage, 0)),
+                _si(energy.get(each.stage, 0.0), "J"),
+                Cell(lifetime(each.years(result.rate)), each.years(result.rate)),
+            )
+        )
+        for each in result.ledger.wear
+    )
+    total = sum(energy.values())
+    worn = result.ledger.wear[0].endurance
+    sentences = (
+        f"{plural(len(rows), 'stage')} write cells for every inference: {show(total, 'J')}, {percent(share(total, result.energy))} of its energy.",
+        f"Cells bear {worn.value:,.10g} writes ({worn.mark}: {worn.source}). The times hold for {rate(result.rate)}.",
+    )
+    columns = (*text("stage"), *numbers("writes of a cell", "lines written", "energy", "cells last"))
+    return (Section("wear", "Writing and wear", sentences, None, (Table("wear-table", "What one inference writes", columns, rows),)),)
 
 
 def layers(result: Result) -> Section:

@@ -38,10 +38,13 @@ class _File(BaseModel):
     quotient_bits: Annotated[int, Field(strict=True, ge=1, le=16)] = 8
     lanes: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
 
-    @field_validator("format")
+    @field_validator("format", mode="before")
     @classmethod
-    def _readable(cls, text: str) -> str:
-        Fixed.of(text)
+    def _readable(cls, value: object) -> object:
+        """Take 6.3 without quotes, too: YAML and the command line read a number."""
+        text = str(value) if isinstance(value, float) else value
+        if isinstance(text, str):
+            Fixed.of(text)
         return text
 
 
