@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crossloom.job.result import Result
     from crossloom.job.run import run
     from crossloom.job.source import load
+    from crossloom.job.sweep import sweep
     from crossloom.machines import load_machine as machine
     from crossloom.network.calibrate import MinMax, Mse, Percentile
     from crossloom.network.graph import Graph
@@ -37,6 +38,7 @@ _WHERE = {
     "Recipe": ("crossloom.network.quantize", "Recipe"),
     "Result": ("crossloom.job.result", "Result"),
     "diagnose": ("crossloom.job.diagnose", "diagnose"),
+    "sweep": ("crossloom.job.sweep", "sweep"),
     "compile": ("crossloom.compiler", "compile_network"),
     "load": ("crossloom.job.source", "load"),
     "machine": ("crossloom.machines", "load_machine"),
@@ -60,6 +62,7 @@ __all__ = [
     "quantize",
     "reproduce",
     "run",
+    "sweep",
     "to_torch",
 ]
 

@@ -40,6 +40,7 @@ from crossloom.cli_options import (
     progress,
 )
 from crossloom.cli_periphery import train_peripheral
+from crossloom.cli_sweep import sweep
 from crossloom.errors import CrossloomError, printable
 from crossloom.options import check_device, recipe_of, shapes_of
 
@@ -55,6 +56,7 @@ machines = typer.Typer(help="The machines that Crossloom knows: list, show, expl
 app.add_typer(machines, name="machine")
 app.add_typer(devices, name="device")
 app.command()(diagnose)
+app.command()(sweep)
 app.command("train-peripheral")(train_peripheral)
 
 
