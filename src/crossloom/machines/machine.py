@@ -106,8 +106,8 @@ class Machine:
         raise MachineError(f"machine {self.name} has no unit named {unit}; it has {', '.join(self.units)}")
 
     def built_in(self) -> Iterator[Part]:
-        """Yield the parts that the published machine has: all but extensions."""
-        return (part for part in self.parts.values() if not part.extension)
+        """Yield the parts that the published machine has: all but extensions, and units out of the library that it has none of."""
+        return (part for part in self.parts.values() if not part.extension and (part.total or part.unit not in self.assemblies))
 
     @property
     def area_mm2(self) -> float:

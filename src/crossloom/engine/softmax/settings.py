@@ -66,9 +66,29 @@ def softmax_unit(machine: Machine) -> tuple[Unit, str, bool] | None:
     if not kind:
         raise MachineError(f"machine {machine.name}: engines.softmax.kind: say which arithmetic {path} has: star, log_sum_exp, cmos or softermax")
     try:
-        return _unit(kind, given), CLOCKS[kind], given.precision == "format"
+        unit = _unit(kind, given)
     except ValueError as problem:
         raise MachineError(f"machine {machine.name}: engines.softmax: {problem}") from problem
+    for role, parameter, least in _needs(unit):
+        part = machine.part(role)
+        if part.parameters.get(parameter, least) < least:
+            raise MachineError(
+                f"machine {machine.name}: format {given.format} of the softmax takes {least} {parameter} of {part.path} and it has "
+                f"{part.parameters[parameter]:g}; set {role}.{parameter}={least}, or another softmax.format"
+            )
+    return unit, CLOCKS[kind], given.precision == "format"
+
+
+def _needs(unit: Unit) -> tuple[tuple[str, str, int], ...]:
+    """Return what a unit's tables and arrays must at least be: part, parameter, value."""
+    if isinstance(unit, Star):
+        codes, columns = unit.format.codes, 2 * unit.format.bits
+        arrays = (("exp_cam", columns), ("lut", unit.entry_bits), ("denominator", unit.entry_bits))
+        tables = tuple((role, name, least) for role, width in arrays for name, least in (("rows", codes // 2), ("columns", width)))
+        return (("cam", "rows", codes), ("cam", "columns", columns), ("counter", "rows", codes // 2), *tables)
+    if isinstance(unit, LogSumExp | Cmos):
+        return (("exp_lut", "capacity", unit.format.codes * unit.exp_bits // 8),)
+    return ()
 
 
 def _unit(kind: str, given: _File) -> Unit:
