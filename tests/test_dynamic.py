@@ -200,6 +200,15 @@ def test_rewritten_attention_stores_the_input_once() -> None:
     assert float((found - graph(x)).abs().max()) <= 6 * step
 
 
+def test_an_input_stored_twice_serves_two_products_at_once() -> None:
+    graph, x = attention(tokens=16)
+    once, twice = (compile_network(graph, REWRITTEN.with_(dual_access=each, replicate="none")) for each in (True, False))
+    assert torch.equal(Values.of(once)((x,))[0][0], Values.of(twice)((x,))[0][0])
+    lines = [priced(program)["array.write_row"] for program in (once, twice)]
+    assert lines[1] > lines[0]
+    assert read_timeline(twice).latency_s < 0.8 * read_timeline(once).latency_s
+
+
 def test_rewritten_attention_is_the_same_attention() -> None:
     """With sixteen bits everywhere hardly anything is rounded, so that an error of the algebra would show."""
     torch.manual_seed(3)

@@ -234,6 +234,7 @@ _SILENT = {
     "softmax.": "of a softmax unit, which this machine has none of: tested with those that do",
     "softmax_unit.": "likewise",
     "compile.grain": "this network has no attention: tested with it",
+    "dynamic.dual_access": "likewise",
     "dynamic.products": "this network multiplies no two activations: tested with attention",
     "compile.tied": "this network ties no weights: tested with networks that do",
     "crossbar.range": "makes no difference to a converter that is lossless",

@@ -36,12 +36,12 @@ class Dynamic:
     def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
         """Return the network with attention rewritten, if the machine asks for it, and operands stored."""
         notes: tuple[str, ...] = ()
-        products = dynamics(machine).products
-        if products == "digital":
+        chosen = dynamics(machine)
+        if chosen.products == "digital":
             return graph, ()
         _check(machine)
-        if products == "rewritten":
-            graph, notes = rewritten(graph)
+        if chosen.products == "rewritten":
+            graph, notes = rewritten(graph, chosen.dual_access)
         graph, more = with_stores(graph)
         return graph, (*notes, *more)
 

@@ -61,8 +61,11 @@ class Attention:
         return self.keys.layer.inputs[0]
 
 
-def rewritten(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
-    """Return the network with each attention rewritten that can be, and notes on the others."""
+def rewritten(graph: Graph, dual_access: bool = True) -> tuple[Graph, tuple[str, ...]]:
+    """Return the network with each attention rewritten that can be, and notes on the others.
+
+    With `dual_access` both products read one store of the input, else each has its own.
+    """
     found, notes = _attentions(graph)
     if not found:
         return graph, notes
@@ -77,7 +80,7 @@ def rewritten(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
         if node.name in by_scores:
             nodes += _Made(graph, constants, quantization, node.origin).scores(by_scores[node.name], *ranges[node.name])
         elif node.name in by_summed:
-            nodes += _Made(graph, constants, quantization, node.origin).summed(by_summed[node.name])
+            nodes += _Made(graph, constants, quantization, node.origin).summed(by_summed[node.name], dual_access)
         else:
             nodes.append(node)
     return _used(graph.with_nodes(nodes, constants=constants, quantization=quantization)), notes
@@ -227,20 +230,20 @@ class _Made:
         q = replace(q, axis=None, scale=q.scale[:1]) if real.is_meta else weight_quantization(real, q.bits, 0)
         self.constants[weight], self.quantization[weight] = q.quantize(real).to(carrier(q)), q
         made = self._by_head(f"{name}.rewritten", query, (heads, width, rows), (weight,), products)
-        x = self._node(f"{name}.input", Reshape((Batch(), 1, positions, inputs)), (each.source,), (1, positions, inputs))
-        store = self._node(f"{name}.store", Store(-2), (x.name,), (1, positions, inputs))
-        turned = self._node(f"{name}.turned", Transpose((0, 1, 3, 2)), (store.name,), (1, inputs, positions))
+        stored = self._stored(name, each.source)
+        turned = self._node(f"{name}.turned", Transpose((0, 1, 3, 2)), (stored[-1].name,), (1, inputs, positions))
         self.quantization[name] = scores
-        return [*made, x, store, turned, replace(node, inputs=(made[-1].name, turned.name))]
+        return [*made, *stored, turned, replace(node, inputs=(made[-1].name, turned.name))]
 
-    def summed(self, each: Attention) -> list[Node]:
+    def summed(self, each: Attention, dual_access: bool) -> list[Node]:
         """Return the nodes from the softmax to the weighted sum: S·X, and W_V for each head."""
         node, name = each.summed, each.summed.name
         heads, width = each.values.features.shape
         rows = node.type.sizes()[2]
         inputs = self.graph.types[each.source].sizes()[2]
         result = self.quantization[name]
-        operands = node.inputs[0], f"{each.scores.name}.store"
+        stored = [] if dual_access else self._stored(name, each.source)
+        operands = node.inputs[0], stored[-1].name if stored else f"{each.scores.name}.store"
         mean = self._node(f"{name}.mean", MatMul(), operands, (heads, rows, inputs), self.quantization[each.source])
         old, *bias = each.values.layer.inputs[1:]
         chosen, q = each.values.features.flatten(), self.quantization[old]
@@ -253,7 +256,13 @@ class _Made:
             self.constants[f"{weight}.bias"] = self.constants[bias[0]][chosen]
             names.append(f"{weight}.bias")
         made = self._by_head(f"{name}.rewritten", mean.name, (heads, inputs, rows), tuple(names), result)
-        return [mean, *made[:-1], replace(made[-1], name=name)]
+        return [*stored, mean, *made[:-1], replace(made[-1], name=name)]
+
+    def _stored(self, name: str, source: str) -> list[Node]:
+        """Return the nodes that store the layer's input (N, positions, inputs) for all heads."""
+        _, positions, inputs = self.graph.types[source].sizes()
+        x = self._node(f"{name}.input", Reshape((Batch(), 1, positions, inputs)), (source,), (1, positions, inputs))
+        return [x, self._node(f"{name}.store", Store(-2), (x.name,), (1, positions, inputs))]
 
     def _by_head(self, name: str, x: str, shape: tuple[int, int, int], operands: tuple[str, ...], result: Quantization) -> list[Node]:
         """Return the nodes that multiply x (N, heads, inputs' rows, inputs) with a matrix for each head: a grouped convolution along the rows.

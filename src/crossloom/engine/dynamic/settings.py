@@ -17,6 +17,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     products: Products = "written"
+    dual_access: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,11 @@ class Dynamics:
     """How a machine multiplies two activations.
 
     `digital`: not in arrays. `written`: the right operand is written into cells. `rewritten`: likewise, but in attention that is the layer's input,
-    once for two products.
+    for two products: once, in arrays that are driven from either side (`dual_access`), or in arrays for each.
     """
 
     products: Products
+    dual_access: bool
 
 
 def dynamics(machine: Machine) -> Dynamics:
@@ -38,4 +40,4 @@ def dynamics(machine: Machine) -> Dynamics:
         error = problem.errors()[0]
         field = ".".join(str(step) for step in error["loc"])
         raise MachineError(f"machine {machine.name}: engines.dynamic.{field}: {error['msg']}, got {error['input']!r}") from problem
-    return Dynamics(given.products)
+    return Dynamics(given.products, given.dual_access)
