@@ -184,6 +184,9 @@ def test_a_cache_stays_in_the_cells() -> None:
     assert [program.graph.node(s.name).op for s in stores] == [Store(-1, 15), Store(-2, 15)]
     assert [s.actions["array.write_row"] for s in stores] == [2 * 4, 2]
     assert [s.rewrites for s in stores] == [pytest.approx(1 / 16)] * 2
+    timeline = read_timeline(program)
+    assert timeline.interval_s == timeline.latency_s
+    assert timeline.limited_by == "the sequence"
 
 
 def test_rewritten_attention_stores_the_input_once() -> None:

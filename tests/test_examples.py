@@ -57,3 +57,13 @@ def test_the_public_face() -> None:
     assert all(callable(getattr(xl, name)) for name in xl.__all__)
     with pytest.raises(AttributeError, match="simulate"):
         _ = xl.simulate
+
+
+def test_attention_streams(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = tmp_path / "streams.png"
+    monkeypatch.setattr(sys, "argv", ["attention_streams.py", str(picture)])
+    runpy.run_path(str(ROOT / "examples" / "attention_streams.py"), run_name="__main__")
+    found = [(float(times[1]), float(times[2])) for times in re.finditer(r": (\d+) us, ([\d.]+) uJ", capsys.readouterr().out)]
+    assert len(found) == 3 and found[0][0] < found[1][0] < found[2][0]
+    assert len({energy for _, energy in found}) == 1
+    assert picture.stat().st_size > 10_000

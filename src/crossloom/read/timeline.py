@@ -12,6 +12,8 @@ with this one. Where a network is written to the chips segment by segment, B inf
 written, and B of them take Σ (load + latency + (B − 1) · interval) over the segments. Where one layer of the arrays is written while
 another is computed with, segment s is written from when segment s − 2 has left its layer; in a steady stream
 B inferences then take Σ max(load of the next, latency + (B − 1) · interval).
+
+A cache of keys and values in the cells belongs to one sequence, whose next token is known when this one is done: the interval is the latency then.
 """
 
 from __future__ import annotations
@@ -68,6 +70,10 @@ class Timeline:
         return {row.name: row for row in self.rows}
 
 
+SEQUENCE = "the sequence"
+"""What sets the interval where an inference needs the result of the one before."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Limit:
     """What keeps the next inference waiting, and for how long."""
@@ -99,9 +105,17 @@ def read_timeline(program: Program) -> Timeline:
         pauses = sum((stage.parts - 1) * stage.pause_s for stage in stages)
         computed = end - begin - pauses + (stages[0].inferences_per_load - 1) * limit.seconds
         phases += [(load, computed / parts)] * parts
+    if (cache := _cache(program)) is not None and through[-1] > worst.seconds:
+        return Timeline(tuple(rows), through[-1], cache, SEQUENCE)
     if len(phases) > 1:
         return Timeline(tuple(rows), streamed_s(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load, worst.stage, worst.part)
     return Timeline(tuple(rows), worst.seconds, worst.stage, worst.part)
+
+
+def _cache(program: Program) -> str | None:
+    """Return the stage whose cells keep what earlier inferences wrote, if there is one: then the next needs the result of this one."""
+    stores = (stage.name for stage in program.stages if 0 < stage.rewrites < 1 and not stage.load_s)
+    return next(stores, None)
 
 
 def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> Row:

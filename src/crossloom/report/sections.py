@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from crossloom.read.timeline import SEQUENCE
 from crossloom.report.breakdown import bottleneck, component_rows, layer_name, mark_rows, share, source_rows, used_parts
 from crossloom.report.headline import lifetime, percent, plural, rate
 from crossloom.report.page import Cell, Column, Picture, Section, Table, cells, numbers, text
@@ -93,7 +94,9 @@ def latency(result: Result) -> Section:
     by = result.program.by_name[result.timeline.bottleneck].limited_by if slowest else ""
     limit = f", at the pace of {by}" if by else ""
     sentences = [f"One inference takes {show(result.latency, 's')} from its input to its last result."]
-    if slowest:
+    if result.timeline.limited_by == SEQUENCE:
+        sentences.append("The next one follows when it is done: it needs the result, as cells keep what the sequence has so far.")
+    elif slowest:
         sentences.append(f"In a full pipeline the next one follows after {show(interval_s, 's')}, because {slowest} works that long on each{limit}.")
     rows = tuple(
         cells(

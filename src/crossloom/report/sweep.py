@@ -87,7 +87,8 @@ def draw_sweep(found: Sweep) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         if title == "perplexity" and found.quantized_score is not None:
             axes.set_ylim(top=min(axes.get_ylim()[1], 3 * (found.quantized_score.perplexity or 1)))
-        figure.legend(loc="outside right upper", title=name, fontsize=8, title_fontsize=8, frameon=False)
+        if axes.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside right upper", title=name, fontsize=8, title_fontsize=8, frameon=False)
     return figure
 
 
