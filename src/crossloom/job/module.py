@@ -67,8 +67,15 @@ class ChipModule(nn.Module):
                 self.biases[_key(node.inputs[2])] = nn.Parameter((network.constants[node.inputs[2]] * scale).to(torch.float32))
 
     def _held(self) -> list[Node]:
-        held = {name for stage in self._program.stages if stage.arrays for name in stage.nodes}
-        return [node for node in self._network.nodes if node.name in held and isinstance(node.op, Conv | ConvTranspose | Linear)]
+        """Return the layers with weights in arrays, as they are or as a part of what a machine makes of them (rewritten attention)."""
+        there = self._program.stage_of
+        return [
+            node
+            for node in self._network.nodes
+            if isinstance(node.op, Conv | ConvTranspose | Linear)
+            and node.inputs[1] in self._network.constants
+            and (node.name not in there or there[node.name].arrays)
+        ]
 
     def network(self) -> Graph:
         """Return the quantised network with the weights as they are now, for `run`, `diagnose` and everything else."""
@@ -104,6 +111,7 @@ class ChipModule(nn.Module):
 
     def _likeness(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         graph = self._network
+        formats = {**graph.quantization, **{name: q for name, q in self._program.graph.quantization.items() if name in graph.by_name}}
         if self._steps % self.every == 0:
             self._draw()
         self._steps += 1
@@ -115,7 +123,7 @@ class ChipModule(nn.Module):
         for node in graph.nodes:
             operands = self._operands(node, tensors) if node.name in held else [tensors[name] for name in node.inputs]
             result = bound(node.op, batch)(*operands)
-            tensors[node.name] = on_grid(result, graph.quantization[node.name]) if node.name in graph.quantization else result
+            tensors[node.name] = on_grid(result, formats[node.name]) if node.name in formats else result
         return tuple(tensors[name] for name in graph.outputs)
 
     def _operands(self, node: Node, tensors: Mapping[str, Tensor]) -> list[Tensor]:
@@ -132,8 +140,11 @@ class ChipModule(nn.Module):
         """Write the cells anew and remember what is wrong with each weight."""
         program = compile_network(self.network(), self.machine)
         for name, node in {node.inputs[1]: node for node in self._held()}.items():
-            effective, spread = _written(program.graph.node(node.name), program, self.seed + self._steps + 1)
             weight = self.weights[_key(name)].detach()
+            if node.name not in program.graph.by_name:  # its weights lie in arrays as factors of others, whose errors are not traced back
+                self._errors[name] = (torch.zeros_like(weight), None)
+                continue
+            effective, spread = _written(program.graph.node(node.name), program, self.seed + self._steps + 1)
             self._errors[name] = (effective.to(weight) - weight, None if spread is None else spread.to(torch.float32))
 
 
