@@ -15,6 +15,9 @@ PAPERS = {
     "crossstack": "crossloom.papers.crossstack",
     "isaac": "crossloom.papers.isaac",
     "neural-pim": "crossloom.papers.neural_pim",
+    "pipelayer": "crossloom.papers.pipelayer",
+    "retransformer": "crossloom.papers.retransformer",
+    "star": "crossloom.papers.star",
 }
 
 

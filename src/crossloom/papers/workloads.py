@@ -42,6 +42,11 @@ def with_bits(graph: Graph, bits: int, *, signed: bool = True) -> Graph:
     )
 
 
+def operations(graph: Graph) -> int:
+    """Return the operations of one inference (1 MAC = 2)."""
+    return 2 * sum(macs(node, graph) for node in graph.nodes)
+
+
 def operation_cycles(machine: Machine) -> tuple[float, float]:
     """Return the cycles for which a 16-bit operation occupies an array, and after which its result is stored."""
     type = TensorType("f32", (Batch(), 16, 8, 8))
@@ -55,8 +60,7 @@ def operation_cycles(machine: Machine) -> tuple[float, float]:
 def throughput_16_bit(name: str, machine: Machine, chips: int) -> float:
     """Return operations per second (1 MAC = 2) of a network at 16 bits on a board of chips."""
     graph = with_bits(network(name), 16)
-    operations = 2 * sum(macs(node, graph) for node in graph.nodes)
-    return operations * read_timeline(compile_network(graph, machine.with_(**{"compile.chips": chips}))).throughput_per_s
+    return operations(graph) * read_timeline(compile_network(graph, machine.with_(**{"compile.chips": chips}))).throughput_per_s
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,294 @@
+"""ReTransformer (Yang, Yan, Li, Chen, ICCAD 2020): its claims, computed from the machine files.
+
+The abstract is at hand, and a reading note made from the whole text by others; the tables of devices, models and throughput are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, partial
+
+from crossloom.compiler import compile_network
+from crossloom.engine.crossbar.peak import peak
+from crossloom.engine.softmax.log_sum_exp import COMPARE, SELECT
+from crossloom.job.check import macs
+from crossloom.machines import load_machine
+from crossloom.network.operators import MatMul, Softmax
+from crossloom.papers.attention import (
+    BITS,
+    COUNT,
+    ENERGY,
+    LENGTH,
+    THE_SAME,
+    WORK,
+    against_pipelayer,
+    attention,
+    efficiency,
+    elsewhere,
+    encoder_layer,
+    first_attention,
+    inference,
+    softmax_of,
+)
+from crossloom.papers.claim import Claim
+from crossloom.papers.workloads import network, operations, with_bits
+from crossloom.program import Stage
+from crossloom.read.ledger import read_ledger
+from crossloom.read.timeline import read_timeline
+
+PAPER = "yang2020"
+PRODUCTS = "arrays, converters and buffers: ISAAC's; the paper's tables are not at hand"
+UNITS = "64 softmax units"
+CHOSEN = (WORK, COUNT, LENGTH, BITS, ENERGY, PRODUCTS, UNITS)
+GPU = 467.68 / 23.21
+"""GOPS/s/W of the paper's GPU, as its two numbers have it; nothing here computes a GPU."""
+WRITE_S = 7.2e-9
+"""Programming of a column, Section 3."""
+
+_claim = partial(Claim, paper=PAPER)
+
+
+def claims() -> list[Claim]:
+    """Return every claim."""
+    return [*_efficiencies(), *_powers(), *_latencies(), *_softmax(), *_counts()]
+
+
+def _efficiencies() -> list[Claim]:
+    ours = efficiency("retransformer")
+    limit = peak(load_machine("isaac-ce"), 8, 8).power_efficiency
+    model = ("the whole of Model A, taken for the Transformer (base)", "transformer-base", 8)
+    return [
+        _claim(
+            id="efficiency",
+            statement="Abstract: 467.68 GOPS/s/W",
+            published=467.68,
+            computed=ours,
+            tolerance=0.1,
+            basis="twelve attention layers of BERT-base compiled, ledger of one inference",
+            free_parameters=CHOSEN,
+            note=(
+                f"An operation takes {1e3 / 467.68:.2f} pJ there and {1e3 / ours:.2f} pJ here. Arrays and converters of the paper are not at hand. ISAAC's stand in for "
+                f"them, and these could do {limit:.0f} GOPS/s/W at 8 bits. Other cases: {elsewhere('retransformer', model)}."
+            ),
+        ),
+        _claim(
+            id="vs-gpu",
+            statement="Abstract: 23.21 times the efficiency of a GPU",
+            published=23.21,
+            computed=ours / GPU,
+            tolerance=0.1,
+            basis=f"efficiency here over {GPU:.2f} GOPS/s/W",
+            free_parameters=(THE_SAME,),
+            note=f"The GPU's {GPU:.2f} GOPS/s/W is 467.68 over 23.21, from outside. This ratio says no more than the efficiency.",
+        ),
+        _claim(
+            id="vs-pipelayer",
+            statement="Abstract: 3.25 times the efficiency of PipeLayer",
+            published=3.25,
+            computed=ours / efficiency("pipelayer"),
+            tolerance=0.1,
+            basis="ratio of two efficiencies, both at 8 bits",
+            free_parameters=(THE_SAME, "PipeLayer's energy of a read: calibrated on its own efficiency at 16 bits"),
+            note=against_pipelayer("retransformer", 467.68),
+        ),
+    ]
+
+
+def _powers() -> list[Claim]:
+    ours, theirs = (inference(name, "attention-128") for name in ("retransformer", "pipelayer"))
+    return [
+        _claim(
+            id="power-pipelayer",
+            statement="Abstract: 2.82 times less power than PipeLayer",
+            published=2.82,
+            computed=theirs.power_w / ours.power_w,
+            tolerance=0.1,
+            basis="energy over latency of one inference on each machine, both at 8 bits",
+            free_parameters=(THE_SAME, "power is energy over latency: the paper's definition is not at hand"),
+            note=(
+                f"3.25 times the efficiency with 1/2.82 of the power means 1/{3.25 / 2.82:.2f} of PipeLayer's time. Here it takes "
+                f"{ours.latency_s / theirs.latency_s:.2f} times as long: a read takes 100 ns in ISAAC's arrays and 29.31 ns in PipeLayer's. "
+                f"With all parts of all chips at work the ratio is {theirs.parts_w / ours.parts_w:.0f}."
+            ),
+        ),
+        _claim(
+            id="power-gpu",
+            statement="Abstract: 1086 times less power than a GPU",
+            published=1086.0,
+            computed=None,
+            tolerance=0.1,
+            basis="missing: the power of the GPU, and which GPU it is",
+            note=f"With 23.21 times the efficiency it means {1086 / 23.21:.0f} times the GPU's time for the same work.",
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """How the first scores of a network come about: seconds from the layer's input to the last of them, and the stages behind it."""
+
+    until_s: float
+    scores: Stage
+    store: Stage
+
+    @property
+    def write_s(self) -> float:
+        """Time to write the stored operand."""
+        return self.store.busy_s
+
+
+@cache
+def _scores(name: str, products: str) -> _Scores:
+    machine = load_machine("retransformer").with_(products=products)
+    program = compile_network(with_bits(network(name), 8), machine)
+    rows = read_timeline(program).by_name
+    first = next(stage.name for stage in program.stages if stage.engine == "crossbar")
+    scores = program.by_name[first_attention(program)[0]]
+    return _Scores(rows[scores.name].finish_s - rows[first].start_s, scores, program.by_name[scores.holder])
+
+
+def _latencies() -> list[Claim]:
+    made = []
+    for model, name, published, assumed in (
+        ("A", "transformer-base", 1.32, "Model A: the Transformer, base"),
+        ("B", "transformer-big", 1.16, "Model B: the Transformer, big; the paper's sizes are not at hand"),
+    ):
+        written, rewritten = (_scores(name, products) for products in ("written", "rewritten"))
+        made += [
+            _claim(
+                id=f"rewrite-{model.lower()}",
+                statement=f"Section 5, Figure 9: scores {published:g} times as fast as when keys are written (Model {model})",
+                published=published,
+                computed=written.until_s / rewritten.until_s,
+                tolerance=0.05,
+                basis="time from the layer's input to its last score in the first encoder layer, with written products over rewritten",
+                free_parameters=(assumed, LENGTH, BITS, PRODUCTS, "arrays left over hold further copies, balanced over all layers"),
+                note=(
+                    f"{1e6 * written.until_s:.0f} us over {1e6 * rewritten.until_s:.0f} us. The writing is not what counts: it takes {1e6 * written.write_s:.1f} us. "
+                    "Written keys must all be there before the first score, and rewritten scores begin with the first row: up to 2 times as fast. "
+                    f"But all heads read the same input in turn, in {rewritten.scores.copies} copies of it. "
+                    "So the number hangs on the copies that fit, and where it agrees, that is chance."
+                ),
+            ),
+            _formula(model, published, written, assumed),
+        ]
+    return made
+
+
+def _formula(model: str, published: float, written: _Scores, assumed: str) -> Claim:
+    """Return the gain if nothing but the write is saved: T = T_QK + T_write + T_score, one after the other."""
+    product, write = written.scores.interval_s, written.store.interval_s
+    return _claim(
+        id=f"rewrite-{model.lower()}-write-alone",
+        statement=f"The same (Model {model}), if nothing but the write is saved",
+        published=published,
+        computed=1 + write / (2 * product),
+        tolerance=0.05,
+        basis="(T_QK + T_write + T_score) / (T_QK + T_score), each n times what the machine takes for a token",
+        free_parameters=(assumed, BITS, PRODUCTS),
+        note=(
+            f"For a token a product takes {1e9 * product:.0f} ns here and the write {1e9 * write:.1f} ns, which is the time of {written.store.limited_by}. "
+            f"With 7.2 ns for the write, {published:g} would come out if a product took {1e9 * WRITE_S / (2 * (published - 1)):.1f} ns. "
+            "The paper's time for a product is not at hand."
+        ),
+    )
+
+
+def _softmax() -> list[Claim]:
+    ours, digital = softmax_of("retransformer.softmax", "6.2"), softmax_of("cmos.softmax", "6.2")
+    rest = digital.power_w - digital.machine.part("comparator").power_w.value
+    return [
+        _claim(
+            id="softmax-power",
+            statement="Figure 10: the whole softmax in ReRAM draws 0.6913 mW",
+            published=None,
+            computed=1e3 * ours.power_w,
+            tolerance=0.1,
+            basis="power of all parts of one unit",
+            free_parameters=("adder and buffer of a row: assumed",),
+            note=(
+                f"0.6913 and the 0.3889 for compare and select in it are inputs of the library: this proves nothing. On top of them come parts that were assumed, and a second "
+                f"table. The ratio to the unit in CMOS, published as 0.676, is {ours.power_w / digital.power_w:.3f}."
+            ),
+        ),
+        _claim(
+            id="softmax-power-cmos-rest",
+            statement="Figure 10: softmax in CMOS without compare and select, 1.0233 - 0.533 = 0.4903 mW",
+            published=0.4903,
+            computed=1e3 * rest,
+            tolerance=0.2,
+            basis="power of the parts of one lane except the comparator",
+            free_parameters=("energies of operations: horowitz2014, halved for 32 nm; one operation a ns", "a buffer for a row of scores"),
+            note=(
+                f"The 0.533 mW of the comparator are an input of the library and left out. Divider and buffer make up "
+                f"{1e3 * sum(digital.machine.part(name).power_w.value for name in ('divider', 'row_buffer')):.1f} mW; whether the paper's unit has them is not at hand."
+            ),
+        ),
+        _claim(
+            id="compare-select",
+            statement="Section 4.3: 13 cycles to compare two numbers and 8 to select the larger",
+            published=None,
+            computed=float(COMPARE + SELECT),
+            tolerance=0.0,
+            basis="what the unit takes for each level of its search for the maximum",
+            note="13 and 8 are inputs of the unit.",
+        ),
+    ]
+
+
+def _counts() -> list[Claim]:
+    """Compare counts that follow from the networks alone."""
+    graph = network("transformer-base")
+    heads = sum(node.type.sizes()[1] for node in graph.nodes if isinstance(node.op, Softmax))
+    made = [
+        _claim(
+            id="softmax-count",
+            statement="Section 5: 145 softmax operations in Model A",
+            published=145.0,
+            computed=float(heads + 1),
+            tolerance=0.0,
+            basis="heads of all softmax nodes of the Transformer (base), and one for the next word, which the zoo's network leaves to its reader",
+            free_parameters=("Model A: the Transformer, base",),
+        ),
+        _rewritten_macs(),
+    ]
+    for length in (128, 256, 512):
+        made.append(
+            _claim(
+                id=f"operations-{length}",
+                statement=f"BERT-base, {length} tokens: operations of a layer (GOP), from its published sizes",
+                published=2 * sum(layer_macs(length)) / 1e9,
+                computed=operations(encoder_layer(length)) / 1e9,
+                tolerance=0.0,
+                basis="sum over the graph of one layer",
+                note="Arithmetic on widths of 768 and 3072 and 12 heads; the paper prints no count.",
+            )
+        )
+    return made
+
+
+def _rewritten_macs() -> Claim:
+    original, machine = attention(128), load_machine("retransformer")
+    found = {products: compile_network(with_bits(original, 8), machine.with_(products=products)) for products in ("rewritten", "written")}
+    energy = {products: read_ledger(program, read_timeline(program)).energy_j for products, program in found.items()}
+    graph = found["rewritten"].graph
+    before, after = (next(node for node in each.nodes if isinstance(node.op, MatMul)) for each in (original, graph))
+    return _claim(
+        id="rewrite-macs",
+        statement="Section 4.2: rewritten scores have 12 times the multiply-accumulates for BERT-base (768 / 64, from the formula)",
+        published=768 / 64,
+        computed=macs(after, graph) / macs(before, original),
+        tolerance=0.0,
+        basis="the product as compiled over that of the network; efficiencies count the original",
+        free_parameters=(WORK, LENGTH, BITS, PRODUCTS),
+        note=(
+            "The paper prints no count. So attention takes more energy here if it is rewritten: "
+            f"{1e3 * energy['rewritten']:.2f} mJ, and {1e3 * energy['written']:.2f} mJ with keys and values written."
+        ),
+    )
+
+
+def layer_macs(length: int, width: int = 768, wide: int = 3072) -> tuple[int, int, int, int, int]:
+    """Return the multiply-accumulates of a layer: projections of Q, K and V, scores, weighted sum, output projection, feed-forward."""
+    product = length * length * width
+    return 3 * length * width * width, product, product, length * width * width, 2 * length * width * wide
