@@ -3,45 +3,76 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from crossloom.compiler import compile_network
 from crossloom.engine.softmax.log_sum_exp import COMPARE, SELECT
 from crossloom.job.check import macs
+from crossloom.job.source import load
 from crossloom.machines import load_machine
+from crossloom.network.graph import Graph
 from crossloom.network.operators import Linear, MatMul
+from crossloom.network.zoo.bert import Layer
 from crossloom.papers import Claim, reproduce
-from crossloom.papers.attention import attention, encoder_layer, first_attention, inference, softmax_of
+from crossloom.papers.attention import attention, first_attention, inference, softmax_of
 from crossloom.papers.pipelayer import FIT
-from crossloom.papers.retransformer import layer_macs
-from crossloom.papers.star import three_stages
 from crossloom.papers.workloads import operations, with_bits
+from crossloom.read.timeline import read_timeline
 
 PAPERS = ("star", "retransformer", "pipelayer")
 
 VERDICTS = {
     "star": {
         "miss": "efficiency vs-gpu vs-pipelayer vs-retransformer softmax-area-cmos softmax-power-cmos softmax-area-softermax softmax-power-softermax",
-        "match": "cam-rows cam-columns exp-rows exp-columns pipeline-vector pipeline-operand",
+        "match": "cam-rows cam-columns exp-rows exp-columns",
         "unverifiable": "pipeline-gain bits-cnews bits-mrpc bits-cola softmax-share",
     },
     "retransformer": {
-        "miss": "efficiency vs-gpu vs-pipelayer power-pipelayer rewrite-a rewrite-a-write-alone rewrite-b-write-alone softmax-power-cmos-rest",
-        "match": "rewrite-b softmax-count rewrite-macs operations-128 operations-256 operations-512",
-        "unverifiable": "power-gpu softmax-power compare-select",
+        "miss": "efficiency vs-gpu power-pipelayer rewrite-a rewrite-a-write-alone rewrite-b-write-alone softmax-power-cmos-rest",
+        "near": "vs-pipelayer",
+        "match": "rewrite-b softmax-count",
+        "unverifiable": "power-gpu softmax-power compare-select rewrite-macs",
     },
     "pipelayer": {
-        "miss": "isaac-density isaac-efficiency",
         "match": "arrays cycles",
-        "unverifiable": "density efficiency area attention-write attention-efficiency speed-gpu energy-gpu",
+        "unverifiable": "isaac-density isaac-efficiency density efficiency area attention-write attention-efficiency speed-gpu energy-gpu",
     },
 }
 EXACT = {
     "star": {"cam-rows": 512, "cam-columns": 18, "exp-rows": 256, "exp-columns": 18},
-    "retransformer": {"softmax-count": 145, "rewrite-macs": 12},
+    "retransformer": {"softmax-count": 145},
     "pipelayer": {"arrays": 18, "cycles": 12544},
 }
 FED = {"retransformer": ("softmax-power", "compare-select"), "pipelayer": ("density", "efficiency", "area")}
 """Numbers that the library holds."""
+
+
+def three_stages(grain: str, length: int = 128) -> tuple[float, float]:
+    """Return the time (s) from the first score to the last sum of one attention layer: by the formula, and by the timeline.
+
+    With an interval i and a latency l of each stage: Σ l + (n - 1) max i row by row, Σ (l + (n - 1) i) operand by operand; l = i gives the usual form.
+    """
+    machine = load_machine("star").with_(**{"compile.grain": grain, "products": "written", "replicate": "none"})
+    program = compile_network(with_bits(attention(length, layers=1), 8), machine)
+    names = first_attention(program)
+    stages = [program.by_name[name] for name in names]
+    steps = [stage.interval_s * (length - 1) for stage in stages]
+    formula = sum(stage.latency_s for stage in stages) + (max(steps) if grain == "vector" else sum(steps))
+    rows = read_timeline(program).by_name
+    return formula, rows[names[2]].finish_s - rows[names[0]].start_s
+
+
+def layer_macs(length: int, width: int = 768, wide: int = 3072) -> tuple[int, int, int, int, int]:
+    """Return the multiply-accumulates of a layer: projections of Q, K and V, scores, weighted sum, output projection, feed-forward."""
+    product = length * length * width
+    return 3 * length * width * width, product, product, length * width * width, 2 * length * width * wide
+
+
+def encoder_layer(length: int) -> Graph:
+    """Return one layer of BERT-base, feed-forward included; shapes alone."""
+    with torch.device("meta"):
+        module, x = Layer(768, 12).eval(), torch.zeros(1, length, 768)
+    return load(module, (x,), name="encoder layer")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +148,7 @@ def test_efficiency_counts_the_original_operations() -> None:
 def test_a_softmax_unit_is_the_sum_of_its_parts() -> None:
     """The comparator of a lane is published, the rest of it from horowitz2014; a row of scores performs each part once for a score."""
     lane = softmax_of("cmos.softmax")
-    assert lane.power_w == pytest.approx(0.533e-3 + 0.025e-3 + 0.3e-3 + 0.05e-3 + 0.4e-3 + 0.3e-3)
+    assert lane.power_w == pytest.approx(0.533e-3 + 0.025e-3 + 0.3e-3 + 0.05e-3 + 0.4e-3)
     assert lane.row_j(128) == pytest.approx(128 * (0.533 + 0.025 + 0.3 + 0.05 + 0.4) * 1e-12)
     assert lane.row_s(128) == pytest.approx(128e-9)
 

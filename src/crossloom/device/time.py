@@ -62,6 +62,8 @@ class PowerLaw:
 
     def after(self, state: State, time_s: float, high_s: float) -> Tensor:
         """Return the drifted conductance."""
+        if not time_s:
+            return state.written_s
         share = (state.written_s / high_s).clamp(min=1e-9)
         return state.written_s * torch.exp(-self.exponent(share, state.pace) * math.log1p(time_s / self.start_s))
 

@@ -16,7 +16,6 @@ from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import MatMul, Softmax
-from crossloom.network.zoo.bert import Layer
 from crossloom.network.zoo.transformer import Attention
 from crossloom.papers.workloads import network, operations, with_bits
 from crossloom.program import Program
@@ -42,14 +41,6 @@ class Attentions(nn.Module):
         for layer in self.layers:
             x = layer(x, x)
         return x
-
-
-@cache
-def encoder_layer(length: int) -> Graph:
-    """Return one layer of BERT-base, feed-forward included; shapes alone."""
-    with torch.device("meta"):
-        module, x = Layer(768, 12).eval(), torch.zeros(1, length, 768)
-    return load(module, (x,), name="encoder layer")
 
 
 @cache

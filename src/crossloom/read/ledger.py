@@ -110,7 +110,7 @@ def read_ledger(program: Program, timeline: Timeline) -> Ledger:
             price = program.machine.part(component).actions[action].energy_j.value
             entries.append(Entry(stage.name, component, action, count, count * price))
     used = {entry.component for entry in entries}
-    parts = [part for part in program.machine.parts.values() if not part.extension or part.name in used]
+    parts = [part for part in program.machine.parts.values() if part.total and (not part.extension or part.name in used)]
     static: dict[str, float] = {}
     area: dict[str, float] = {}
     for part in parts:
