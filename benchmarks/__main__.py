@@ -7,13 +7,21 @@ import sys
 
 import torch
 
-from benchmarks import cells, circuit, costs, layer, networks, periphery
+from benchmarks import attention, cells, circuit, costs, layer, networks, periphery
 from benchmarks.timing import peak_memory_mib
 
 
 def main() -> None:
     """Run the parts that are named on the command line, or all."""
-    modules = {"cells": cells, "circuit": circuit, "layer": layer, "costs": costs, "networks": networks, "periphery": periphery}
+    modules = {
+        "attention": attention,
+        "cells": cells,
+        "circuit": circuit,
+        "layer": layer,
+        "costs": costs,
+        "networks": networks,
+        "periphery": periphery,
+    }
     parts = {name: module.measure for name, module in modules.items()}
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     for name in sys.argv[1:] or parts:
