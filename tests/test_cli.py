@@ -514,8 +514,8 @@ def test_samples_of_any_width_and_byte_order(capsys, tmp_path: Path, kind: str) 
 
 
 def test_an_interrupt_is_no_success(tmp_path: Path) -> None:
-    """Interrupted while it trains, when everything is imported: some libraries swallow an interrupt of their own import."""
-    begin = "import os, signal, sys, threading; from crossloom import demo; from crossloom.cli import main; sys.argv = ['crossloom', 'demo']; "
+    """Interrupted while it trains; a shell that starts tests in the background leaves interrupts ignored, so that the handler is put back."""
+    begin = "import os, signal, sys, threading; signal.signal(signal.SIGINT, signal.default_int_handler); from crossloom import demo; from crossloom.cli import main; sys.argv = ['crossloom', 'demo']; "
     code = begin + "threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start(); main()"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert found.returncode == 130
