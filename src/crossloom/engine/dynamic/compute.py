@@ -14,6 +14,7 @@ from crossloom.engine.crossbar.analog import Deferred
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.plan import exact_whatever_is_held, plan
 from crossloom.engine.crossbar.product import EXACT_FLOAT32
+from crossloom.engine.crossbar.reference import reference_sums
 from crossloom.engine.dynamic.geometry import Geometry
 from crossloom.engine.dynamic.operand import layer_of, of_one_inference, product_traffic, stored_as
 from crossloom.engine.dynamic.writing import Writing
@@ -111,8 +112,6 @@ class ReferenceProduct:
 
     def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the product's integers on ideal cells, counting every action where it happens."""
-        from crossloom.engine.crossbar.reference import reference_sums
-
         this = self.of
         _, shift = stored_as(this.held)
         left, right = this.shape.left(tensors[0]).to(torch.int64), this.shape.right(tensors[1]).to(torch.int64) + shift

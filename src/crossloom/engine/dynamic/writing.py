@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from crossloom.engine.base import Counts
 from crossloom.engine.crossbar.tiling import Tiling
+from crossloom.engine.dynamic.stored import readers_of
 from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import Store
+from crossloom.network.operators import Store, Transpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +70,12 @@ class Writing:
 
 def _along_rows(node: Node, graph: Graph) -> bool:
     """Whether the indices that are written one after the other are rows of the matrices as the first reader has them."""
-    from crossloom.engine.dynamic.stored import readers_of
-
-    reader = readers_of(node, graph)[0]
-    turned = graph.types[reader.inputs[1]].shape != node.type.shape or _turned(reader.inputs[1], node, graph)
     assert isinstance(node.op, Store)
-    return (node.op.axis == -2) != turned
+    return (node.op.axis == -2) != _turned(readers_of(node, graph)[0].inputs[1], node, graph)
 
 
 def _turned(name: str, store: Node, graph: Graph) -> bool:
     """Whether moves between a store and its reader exchange the last two dimensions."""
-    from crossloom.network.operators import Transpose
-
     turned = False
     while name != store.name:
         found = graph.node(name)
