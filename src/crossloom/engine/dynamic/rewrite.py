@@ -15,6 +15,7 @@ R and of the scores are those that the network's samples show; without samples R
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from torch import Tensor
@@ -23,14 +24,14 @@ from crossloom.engine.dynamic.stored import unfit
 from crossloom.network.calibrate import symmetric
 from crossloom.network.graph import Graph, Node, bound
 from crossloom.network.integer import evaluate, quantized_inputs
-from crossloom.network.operators import Concat, Conv, Linear, MatMul, Move, Pad, Reshape, Softmax, Store, Transpose
+from crossloom.network.operators import Add, Concat, Conv, Div, Linear, MatMul, Move, Mul, Pad, Reshape, Softmax, Store, Sub, Transpose, Where
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.quantize import weight_quantization
 from crossloom.network.replay import batch_of, last_uses
 from crossloom.network.types import Batch, TensorType
 
-FEW = 4
-"""Samples looked at for the range of a rewritten product."""
+MARGIN = 1.25
+"""By how much the range of a rewritten product is wider than what the samples show, which are few: a third of a bit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,9 @@ def _used(graph: Graph) -> Graph:
 def _attentions(graph: Graph) -> tuple[list[Attention], tuple[str, ...]]:
     found, notes = [], []
     for node in graph.nodes:
-        if not isinstance(node.op, MatMul) or (softmax := _softmax_after(node, graph)) is None:
+        if not isinstance(node.op, MatMul):
+            continue
+        if (softmax := _softmax_after(node, graph)) is None:
             continue
         attention = _attention(node, softmax, graph)
         if isinstance(attention, str):
@@ -132,13 +135,34 @@ def _attention(scores: Node, softmax: Node, graph: Graph) -> Attention | str:
 def _softmax_after(node: Node, graph: Graph) -> Node | None:
     """Return the softmax over the last dimension that reads a product, by way of scaling and masks, or None."""
     while len(readers := graph.users[node.name]) == 1:
-        node = readers[0]
+        before, node = node.name, readers[0]
         if isinstance(node.op, Softmax):
             last = len(node.type.shape) - 1
             return node if node.op.axis == last and not node.op.log else None
-        if isinstance(node.op, MatMul | Linear | Conv | Move):
+        if not _keeps_rows(node, before, graph):
             return None
     return None
+
+
+MASKED = -1e3
+"""Real value below which a constant in place of a score hides it: nothing is left of it after the exponential, whatever is added to the others."""
+
+
+def _keeps_rows(node: Node, scores: str, graph: Graph) -> bool:
+    """Whether what is added to a whole row of scores is still added to a whole row afterwards, so that a softmax does not see it.
+
+    So it is if something is added, if scores are scaled by one number for a row, and if some of them are masked; not behind a tanh or a gate.
+    """
+    others = [name for name in node.inputs if name != scores]
+    if isinstance(node.op, Add | Sub):
+        return len(others) == 1
+    if isinstance(node.op, Mul | Div):
+        return len(others) == 1 and node.inputs[0] == scores and (graph.types[others[0]].shape or (1,))[-1] == 1
+    if isinstance(node.op, Where):
+        hidden = graph.constants.get(others[-1])
+        q = graph.quantization.get(others[-1])
+        return len(others) == 2 and hidden is not None and float((q.dequantize(hidden) if q else hidden).max()) <= MASKED
+    return False
 
 
 def _projection(name: str, graph: Graph, tokens: int) -> Projection | None:
@@ -150,25 +174,37 @@ def _projection(name: str, graph: Graph, tokens: int) -> Projection | None:
         chain.append(graph.node(name))
         name = chain[-1].inputs[0]
     layer = graph.by_name.get(name)
-    if layer is None or not isinstance(layer.op, Linear) or layer.inputs[1] not in graph.constants or len(layer.type.shape) != 3 or not chain:
+    if layer is None or not isinstance(layer.op, Linear) or layer.inputs[1] not in graph.constants or not chain or _batch_axis(layer) is None:
         return None
-    _, positions, width = layer.type.sizes()
-    index = torch.arange(positions * width).reshape(1, positions, width)
+    sizes, axis = layer.type.sizes(SAMPLES), _batch_axis(layer)
+    index = torch.arange(prod(sizes)).reshape(SAMPLES, -1, sizes[-1])
+    index = index if axis == 0 else index.transpose(0, 1)
     for node in reversed(chain):
-        index = bound(node.op, 1)(index)
-    moved = index[0] if tokens == -2 else index[0].transpose(1, 2)
-    if moved.dim() != 3 or moved.shape[1] != positions:
+        index = bound(node.op, SAMPLES)(index)
+    moved = index if tokens == -2 else index.transpose(-1, -2)
+    positions, width = prod(sizes) // (SAMPLES * sizes[-1]), sizes[-1]
+    if moved.dim() != 4 or moved.shape[0] != SAMPLES or moved.shape[2] != positions:
         return None
-    token, feature = moved // width, moved % width
-    straight = bool((token == torch.arange(positions).reshape(1, -1, 1)).all()) and bool((feature == feature[:, :1]).all())
+    place, feature = moved // width, moved[0] % width
+    straight = bool((place == torch.arange(SAMPLES * positions).reshape(SAMPLES, 1, -1, 1)).all()) and bool((feature == feature[:, :1]).all())
     return Projection(layer, feature[:, 0]) if straight else None
+
+
+SAMPLES = 2
+"""Samples for which it is looked at where elements move: so many show whether samples are kept apart."""
+
+
+def _batch_axis(node: Node) -> int | None:
+    """Return where the samples of a batch lie in (N, positions, features) or (positions, N, features); None in other shapes."""
+    found = [axis for axis, size in enumerate(node.type.shape) if isinstance(size, Batch)]
+    return found[0] if len(node.type.shape) == 3 and found in ([0], [1]) and node.type.shape[found[0]] == Batch() else None
 
 
 def _ranges(graph: Graph, found: list[Attention]) -> dict[str, tuple[Quantization, Quantization]]:
     """Return for each attention, by the name of its scores, the quantisation of R and of the scores."""
     if not graph.samples:
         return {each.scores.name: (_largest(each, graph), graph.quantization[each.scores.name]) for each in found}
-    given = graph.samples if graph.batch is not None else tuple(tensor[:FEW] for tensor in graph.samples)
+    given = graph.samples
     by_scores = {each.scores.name: each for each in found}
     wanted = {name for each in found for name in (each.scores.inputs[0], each.source)}
     kept: dict[str, Tensor] = {}
@@ -187,11 +223,13 @@ def _ranges(graph: Graph, found: list[Attention]) -> dict[str, tuple[Quantizatio
 
 def _seen(attention: Attention, kept: dict[str, Tensor], graph: Graph) -> tuple[Quantization, Quantization]:
     query, source = kept[attention.scores.inputs[0]], kept[attention.source]
+    source = source if _batch_axis(attention.keys.layer) == 0 else source.transpose(0, 1)
     products = query @ _weights(attention.keys, graph)
     scores = products @ source.transpose(1, 2).unsqueeze(1)
-    bits = graph.quantization[attention.scores.inputs[0]].bits, graph.quantization[attention.scores.name].bits
-    first, second = (symmetric(min(float(x.min()), -1e-9), float(x.max()), b) for x, b in zip((products, scores), bits, strict=True))
-    return first, second
+    before = graph.quantization[attention.scores.name]
+    bits, most = graph.quantization[attention.scores.inputs[0]].bits, MARGIN * float(products.abs().max())
+    reach = max(float(scores.abs().max()), (before.high - before.zero) * before.scale[0], (before.zero - before.low) * before.scale[0])
+    return symmetric(-most, most, bits), symmetric(-reach, reach, before.bits)
 
 
 def _largest(attention: Attention, graph: Graph) -> Quantization:
@@ -223,14 +261,14 @@ class _Made:
         query = node.inputs[0]
         heads, width, inputs = _weights(each.keys, self.graph).shape
         rows = self.graph.types[query].sizes()[2]
-        positions = self.graph.types[each.source].sizes()[1]
+        positions = self.positions(each)
         real = _weights(each.keys, self.graph).transpose(1, 2).reshape(heads * inputs, width, 1)
         weight = f"{name}.rewritten.weight"
         q = self.quantization[each.keys.layer.inputs[1]]
         q = replace(q, axis=None, scale=q.scale[:1]) if real.is_meta else weight_quantization(real, q.bits, 0)
         self.constants[weight], self.quantization[weight] = q.quantize(real).to(carrier(q)), q
         made = self._by_head(f"{name}.rewritten", query, (heads, width, rows), (weight,), products)
-        stored = self._stored(name, each.source)
+        stored = self._stored(name, each)
         turned = self._node(f"{name}.turned", Transpose((0, 1, 3, 2)), (stored[-1].name,), (1, inputs, positions))
         self.quantization[name] = scores
         return [*made, *stored, turned, replace(node, inputs=(made[-1].name, turned.name))]
@@ -242,7 +280,7 @@ class _Made:
         rows = node.type.sizes()[2]
         inputs = self.graph.types[each.source].sizes()[2]
         result = self.quantization[name]
-        stored = [] if dual_access else self._stored(name, each.source)
+        stored = [] if dual_access else self._stored(name, each)
         operands = node.inputs[0], stored[-1].name if stored else f"{each.scores.name}.store"
         mean = self._node(f"{name}.mean", MatMul(), operands, (heads, rows, inputs), self.quantization[each.source])
         old, *bias = each.values.layer.inputs[1:]
@@ -258,11 +296,21 @@ class _Made:
         made = self._by_head(f"{name}.rewritten", mean.name, (heads, inputs, rows), tuple(names), result)
         return [*stored, mean, *made[:-1], replace(made[-1], name=name)]
 
-    def _stored(self, name: str, source: str) -> list[Node]:
-        """Return the nodes that store the layer's input (N, positions, inputs) for all heads."""
-        _, positions, inputs = self.graph.types[source].sizes()
-        x = self._node(f"{name}.input", Reshape((Batch(), 1, positions, inputs)), (source,), (1, positions, inputs))
-        return [x, self._node(f"{name}.store", Store(-2), (x.name,), (1, positions, inputs))]
+    def positions(self, each: Attention) -> int:
+        """Return how many positions keys and values have."""
+        sizes = self.graph.types[each.source].sizes()
+        return sizes[1] if _batch_axis(each.keys.layer) == 0 else sizes[0]
+
+    def _stored(self, name: str, each: Attention) -> list[Node]:
+        """Return the nodes that store the layer's input, (N, positions, inputs) or (positions, N, inputs), for all heads."""
+        positions, inputs = self.positions(each), self.graph.types[each.source].sizes()[2]
+        made = []
+        source = each.source
+        if _batch_axis(each.keys.layer) == 1:
+            made.append(self._node(f"{name}.first", Transpose((1, 0, 2)), (source,), (positions, inputs)))
+            source = made[0].name
+        made.append(self._node(f"{name}.input", Reshape((Batch(), 1, positions, inputs)), (source,), (1, positions, inputs)))
+        return [*made, self._node(f"{name}.store", Store(-2), (made[-1].name,), (1, positions, inputs))]
 
     def _by_head(self, name: str, x: str, shape: tuple[int, int, int], operands: tuple[str, ...], result: Quantization) -> list[Node]:
         """Return the nodes that multiply x (N, heads, inputs' rows, inputs) with a matrix for each head: a grouped convolution along the rows.
