@@ -147,12 +147,15 @@ def test_lines_written() -> None:
 
 
 def test_arrays_are_written_and_read_in_turns() -> None:
-    """The initiation interval holds an inference's writing and its reading, as no array does both at once."""
+    """No array is written and read at once, nor written anew before it has been read for the last time."""
     graph, _ = attention(tokens=12)
     program = compile_network(graph, WRITTEN.with_(**{"write_row.latency": "2 us"}))
     store, product = (program.by_name[name] for name in ("scaled_dot_product_attention_2.store", "scaled_dot_product_attention_2"))
     timeline = read_timeline(program)
-    assert timeline.interval_s == pytest.approx(store.busy_s + product.busy_s)
+    rows = timeline.by_name
+    held = {name: rows[name].finish_s - rows[f"{name}.store"].start_s for name in product_of(program)}
+    assert timeline.interval_s == pytest.approx(max(held.values())) and timeline.interval_s >= store.busy_s + product.busy_s
+    assert timeline.limited_by == "the operand held" and timeline.bottleneck == max(held, key=lambda name: held[name]) + ".store"
     assert timeline.by_name[product.name].start_s >= timeline.by_name[store.name].finish_s
 
 
@@ -293,3 +296,81 @@ def test_digital_by_default() -> None:
 def test_settings_that_make_no_sense() -> None:
     with pytest.raises(MachineError, match=r"engines.dynamic.products: Input should be 'digital', 'written' or 'rewritten', got 'writen'"):
         compile_network(attention()[0], WRITTEN.with_(products="writen"))
+
+
+class Between(Attention):
+    """Something between scores and softmax."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(16, 2)
+        self.kind = kind
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        q, k, v = (f(x).unflatten(-1, (2, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
+        scores, later = q @ k.transpose(-1, -2) / 8**0.5, torch.ones(6, 6, dtype=torch.bool).triu(1)
+        made = {
+            "tanh": lambda: 2 * torch.tanh(scores / 2),
+            "relu": lambda: torch.relu(scores),
+            "gate": lambda: scores * torch.linspace(0.5, 1.5, 6),
+            "zeros": lambda: scores.masked_fill(later, 0.0),
+            "hidden": lambda: scores.masked_fill(later, -1e9),
+            "bias": lambda: scores + torch.linspace(-1, 1, 6),
+            "scale": lambda: 3 * scores,
+        }[self.kind]()
+        z: Tensor = (torch.softmax(made, -1) @ v).transpose(1, 2).flatten(2)
+        return z
+
+
+@pytest.mark.parametrize(
+    ("kind", "rewritten"), [("tanh", False), ("relu", False), ("gate", False), ("zeros", False), ("hidden", True), ("bias", True), ("scale", True)]
+)
+def test_only_what_a_softmax_does_not_see_is_dropped(kind: str, rewritten: bool) -> None:
+    """The bias of the keys adds the same to a whole row of scores: after a tanh or a gate it no longer does."""
+    torch.manual_seed(3)
+    module, x = Between(kind).eval(), seeded(1, 6, 6, 16)
+    torch.nn.init.normal_(module.key.bias)
+    program = compile_network(quantize(load(module, (x[:1],)), [x], Recipe(16, 16)), REWRITTEN)
+    assert any(".rewritten." in node.name for node in program.graph.nodes) == rewritten
+    torch.testing.assert_close(Values.exactly(program)((x,))[0][0], module(x), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_torch_encoder_layers_are_rewritten(batch_first: bool) -> None:
+    torch.manual_seed(3)
+    module, x = nn.TransformerEncoderLayer(16, 2, 32, batch_first=batch_first, dropout=0.0).eval(), seeded(1, 6, 5, 16)
+
+    class First(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = module
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.layer(x) if batch_first else self.layer(x.transpose(0, 1)).transpose(0, 1)
+            return y
+
+    program = compile_network(quantize(load(First().eval(), (x[:1],)), [x], Recipe(16, 16)), REWRITTEN)
+    assert any(".rewritten." in node.name for node in program.graph.nodes)
+    torch.testing.assert_close(Values.exactly(program)((x,))[0][0], First().eval()(x).detach(), rtol=0, atol=2e-3)
+
+
+class Joined(nn.Module):
+    """Two inputs joined, and not handed back: no cache."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a @ torch.cat((a, b), 1).transpose(1, 2)
+
+
+def test_what_is_joined_and_not_handed_back_is_no_cache() -> None:
+    x = [seeded(i, 3, size, 8) for i, size in enumerate((4, 2))]
+    program = compile_network(quantize(load(Joined(), tuple(t[:1] for t in x)), [tuple(x)]), WRITTEN)
+    (store,) = (node for node in program.graph.nodes if isinstance(node.op, Store))
+    assert store.op == Store(store.op.axis, 0)  # type: ignore[attr-defined]
+    assert torch.equal(Values.of(program)(x)[0][0], Values.exactly(program)(x)[0][0])
+
+
+def test_operands_do_not_stream_through_chips() -> None:
+    from crossloom.errors import CapacityError
+
+    machine = WRITTEN.with_(overflow="reload").with_(**{"tile.count": 1, "ima.count": 1, "array.count": 2, "adc.count": 2})
+    with pytest.raises(CapacityError, match=r"operands that are written must stay while others come and go"):
+        compile_network(attention()[0], machine)

@@ -142,6 +142,28 @@ def test_settings_that_make_no_sense() -> None:
     refused(load_machine("star").with_(grain="rows"), r"compile.grain must be vector, operand, or a number of rows, got 'rows'")
 
 
+def test_every_part_of_a_unit_sets_its_pace() -> None:
+    """A divider of 1 MHz takes 6 us for a row of six, in the latency as in the interval."""
+    machine = WITH["cmos.softmax"].with_(**{"divider.rate": "1 MHz", "softmax_unit.count": 2})
+    stage = compile_network(scored()[0], machine).by_name["scaled_dot_product_attention_3"]
+    assert stage.interval_s == pytest.approx(6e-6) and stage.latency_s > 6e-6 and stage.limited_by == "divider.divide"
+    lanes = WITH["softermax.softmax"].with_(**{"softmax.lanes": 64})
+    assert compile_network(scored(tokens=32)[0], lanes).by_name["scaled_dot_product_attention_3"].interval_s == pytest.approx(2 / 4 * 2e-9)
+
+
+def test_units_that_are_none() -> None:
+    star = WITH["star.softmax"]
+    refused(star.with_(**{"cam.use": "isaac.adc"}), r"asks chip.softmax_unit.cam to search, and isaac.adc \(4 of them\) cannot")
+    refused(star.with_(**{"softmax_unit.use": "isaac.adc"}), r"chip.softmax_unit is one component and no unit for softmax; use one of star.softmax")
+    refused(star.with_(**{"softmax.kind": "cmos"}), r"has no part named comparator")
+
+
+def test_more_scores_than_steps_is_said() -> None:
+    graph, _ = attention(tokens=40)
+    notes = compile_network(graph, STAR.with_(quotient_bits=5)).notes
+    assert any("an even share is less than one step and is lost" in note for note in notes)
+
+
 def test_units_of_ones_own_say_what_they_compute(tmp_path: pytest.TempPathFactory) -> None:
     path = tmp_path / "own.yaml"  # type: ignore[operator]
     path.write_text(

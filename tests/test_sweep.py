@@ -58,6 +58,14 @@ def test_versions_that_cannot_run_say_why(isaac: Machine) -> None:
     assert not wide.fails and wide.energy_j > 0
 
 
+def test_a_value_that_makes_no_sense_fails_alone(isaac: Machine) -> None:
+    network, data = tokens()
+    found = xl.sweep(network, isaac, {"crossbar.cell": ["ideal", "nope"]}, data)
+    assert [bool(point.fails) for point in found.points] == [False, True]
+    with pytest.raises(InputError, match="no version of isaac-ce runs tokens; the first: "):
+        xl.sweep(network, isaac, {"crossbar.cell": ["nope"]}, data)
+
+
 def test_costs_alone_without_samples(isaac: Machine) -> None:
     found = xl.sweep(tokens()[0], isaac, {"adc.bits": [6, 8]})
     assert found.quantized_score is None and all(point.score is None for point in found.points)

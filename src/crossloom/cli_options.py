@@ -42,8 +42,13 @@ def machine_named(name: str, sets: list[str] | None) -> Any:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {text}: write it as field=value, e.g. --set adc.bits=7")
-        machine = machine.with_(**{key.strip(): value_of(value.strip())})
+        machine = machine.with_(**{key.strip(): field_value(key, value.strip())})
     return machine
+
+
+def field_value(key: str, text: str) -> Any:
+    """Return the value of a machine's field; a number format stays text, since 6.10 is not 6.1."""
+    return text if key.strip().endswith("format") else value_of(text)
 
 
 def network_of(model: str, shape: list[str] | None) -> Any:

@@ -23,13 +23,14 @@ from crossloom.cli_options import (
     Sets,
     Shapes,
     Weights,
+    field_value,
     machine_named,
     network_of,
     print_json,
     progress,
 )
 from crossloom.errors import InputError
-from crossloom.options import check_device, recipe_of, value_of
+from crossloom.options import check_device, recipe_of
 
 Over = Annotated[
     list[str], typer.Option("--over", help="A field of the machine and its values, e.g. adc.bits=5,6,7,8. Repeatable.", metavar="FIELD=A,B,C")
@@ -91,4 +92,4 @@ def _values(text: str) -> tuple[str, list[Any]]:
     field, equals, values = text.partition("=")
     if not equals or not field.strip() or not values.strip():
         raise InputError(f"--over {text}: write it as field=value,value, e.g. --over adc.bits=6,7,8")
-    return field.strip(), [value_of(value.strip()) for value in values.split(",")]
+    return field.strip(), [field_value(field, value.strip()) for value in values.split(",")]

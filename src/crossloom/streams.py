@@ -95,7 +95,7 @@ def _follow(node: Node, sources: Sequence[Stream | None], graph: Graph) -> tuple
         return labels, wait
     if isinstance(op, Linear | MatMul):
         left, right = sources[:2]
-        if right is not None and "p" in right.labels and _causal(node, graph):
+        if right is not None and left is not None and right.positions == left.positions > 1 and _causal(node, graph):
             wait[1] = Same()
         if left is None:
             return "n" + "p" * (dims - 2) + "c" if dims > 1 else "c", wait

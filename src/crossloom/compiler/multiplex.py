@@ -41,6 +41,13 @@ class TimeMultiplex:
         need = sum(stage.own_arrays for stage in program.stages)
         if need <= budget:
             return replace(program, chips=self.chips)
+        if any(writes(stage, program) for stage in program.stages):
+            raise CapacityError(
+                "arrays",
+                need,
+                budget,
+                "operands that are written must stay while others come and go: set compile.overflow=chips or dynamic.products=digital",
+            )
         sizes = [budget] if not self.balanced else [int(budget * 2 ** (-step / FINER)) for step in range(4 * FINER + 1)]
         stages = min((self._cut(program, size, budget) for size in sizes), key=lambda cut: self._seconds(cut, program, budget))
         note = f"one copy of each layer takes {need} arrays and there are {budget}: the network "

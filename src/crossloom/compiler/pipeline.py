@@ -76,7 +76,7 @@ def _grain(machine: Machine, value: Any) -> int:
     """Return how many rows of attention are handed on at once. Raises MachineError."""
     if value in ("vector", "operand"):
         return 1 if value == "vector" else OPERAND
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 31:
         raise MachineError(f"machine {machine.name}: compile.grain must be vector, operand, or a number of rows, got {value!r}")
     return int(value)
 

@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from crossloom.compiler import compile_network
-from crossloom.errors import CapacityError, InputError, ModelError
+from crossloom.errors import CapacityError, InputError, MachineError, ModelError
 from crossloom.job.data import Data, load_data
 from crossloom.job.run import quantized_for
 from crossloom.job.scores import Tally, tally
@@ -104,6 +104,8 @@ def sweep(
     points = []
     for values, each in progress(list(zip(combinations, machines, strict=True)), "versions", count):
         points.append(_point(values, each, quantized, judge, seed))
+    if all(point.fails for point in points):
+        raise InputError(f"no version of {machine.name} runs {network.name}; the first: {points[0].fails}")
     real = None if network.quantized else judge(lambda inputs, _: network(*inputs))
     exact = judge(lambda inputs, _: quantized(*inputs))
     return Sweep(network.name, machine.name, tuple(over), tuple(points), real, exact, len(samples) if samples else 0, tuple(warnings))
@@ -132,7 +134,7 @@ class _Judge:
 def _point(values: Mapping[str, Any], machine: Machine, graph: Graph, judge: _Judge, seed: int) -> Point:
     try:
         program = compile_network(graph, machine)
-    except (CapacityError, ModelError) as problem:
+    except (CapacityError, MachineError, ModelError) as problem:
         return Point(values, fails=str(problem))
     timeline = read_timeline(program)
     ledger = read_ledger(program, timeline)

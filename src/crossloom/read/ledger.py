@@ -121,11 +121,13 @@ def read_ledger(program: Program, timeline: Timeline) -> Ledger:
 
 
 def _wear(program: Program) -> Iterator[Wear]:
+    """Yield what wears. Segments, and parts of layers, that follow each other are written into the same arrays, each once."""
+    phases = len(program.segments) + sum(stage.parts - 1 for stage in program.stages)
     for stage in program.stages:
         if stage.rewrites:
             action = program.machine.part("array").actions.get("write_row")
             if action is not None and action.endurance is not None and action.endurance.value:
-                yield Wear(stage.name, stage.rewrites, action.endurance)
+                yield Wear(stage.name, stage.rewrites * (phases if stage.load_s else 1), action.endurance)
 
 
 def _label(part: Part, parts: list[Part]) -> str:

@@ -8,7 +8,7 @@ is there:
 which is a running maximum: start_j = j · interval + max_{i ≤ j} (ready_i − i · interval). No events, no queue.
 
 In a full pipeline the next inference can start when the busiest stage, or the busiest part that the stages of a tile share, is through
-with this one. Where a network is written to the chips segment by segment, B inferences pass through each segment before the next is
+with this one, and when the operands that it writes find their cells free: read for the last time by this one. Where a network is written to the chips segment by segment, B inferences pass through each segment before the next is
 written, and B of them take Σ (load + latency + (B − 1) · interval) over the segments. Where one layer of the arrays is written while
 another is computed with, segment s is written from when segment s − 2 has left its layer; in a steady stream
 B inferences then take Σ max(load of the next, latency + (B − 1) · interval).
@@ -70,6 +70,8 @@ class Timeline:
         return {row.name: row for row in self.rows}
 
 
+HELD = "the operand held"
+"""What sets the interval where an operand stays in its cells until it has been read for the last time."""
 SEQUENCE = "the sequence"
 """What sets the interval where an inference needs the result of the one before."""
 
@@ -97,7 +99,8 @@ def read_timeline(program: Program) -> Timeline:
         begin = max(through[-1], written)
         found = [_row(stage, program, finish, begin) for stage in stages]
         rows += found
-        limit = max((_busiest_stage(stages), _busiest_part(stages, program)), key=lambda each: each.seconds)
+        limits = (_busiest_stage(stages), _busiest_part(stages, program), _longest_held(stages, found))
+        limit = max(limits, key=lambda each: each.seconds)
         worst = max(worst, limit, key=lambda each: each.seconds)
         end = max(row.finish_s for row in found)
         through.append(end)
@@ -105,7 +108,7 @@ def read_timeline(program: Program) -> Timeline:
         pauses = sum((stage.parts - 1) * stage.pause_s for stage in stages)
         computed = end - begin - pauses + (stages[0].inferences_per_load - 1) * limit.seconds
         phases += [(load, computed / parts)] * parts
-    if (cache := _cache(program)) is not None and through[-1] > worst.seconds:
+    if (cache := _cache(program)) is not None and through[-1] >= worst.seconds:
         return Timeline(tuple(rows), through[-1], cache, SEQUENCE)
     if len(phases) > 1:
         return Timeline(tuple(rows), streamed_s(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load, worst.stage, worst.part)
@@ -155,6 +158,18 @@ def _busiest_stage(stages: list[Stage]) -> _Limit:
     holder = max(busy, key=lambda each: busy[each])
     longest = max(members[holder], key=lambda each: each.busy_s)
     return _Limit(busy[holder], longest.name, longest.limited_by)
+
+
+def _longest_held(stages: list[Stage], rows: list[Row]) -> _Limit:
+    """Return the operand that stays in its cells longest, from its first write to the last read: the next inference's has to wait that long."""
+    by_name = {row.name: row for row in rows}
+    worst = _Limit()
+    for stage in stages:
+        if stage.rewrites == 1 and not stage.load_s and not stage.shares:
+            readers = [by_name[other.name].finish_s for other in stages if other.shares == stage.name]
+            held = max(readers, default=0.0) - by_name[stage.name].start_s
+            worst = max(worst, _Limit(held, stage.name, HELD), key=lambda each: each.seconds)
+    return worst
 
 
 def _occupied(group: list[Stage]) -> float:

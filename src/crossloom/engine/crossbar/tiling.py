@@ -126,8 +126,11 @@ def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
     return tile_matrices(node.name, matrix_shape(node, graph), graph.quantization[node.inputs[1]], xbar)
 
 
-def tile_matrices(name: str, shape: tuple[int, int, int], q: Quantization, xbar: Crossbars) -> Tiling:
-    """Return the tiling of weight matrices (groups, rows, columns) in a quantisation. Raises ModelError if one weight is wider than an array."""
+def tile_matrices(name: str, shape: tuple[int, int, int], q: Quantization, xbar: Crossbars, *, pack: bool = True) -> Tiling:
+    """Return the tiling of weight matrices (groups, rows, columns) in a quantisation; small ones share an array if they are to be packed.
+
+    Raises ModelError if one weight is wider than an array.
+    """
     groups, rows, columns = shape
     slices, bits = len(weight_slices(q, xbar)), q.bits
     unit = 1 if xbar.unit_column and xbar.encoding == "offset" else 0
@@ -139,7 +142,7 @@ def tile_matrices(name: str, shape: tuple[int, int, int], q: Quantization, xbar:
     lines = xbar.lines_of(slices)
     if lines > xbar.columns:
         raise ModelError(f"{name}: a weight of {bits} bits takes {lines} columns and an array has {xbar.columns}; use fewer bits or larger arrays")
-    packed = min(xbar.rows // rows, (xbar.columns + unit) // (columns * lines + unit), groups) if groups > 1 else 1
+    packed = min(xbar.rows // rows, (xbar.columns + unit) // (columns * lines + unit), groups) if groups > 1 and pack else 1
     return Tiling(
         groups=groups,
         rows=rows,

@@ -24,6 +24,12 @@ def with_stores(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
             node = replace(node, inputs=(node.inputs[0], store.name))
         nodes.append(node)
     notes = tuple(f"{name} is computed digitally: {why}" for name, why in left.items())
+    caches = [node for node in nodes if isinstance(node.op, Store) and node.op.kept]
+    if caches and len(nodes) > len(graph.nodes):
+        first = caches[0]
+        size = first.type.sizes()[first.op.axis] if isinstance(first.op, Store) else 0
+        kept = first.op.kept if isinstance(first.op, Store) else 0
+        notes += (f"{len(caches)} operands are caches: {kept} of {size} tokens of {first.name} stay in the cells, and one sequence has them",)
     return (graph.with_nodes(nodes, quantization=quantization) if len(nodes) > len(graph.nodes) else graph), notes
 
 
@@ -40,15 +46,16 @@ def _store(node: Node, graph: Graph, positions: frozenset[int]) -> Node:
 def _kept(name: str, graph: Graph, axis: int) -> int:
     """Return how many indices of an operand are in the cells from earlier inferences: those of a cache that the network is given.
 
-    A cache is an input of the network to which new keys or values are joined, along the dimension that is written.
+    A cache is an input of the network to which new keys or values are joined, along the dimension that is written, and what is joined is a result of
+    the network again: the next inference's cache.
     """
     given = {name for name, _ in graph.inputs}
     while name in graph.by_name:
         found = graph.node(name)
         if isinstance(found.op, Transpose):
             axis = found.op.order[axis]
-        elif isinstance(found.op, Concat) and found.op.axis % len(found.type.shape) == axis and found.inputs[0] in given:
-            return graph.types[found.inputs[0]].sizes()[axis]
+        elif isinstance(found.op, Concat) and found.op.axis % len(found.type.shape) == axis and found.name in graph.outputs:
+            return max((graph.types[part].sizes()[axis] for part in found.inputs if part in given), default=0)
         else:
             return 0
         name = found.inputs[0]

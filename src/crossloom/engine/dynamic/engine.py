@@ -52,11 +52,14 @@ class Dynamic:
         return unfit(node, graph) or (None if store_of(node, graph) else "its right operand is not stored")
 
     def place(self, node: Node, graph: Graph, machine: Machine) -> Tiling:
-        """Return how the stored operand lies, as a product reads it; a store lies as its first reader has it."""
+        """Return how the stored operand lies, as a product reads it; a store lies as its first reader has it.
+
+        Each matrix has arrays of its own, so that heads are written side by side.
+        """
         reader = readers_of(node, graph)[0] if isinstance(node.op, Store) else node
         shape = Geometry.of(reader, graph)
         held = stored_as(graph.quantization[reader.inputs[1]])[0]
-        return tile_matrices(node.name, (shape.groups, shape.rows, shape.columns), held, crossbars(machine))
+        return tile_matrices(node.name, (shape.groups, shape.rows, shape.columns), held, crossbars(machine), pack=False)
 
     def listens(self, machine: Machine) -> bool:
         """Return whether converters are set by what each product gives (range: layer)."""

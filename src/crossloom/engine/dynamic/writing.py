@@ -45,7 +45,7 @@ class Writing:
         per_array = 1 if by_rows else tiling.slices + tiling.spare
         lines = tiling.groups * per_array * (tiling.column_tiles if by_rows else tiling.row_tiles)
         moved = -(-node.type.count(1) * written * graph.quantization[node.name].bits // (8 * whole))
-        return cls(written, whole, lines, per_array * max(1, tiling.packed), moved)
+        return cls(written, whole, lines, per_array, moved)
 
     @property
     def share(self) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from crossloom.engine.base import Counts, Executor, Inferences, Pace
 from crossloom.engine.parts import in_tile
-from crossloom.engine.softmax.settings import ROLE, softmax_unit
+from crossloom.engine.softmax.settings import ROLE, softmax_unit, unit_path
 from crossloom.engine.softmax.unit import Unit
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
@@ -47,7 +47,14 @@ class SoftmaxEngine:
                 if scores in graph.by_name and len(graph.users[scores]) == 1 and scores not in graph.outputs:
                     quantization[scores] = unit.input
                 _hand_on(node, unit.output, graph, quantization)
-        return replace(graph, quantization=quantization), ()
+        notes: tuple[str, ...] = ()
+        longest = max((node.type.sizes()[node.op.axis] for node in graph.nodes if isinstance(node.op, Softmax) and not node.op.log), default=0)
+        if longest > 1 / unit.output.scale[0]:
+            least = f"{unit.output.scale[0]:.2g}"
+            notes = (
+                f"softmax over {longest} scores in weights of steps of {least}: an even share is less than one step and is lost; more softmax.quotient_bits keep it",
+            )
+        return replace(graph, quantization=quantization), notes
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
@@ -104,10 +111,12 @@ class SoftmaxEngine:
         cycle_s, units = machine.part(role).actions[action].latency_s.value, _units(stage, machine)
         length = node.type.sizes()[node.op.axis]
         rows = node.type.count(1) // (length * stage.positions)
-        between, latency = unit.cycles(length)
+        cycles, until = unit.cycles(length)
+        busy, slowest = _busiest(unit, length, machine)
+        between = max(cycles * cycle_s, busy)
+        latency = until * cycle_s + between - cycles * cycle_s
         waiting = -(-rows // units) - 1
-        interval = rows * between * cycle_s / units
-        return Pace(interval, (waiting * between + latency) * cycle_s, clock)
+        return Pace(rows * between / units, waiting * between + latency, slowest if busy > cycles * cycle_s else clock)
 
     def paced_parts(self, machine: Machine) -> frozenset[str]:
         """Return the unit's parts."""
@@ -120,6 +129,18 @@ class SoftmaxEngine:
         return SoftmaxExecutor(node, program, unit, formatted)
 
 
+def _busiest(unit: Unit, length: int, machine: Machine) -> tuple[float, str]:
+    """Return for how long a row occupies the busiest part of a unit, and what that does."""
+    count = machine.units[unit_path(machine) or ""]
+    seconds: dict[str, float] = {}
+    for name, times in unit.actions(length, 1, length).items():
+        role, _, action = name.partition(".")
+        part = machine.part(role)
+        seconds[name] = times * part.actions[action].latency_s.value * count / part.total
+    slowest = max(seconds, key=lambda name: seconds[name])
+    return seconds[slowest], slowest
+
+
 def _unit(machine: Machine) -> Unit:
     found = softmax_unit(machine)
     assert found is not None
@@ -128,7 +149,7 @@ def _unit(machine: Machine) -> Unit:
 
 def _units(stage: Stage, machine: Machine) -> int:
     """Return how many units a stage has: those of its tiles, or of the chip. Raises MachineError for less than one."""
-    path = next(path for path in machine.units if path.rpartition(".")[2] == ROLE)
+    path = unit_path(machine) or ""
     part = next(part for part in machine.parts.values() if part.unit == path)
     chip = machine.units[path]
     tiles = next((count for other, count in machine.units.items() if other.endswith(".tile")), 1.0)

@@ -59,8 +59,8 @@ def softmax_unit(machine: Machine) -> tuple[Unit, str, bool] | None:
         error = problem.errors()[0]
         field, says = ".".join(str(step) for step in error["loc"]), error["msg"].removeprefix("Value error, ")
         raise MachineError(f"machine {machine.name}: engines.softmax.{field}: {says}, got {error['input']!r}") from problem
-    path = next((path for path in machine.units if path.rpartition(".")[2] == ROLE), None)
-    if path is None or not machine.units[path]:
+    path = unit_path(machine)
+    if path is None:
         return None
     kind = KINDS.get(machine.assemblies.get(path, ""), "") if given.kind == "by_unit" else given.kind
     if not kind:
@@ -69,6 +69,7 @@ def softmax_unit(machine: Machine) -> tuple[Unit, str, bool] | None:
         unit = _unit(kind, given)
     except ValueError as problem:
         raise MachineError(f"machine {machine.name}: engines.softmax: {problem}") from problem
+    _check_parts(unit, machine)
     for role, parameter, least in _needs(unit):
         part = machine.part(role)
         if part.parameters.get(parameter, least) < least:
@@ -77,6 +78,28 @@ def softmax_unit(machine: Machine) -> tuple[Unit, str, bool] | None:
                 f"{part.parameters[parameter]:g}; set {role}.{parameter}={least}, or another softmax.format"
             )
     return unit, CLOCKS[kind], given.precision == "format"
+
+
+def unit_path(machine: Machine) -> str | None:
+    """Return where a machine has its softmax units, or None. Raises MachineError for several places, or a component instead of a unit."""
+    if loose := [part.path for part in machine.parts.values() if part.name == ROLE and part.total]:
+        raise MachineError(f"machine {machine.name}: {loose[0]} is one component and no unit for softmax; use one of {', '.join(KINDS)}")
+    found = [path for path, count in machine.units.items() if path.rpartition(".")[2] == ROLE and count]
+    if len(found) > 1:
+        raise MachineError(f"machine {machine.name} has softmax units in several places ({', '.join(found)}); set the count of all but one to 0")
+    return found[0] if found else None
+
+
+def _check_parts(unit: Unit, machine: Machine) -> None:
+    """Raise MachineError for a unit without a part, or with one that cannot do what the arithmetic asks of it."""
+    for name in unit.actions(1, 1, 1):
+        role, _, action = name.partition(".")
+        part = machine.part(role)
+        if action not in part.actions or not part.total:
+            raise MachineError(
+                f"machine {machine.name}: the softmax ({unit.name}) asks {part.path} to {action}, and {part.component} ({part.total:g} of them) cannot; "
+                "give it another component, or set softmax.kind"
+            )
 
 
 def _needs(unit: Unit) -> tuple[tuple[str, str, int], ...]:
