@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crossloom.read.timeline import SEQUENCE
+from crossloom.read.timeline import HELD, SEQUENCE
 from crossloom.report.breakdown import bottleneck, share
 from crossloom.units import show
 
@@ -104,6 +104,8 @@ def _wear(result: Result) -> tuple[Headline, ...]:
 def _pace(result: Result) -> str:
     if result.timeline.limited_by == SEQUENCE:
         return "each needs the result of the one before"
+    if result.timeline.limited_by == HELD:
+        return f"{bottleneck(result)} stays in its cells for {show(result.timeline.interval_s, 's')}"
     name = bottleneck(result)
     return f"slowest: {name}, {show(result.timeline.interval_s, 's')}" if name else "nothing to do"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from crossloom.read.timeline import SEQUENCE
+from crossloom.read.timeline import HELD, SEQUENCE
 from crossloom.report.breakdown import bottleneck, component_rows, layer_name, mark_rows, share, source_rows, used_parts
 from crossloom.report.headline import lifetime, percent, plural, rate
 from crossloom.report.page import Cell, Column, Picture, Section, Table, cells, numbers, text
@@ -96,6 +96,10 @@ def latency(result: Result) -> Section:
     sentences = [f"One inference takes {show(result.latency, 's')} from its input to its last result."]
     if result.timeline.limited_by == SEQUENCE:
         sentences.append("The next one follows when it is done: it needs the result, as cells keep what the sequence has so far.")
+    elif result.timeline.limited_by == HELD:
+        sentences.append(
+            f"In a full pipeline the next one follows after {show(interval_s, 's')}: so long does {slowest} stay in its cells, from its first write to the last read."
+        )
     elif slowest:
         sentences.append(f"In a full pipeline the next one follows after {show(interval_s, 's')}, because {slowest} works that long on each{limit}.")
     rows = tuple(
