@@ -82,6 +82,16 @@ def test_the_three_machines_compute_attention(name: str) -> None:
     assert worn.years(1000) == pytest.approx(1e9 / 1000 / (365.25 * 86400))
 
 
+@pytest.mark.parametrize("name", ["cascade", "isaac-512", "crossstack", "neural-pim"])
+def test_parts_mix(name: str) -> None:
+    """Any crossbar machine, its own converters in the way: buffers, larger arrays, stacks, trained circuits."""
+    graph, x = scored()
+    program = compile_network(graph, load_machine(name).with_(products="rewritten", **{"softmax_unit.count": 4}))
+    (found,), counts = Values.of(program)((x[:2],))
+    assert counts == Counter({n: 2 * count for n, count in priced(program).items()})
+    assert float((found - graph(x[:2])).abs().max()) < 0.1 * float(graph(x).abs().max())
+
+
 def test_formats_reach_the_values() -> None:
     graph, x = scored()
     error = {form: float((Values.of(compile_network(graph, STAR.with_(format=form)))((x,))[0][0] - graph(x)).abs().mean()) for form in ("2.1", "4.3")}
