@@ -235,6 +235,7 @@ _SILENT = {
     "softmax_unit.": "likewise",
     "compile.grain": "this network has no attention: tested with it",
     "dynamic.dual_access": "likewise",
+    "dynamic.operand_sets": "likewise",
     "dynamic.products": "this network multiplies no two activations: tested with attention",
     "compile.tied": "this network ties no weights: tested with networks that do",
     "crossbar.range": "makes no difference to a converter that is lossless",

@@ -53,6 +53,7 @@ class Stage:
         parts: it is larger than the chips, and is written and computed in so many parts, each with some of its results.
         ahead: its cells are written while the segment before is computed, in a layer of the arrays that is free.
         rewrites: how often one inference writes each of its cells.
+        sets: of cells for what it holds, which inferences take in turn.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Stage:
     parts: int = 1
     ahead: bool = False
     rewrites: float = 0.0
+    sets: int = 1
 
     @property
     def steps(self) -> int:

@@ -42,6 +42,7 @@ _RUNS = (
     "parts",
     "ahead",
     "rewrites",
+    "sets",
 )
 
 

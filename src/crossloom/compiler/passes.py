@@ -83,8 +83,10 @@ class Place:
     def __call__(self, program: Program) -> Program:
         placed = []
         for stage in program.stages:
-            layout = engine_named(stage.engine).place(program.graph.node(stage.nodes[0]), program.graph, program.machine)
-            placed.append(replace(stage, placement=layout, arrays=getattr(layout, "arrays", 0)))
+            node = program.graph.node(stage.nodes[0])
+            layout = engine_named(stage.engine).place(node, program.graph, program.machine)
+            sets = node.op.sets if isinstance(node.op, Store) else 1
+            placed.append(replace(stage, placement=layout, arrays=getattr(layout, "arrays", 0) * sets, sets=sets))
         return replace(program, stages=tuple(placed))
 
 

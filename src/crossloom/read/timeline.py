@@ -117,7 +117,7 @@ def read_timeline(program: Program) -> Timeline:
 
 def _cache(program: Program) -> str | None:
     """Return the stage whose cells keep what earlier inferences wrote, if there is one: then the next needs the result of this one."""
-    stores = (stage.name for stage in program.stages if 0 < stage.rewrites < 1 and not stage.load_s)
+    stores = (stage.name for stage in program.stages if 0 < stage.rewrites * stage.sets < 1 and not stage.load_s)
     return next(stores, None)
 
 
@@ -165,20 +165,20 @@ def _longest_held(stages: list[Stage], rows: list[Row]) -> _Limit:
     by_name = {row.name: row for row in rows}
     worst = _Limit()
     for stage in stages:
-        if stage.rewrites == 1 and not stage.load_s and not stage.shares:
+        if stage.rewrites * stage.sets == 1 and not stage.load_s and not stage.shares:
             readers = [by_name[other.name].finish_s for other in stages if other.shares == stage.name]
             held = max(readers, default=0.0) - by_name[stage.name].start_s
-            worst = max(worst, _Limit(held, stage.name, HELD), key=lambda each: each.seconds)
+            worst = max(worst, _Limit(held / stage.sets, stage.name, HELD), key=lambda each: each.seconds)
     return worst
 
 
 def _occupied(group: list[Stage]) -> float:
-    """Return for how long one inference occupies arrays: stages of one pace fill the copies together."""
+    """Return for how long one inference occupies arrays: stages of one pace fill the copies together, inferences take sets of cells in turn."""
     positions: dict[tuple[float, int], int] = {}
     for stage in group:
         pace = stage.interval_s, stage.copies
         positions[pace] = positions.get(pace, 0) + stage.positions * stage.parts
-    return sum(-(-count // copies) * interval for (interval, copies), count in positions.items())
+    return sum(-(-count // copies) * interval for (interval, copies), count in positions.items()) / max(stage.sets for stage in group)
 
 
 def _busiest_part(stages: list[Stage], program: Program) -> _Limit:

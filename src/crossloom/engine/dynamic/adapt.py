@@ -10,8 +10,11 @@ from crossloom.network.operators import Concat, MatMul, Store, Transpose
 from crossloom.streams import position_axes
 
 
-def with_stores(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
-    """Return the network with the right operand of each product of two activations stored; what cannot be is left, and said."""
+def with_stores(graph: Graph, sets: int = 1) -> tuple[Graph, tuple[str, ...]]:
+    """Return the network with the right operand of each product of two activations stored, in so many sets of cells; what cannot be is left, and said.
+
+    A cache has one set: it belongs to a sequence.
+    """
     left = {node.name: why for node in graph.nodes if isinstance(node.op, MatMul) and (why := unfit(node, graph))}
     nodes: list[Node] = []
     quantization = dict(graph.quantization)
@@ -30,7 +33,8 @@ def with_stores(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
         size = first.type.sizes()[first.op.axis] if isinstance(first.op, Store) else 0
         kept = first.op.kept if isinstance(first.op, Store) else 0
         notes += (f"{len(caches)} operands are caches: {kept} of {size} tokens of {first.name} stay in the cells, and one sequence has them",)
-    return (graph.with_nodes(nodes, quantization=quantization) if len(nodes) > len(graph.nodes) else graph), notes
+    nodes = [replace(each, op=replace(each.op, sets=1 if each.op.kept else sets)) if isinstance(each.op, Store) else each for each in nodes]
+    return (graph.with_nodes(nodes, quantization=quantization) if nodes != list(graph.nodes) else graph), notes
 
 
 def _store(node: Node, graph: Graph, positions: frozenset[int]) -> Node:

@@ -42,7 +42,7 @@ class Dynamic:
         _check(machine)
         if chosen.products == "rewritten":
             graph, notes = rewritten(graph, chosen.dual_access)
-        graph, more = with_stores(graph)
+        graph, more = with_stores(graph, chosen.operand_sets)
         return graph, (*notes, *more)
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
@@ -92,9 +92,9 @@ class Dynamic:
         return store.name
 
     def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
-        """Return the share of a store that one inference writes: 1, less where a cache stays in the cells."""
+        """Return the share of a store that one inference writes: 1, less where a cache stays in the cells or sets of cells take turns."""
         node = graph.node(stage.nodes[0])
-        return Writing.of(node, graph, stage.placement).share if isinstance(node.op, Store) else 0.0
+        return Writing.of(node, graph, stage.placement).share / stage.sets if isinstance(node.op, Store) else 0.0
 
     def vectors(self, stage: Stage, graph: Graph) -> None:
         """Return None: a position reads as many vectors as it has (of all heads that share an operand)."""
@@ -140,7 +140,7 @@ class Dynamic:
 
 def _copies(stage: Stage) -> int:
     """Return how many copies of an operand a store writes."""
-    return int(stage.arrays // stage.placement.arrays)
+    return int(stage.arrays // (stage.placement.arrays * stage.sets))
 
 
 def _check(machine: Machine) -> None:

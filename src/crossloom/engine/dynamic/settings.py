@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
@@ -18,6 +18,7 @@ class _File(BaseModel):
 
     products: Products = "written"
     dual_access: bool = True
+    operand_sets: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,12 @@ class Dynamics:
 
     `digital`: not in arrays. `written`: the right operand is written into cells. `rewritten`: likewise, but in attention that is the layer's input,
     for two products: once, in arrays that are driven from either side (`dual_access`), or in arrays for each.
+    There are `operand_sets` of cells for each operand, which inferences take in turn.
     """
 
     products: Products
     dual_access: bool
+    operand_sets: int
 
 
 def dynamics(machine: Machine) -> Dynamics:
@@ -40,4 +43,4 @@ def dynamics(machine: Machine) -> Dynamics:
         error = problem.errors()[0]
         field = ".".join(str(step) for step in error["loc"])
         raise MachineError(f"machine {machine.name}: engines.dynamic.{field}: {error['msg']}, got {error['input']!r}") from problem
-    return Dynamics(given.products, given.dual_access)
+    return Dynamics(given.products, given.dual_access, given.operand_sets)

@@ -77,11 +77,12 @@ class Store(Move):
     """The same elements, held in the cells of arrays: the operand that a product of two activations needs there.
 
     It is written one index of `axis` (-1 or -2) after the other, as these come into being; the first `kept` of them are in the cells already, from
-    earlier inferences. Machines put it in; no importer makes it.
+    earlier inferences. There are `sets` of cells, which inferences take in turn. Machines put it in; no importer makes it.
     """
 
     axis: int
     kept: int = 0
+    sets: int = 1
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         return tensors[0]
