@@ -9,7 +9,7 @@ before any key is, all heads read the same cells, and both products do: S·X dri
 is wide, not as a head is.
 
 In integers, keys and values are no longer rounded, but R = Q·W_K and S·X are. S·X is a mean of rows of X and has its quantisation; the ranges of
-R and of the scores are those that the network's samples show; without samples R gets the largest that could occur.
+R and of the scores are those that the network's samples show, with a margin; without samples R gets the largest that could occur.
 """
 
 from __future__ import annotations
@@ -100,11 +100,10 @@ def _used(graph: Graph) -> Graph:
 def _attentions(graph: Graph) -> tuple[list[Attention], tuple[str, ...]]:
     found, notes = [], []
     for node in graph.nodes:
-        if not isinstance(node.op, MatMul):
+        softmax = _softmax_after(node, graph) if isinstance(node.op, MatMul) else None
+        if softmax is None:
             continue
-        if (softmax := _softmax_after(node, graph)) is None:
-            continue
-        attention = _attention(node, softmax, graph)
+        attention = softmax if isinstance(softmax, str) else _attention(node, softmax, graph)
         if isinstance(attention, str):
             notes.append(f"{node.name} is not rewritten: {attention}")
         else:
@@ -132,15 +131,16 @@ def _attention(scores: Node, softmax: Node, graph: Graph) -> Attention | str:
     return Attention(scores, keys, summed, values)
 
 
-def _softmax_after(node: Node, graph: Graph) -> Node | None:
-    """Return the softmax over the last dimension that reads a product, by way of scaling and masks, or None."""
-    while len(readers := graph.users[node.name]) == 1:
+def _softmax_after(node: Node, graph: Graph) -> Node | str | None:
+    """Return the softmax over the last dimension that reads a product, by way of scaling, additions and masks; why it is none, or None without any."""
+    unseen = ""
+    while len(readers := graph.users[node.name]) == 1 and not isinstance(readers[0].op, MatMul | Linear | Conv | Move):
         before, node = node.name, readers[0]
         if isinstance(node.op, Softmax):
-            last = len(node.type.shape) - 1
-            return node if node.op.axis == last and not node.op.log else None
+            over_rows = node.op.axis == len(node.type.shape) - 1 and not node.op.log
+            return (unseen or node) if over_rows else None
         if not _keeps_rows(node, before, graph):
-            return None
+            unseen = f"{node.name} ({type(node.op).__name__}) between scores and softmax is no addition, scaling of rows or mask of what is hidden"
     return None
 
 
