@@ -161,6 +161,12 @@ def test_every_part_of_a_unit_sets_its_pace() -> None:
     assert compile_network(scored(tokens=32)[0], lanes).by_name["scaled_dot_product_attention_3"].interval_s == pytest.approx(2 / 4 * 2e-9)
 
 
+def test_figures_of_a_published_machine_name_their_sources() -> None:
+    write = load_machine("retransformer").part("array").actions["write_row"]
+    assert write.latency_s.mark == "published" and "yang2020" in write.latency_s.source
+    assert write.energy_j.mark == "assumed" and "song2017" in write.energy_j.source
+
+
 def test_units_that_are_none() -> None:
     star = WITH["star.softmax"]
     refused(star.with_(**{"cam.use": "isaac.adc"}), r"asks chip.softmax_unit.cam to search, and isaac.adc \(4 of them\) cannot")

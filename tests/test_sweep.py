@@ -99,6 +99,7 @@ def test_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     ("options", "says"),
     [
         (("--over", "adc.bits"), "--over adc.bits: write it as field=value,value"),
+        (("--over", "adc.bits=6", "--over", "adc.bits=7"), "--over names a field twice"),
         (("--over", "adc.bits=6", "--picture", "x.doc"), "must end in .png, .svg or .pdf"),
         (("--over", "softmax.format=six"), "format 'six' is not of the form"),
     ],

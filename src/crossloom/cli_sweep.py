@@ -61,6 +61,8 @@ def sweep(
     from crossloom.report.sweep import draw_sweep, print_sweep
 
     fields = dict(_values(text) for text in over)
+    if len(fields) < len(over):
+        raise InputError("--over names a field twice; give all its values at once, separated by commas")
     if picture is not None:
         check_picture(picture)
     machine = machine_named(on, sets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from crossloom.errors import MachineError
@@ -35,7 +36,10 @@ def fields(machine: Machine) -> dict[str, tuple[str, ...]]:
 
 
 def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> str:
-    """Set the field whose path ends with `key` in the document and return its path. Raises MachineError."""
+    """Set the field whose path ends with `key` in the document and return its path. Raises MachineError.
+
+    A figure may come with its origin, as a mapping of value, source and mark; a bare one is the user's.
+    """
     path = resolve(machine, key)
     place = _settable(machine, path)[path]
     holder: Any = document
@@ -44,7 +48,8 @@ def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> s
             holder[step] = {}
         holder = holder[step]
     cited = place[-1] in ("area", "power", "static", "energy", "latency", "endurance", "cycle")
-    holder[place[-1]] = {"value": value, "source": "set by the user", "mark": "assumed"} if cited else value
+    bare = cited and not isinstance(value, Mapping)
+    holder[place[-1]] = {"value": value, "source": "set by the user", "mark": "assumed"} if bare else value
     if place[-1] == "use":
         holder.pop("parts", None)
     if place[-1] == "count" and "per" in holder:

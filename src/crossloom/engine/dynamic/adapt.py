@@ -27,12 +27,11 @@ def with_stores(graph: Graph, sets: int = 1) -> tuple[Graph, tuple[str, ...]]:
             node = replace(node, inputs=(node.inputs[0], store.name))
         nodes.append(node)
     notes = tuple(f"{name} is computed digitally: {why}" for name, why in left.items())
-    caches = [node for node in nodes if isinstance(node.op, Store) and node.op.kept]
+    caches = [(node, node.op) for node in nodes if isinstance(node.op, Store) and node.op.kept]
     if caches and len(nodes) > len(graph.nodes):
-        first = caches[0]
-        size = first.type.sizes()[first.op.axis] if isinstance(first.op, Store) else 0
-        kept = first.op.kept if isinstance(first.op, Store) else 0
-        notes += (f"{len(caches)} operands are caches: {kept} of {size} tokens of {first.name} stay in the cells, and one sequence has them",)
+        first, op = caches[0]
+        size = first.type.sizes()[op.axis]
+        notes += (f"{len(caches)} operands are caches: {op.kept} of {size} tokens of {first.name} stay in the cells, and one sequence has them",)
     nodes = [replace(each, op=replace(each.op, sets=1 if each.op.kept else sets)) if isinstance(each.op, Store) else each for each in nodes]
     return (graph.with_nodes(nodes, quantization=quantization) if nodes != list(graph.nodes) else graph), notes
 
