@@ -53,7 +53,10 @@ class Executor(Protocol):
 
 
 class Engine(Protocol):
-    """One way of computing. An engine holds no state: it reads a machine's description and a network's nodes."""
+    """One way of computing. An engine holds no state: it reads a machine's description and a network's nodes.
+
+    Engines derive from it: what most of them answer alike is answered here, as for one that holds nothing in cells.
+    """
 
     name: str
 
@@ -62,7 +65,7 @@ class Engine(Protocol):
 
         What has been adapted once is returned as it is.
         """
-        ...
+        return graph, ()
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node on a machine, or None if it can."""
@@ -70,35 +73,35 @@ class Engine(Protocol):
 
     def place(self, node: Node, graph: Graph, machine: Machine) -> Any:
         """Return where one copy of a node lies: a frozen description with `arrays`."""
-        ...
+        return None
 
     def listens(self, machine: Machine) -> bool:
         """Return whether placements depend on what a stage's inputs look like: whether `tune` has anything to do."""
-        ...
+        return False
 
     def tune(self, stage: Stage, graph: Graph, machine: Machine, tensors: Sequence[Tensor]) -> Any:
         """Return a stage's placement set for integers such as these at its inputs."""
-        ...
+        return stage.placement
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
         """Return what a reader of results should know of a machine's description, such as where it leaves what was measured."""
-        ...
+        return ()
 
     def banks(self, machine: Machine) -> int:
         """Return how many sets of weights an array holds, of which one can be written while another is read."""
-        ...
+        return 1
 
     def held(self, stage: Stage, graph: Graph) -> Any:
         """Return what lies in a stage's arrays: stages that hold the same can work in the same arrays. None for a stage without arrays."""
-        ...
+        return None
 
     def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
         """Return how often one inference writes each cell of a stage; 0 for weights that stay."""
-        ...
+        return 0.0
 
     def vectors(self, stage: Stage, graph: Graph) -> int | None:
         """Return how many input vectors one inference sends through a stage, or None if any number of positions will do."""
-        ...
+        return None
 
     def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
         """Return the number of each action that one inference performs in a stage."""
@@ -110,7 +113,7 @@ class Engine(Protocol):
 
     def paced_parts(self, machine: Machine) -> frozenset[str]:
         """Return the parts whose speed `pace` accounts for; the compiler checks that the others keep up."""
-        ...
+        return frozenset()
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a node's values; `seed` is of everything that chance decides."""

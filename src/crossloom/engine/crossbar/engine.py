@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Executor, Inferences, Pace
+from crossloom.engine.base import Counts, Engine, Executor, Inferences, Pace
 from crossloom.engine.crossbar.actions import array_actions, traffic
 from crossloom.engine.crossbar.analog import Deferred
 from crossloom.engine.crossbar.layer import Layer
@@ -25,14 +25,10 @@ from crossloom.program import Program, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Crossbar:
+class Crossbar(Engine):
     """Takes layers whose weights are constant; see the package's docstring for the arithmetic."""
 
     name: str = "crossbar"
-
-    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
-        """Return the network as it is."""
-        return graph, ()
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Executor, Inferences, Pace
+from crossloom.engine.base import Counts, Engine, Executor, Inferences, Pace
 from crossloom.engine.digital.work import Work, work_of
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
@@ -42,14 +41,10 @@ def performer(kind: str, machine: Machine) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Digital:
+class Digital(Engine):
     """Takes every node that has integer semantics."""
 
     name: str = "digital"
-
-    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
-        """Return the network as it is."""
-        return graph, ()
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
@@ -57,36 +52,6 @@ class Digital:
         if work.kind != "move" and performer(work.kind, machine) is None:
             return f"no part of {machine.name} does this kind of work ({work.kind})"
         return None
-
-    def place(self, node: Node, graph: Graph, machine: Machine) -> Any:
-        """Return nothing: digital units hold no weights."""
-        return None
-
-    def listens(self, machine: Machine) -> bool:
-        """Return False: nothing is set by what inputs look like."""
-        return False
-
-    def tune(self, stage: Stage, graph: Graph, machine: Machine, tensors: Sequence[Tensor]) -> Any:
-        """Return the placement as it is."""
-        return stage.placement
-
-    def notes(self, machine: Machine) -> tuple[str, ...]:
-        """Return nothing: integers are what they are."""
-        return ()
-
-    def banks(self, machine: Machine) -> int:
-        """Return 1: there is nothing to write."""
-        return 1
-
-    def held(self, stage: Stage, graph: Graph) -> None:
-        """Return None: digital units hold no weights."""
-
-    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
-        """Return 0: there are no cells."""
-        return 0.0
-
-    def vectors(self, stage: Stage, graph: Graph) -> None:
-        """Return None: digital units take elements as they come."""
 
     def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
         """Return the actions of one inference."""
@@ -112,10 +77,6 @@ class Digital:
             latency += each
         interval = seconds / stage.positions
         return Pace(interval, interval + latency, performing)
-
-    def paced_parts(self, machine: Machine) -> frozenset[str]:
-        """Return every part that does digital work."""
-        return frozenset(machine.by_role)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a node by its integer definition."""

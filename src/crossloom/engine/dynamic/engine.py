@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from crossloom.engine.base import Executor, Pace
+from crossloom.engine.base import Engine, Executor, Pace
 from crossloom.engine.crossbar.actions import array_actions
 from crossloom.engine.crossbar.reach import reach
 from crossloom.engine.crossbar.settings import crossbars, paced_roles
@@ -28,7 +28,7 @@ from crossloom.program import Program, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Dynamic:
+class Dynamic(Engine):
     """Takes products whose right operand is stored, and the stores."""
 
     name: str = "dynamic"
@@ -75,14 +75,6 @@ class Dynamic:
         left, right = shape.left(tensors[0]), shape.right(tensors[1])
         found = [reach(*of_one_inference(layer, shape, left[i], right[i], i)) for i in range(len(left))]
         return replace(tiling, reach=tuple(max(most) for most in zip(*found, strict=True)))
-
-    def notes(self, machine: Machine) -> tuple[str, ...]:
-        """Return nothing: cells and wires are the crossbar engine's."""
-        return ()
-
-    def banks(self, machine: Machine) -> int:
-        """Return 1: operands are written when they are there, not ahead."""
-        return 1
 
     def held(self, stage: Stage, graph: Graph) -> str:
         """Return the name of the store."""

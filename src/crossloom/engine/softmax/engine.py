@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Executor, Inferences, Pace
+from crossloom.engine.base import Counts, Engine, Executor, Inferences, Pace
 from crossloom.engine.parts import in_tile
 from crossloom.engine.softmax.settings import ROLE, softmax_unit, unit_path
 from crossloom.engine.softmax.unit import Unit
@@ -30,7 +29,7 @@ from crossloom.program import Program, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class SoftmaxEngine:
+class SoftmaxEngine(Engine):
     """Takes softmax on machines that have a unit for it."""
 
     name: str = "softmax"
@@ -65,36 +64,6 @@ class SoftmaxEngine:
         if any(name not in graph.quantization for name in (node.inputs[0], node.name)):
             return "its scores are no integers"
         return None
-
-    def place(self, node: Node, graph: Graph, machine: Machine) -> Any:
-        """Return nothing: tables are the same for all."""
-        return None
-
-    def listens(self, machine: Machine) -> bool:
-        """Return False: formats are those of the machine's file."""
-        return False
-
-    def tune(self, stage: Stage, graph: Graph, machine: Machine, tensors: Sequence[Tensor]) -> Any:
-        """Return the placement as it is."""
-        return stage.placement
-
-    def notes(self, machine: Machine) -> tuple[str, ...]:
-        """Return nothing."""
-        return ()
-
-    def banks(self, machine: Machine) -> int:
-        """Return 1: nothing is written."""
-        return 1
-
-    def held(self, stage: Stage, graph: Graph) -> None:
-        """Return None: units hold no weights."""
-
-    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
-        """Return 0: tables stay."""
-        return 0.0
-
-    def vectors(self, stage: Stage, graph: Graph) -> None:
-        """Return None: rows are computed as they come."""
 
     def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
         """Return the actions of one inference."""
