@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from crossloom.floor import FloorPlan, Turns
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.waits import Rule
@@ -33,6 +34,7 @@ class Stage:
         name: that of the last node, whose tensor the stage produces.
         nodes: the graph's nodes in order.
         engine: name of the engine.
+        own: of the nodes, so many are computed by the engine itself; those after them are functions of digital units.
         placement: the engine's own description of what lies where.
         positions: output positions of one inference.
         copies: positions computed side by side.
@@ -54,11 +56,16 @@ class Stage:
         ahead: its cells are written while the segment before is computed, in a layer of the arrays that is free.
         rewrites: how often one inference writes each of its cells.
         sets: of cells for what it holds, which inferences take in turn.
+        turns: when it may use its arrays, where it shares them with others by a floor plan; None where they are its own.
+        per_step: such turns that a step takes.
+        stays: its results go straight into the arrays that need them, past the buffer.
+        in_tile: where a floor plan says so, the share of its work that each of its tiles does.
     """
 
     name: str
     nodes: tuple[str, ...]
     engine: str
+    own: int = 1
     placement: Any = None
     positions: int = 1
     copies: int = 1
@@ -80,6 +87,10 @@ class Stage:
     ahead: bool = False
     rewrites: float = 0.0
     sets: int = 1
+    turns: Turns | None = None
+    per_step: int = 1
+    stays: bool = False
+    in_tile: tuple[float, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -89,6 +100,8 @@ class Stage:
     @property
     def in_tiles(self) -> tuple[float, ...]:
         """The share of the stage's work that each of its tiles does: as many of its arrays as lie there."""
+        if self.in_tile:
+            return self.in_tile
         count = max(1, self.tiles[1])
         if not self.arrays or not self.per_tile:
             return (1 / count,) * count
@@ -118,6 +131,11 @@ class Stage:
         return self.positions / self.copies * self.interval_s * self.parts
 
     @property
+    def active_s(self) -> float:
+        """Time for which cells of the stage are read or written for one inference, on average over its copies; turns of others are not counted."""
+        return self.worked_s if self.turns is None else self.worked_s / self.turns.period
+
+    @property
     def pause_s(self) -> float:
         """Time that writing the next part adds between two parts: all of it, or what the computing of a part does not hide."""
         return max(0.0, self.load_s - self.busy_s / self.parts) if self.ahead else self.load_s
@@ -136,7 +154,11 @@ def streamed_s(phases: Sequence[tuple[float, float]], ahead: bool) -> float:
 
 @dataclass(frozen=True)
 class Program:
-    """A network compiled for a machine. `graph` is the network as the machine's engines have it; `chips` is how many the placement uses; `notes` say what a reader should know."""
+    """A network compiled for a machine.
+
+    `graph` is the network as the machine's engines have it; `chips` is how many the placement uses; `notes` say what a reader should know;
+    `floor` is what lies where in arrays that stages share, None where each array is one stage's.
+    """
 
     graph: Graph
     machine: Machine
@@ -144,11 +166,36 @@ class Program:
     chips: int = 1
     notes: tuple[str, ...] = ()
     given: Graph | None = field(default=None, compare=False)
+    floor: FloorPlan | None = None
 
     @property
     def network(self) -> Graph:
         """The quantised network as it was given, before the machine's engines adapted it."""
         return self.given or self.graph
+
+    @property
+    def arrays(self) -> int:
+        """Arrays in use."""
+        return self.floor.arrays if self.floor else sum(stage.own_arrays for stage in self.stages)
+
+    @cached_property
+    def cells(self) -> dict[str, float]:
+        """How many cells of the arrays hold something of each stage that works in arrays; stages that share weights have the same ones."""
+        if self.floor is None:
+            side = self.machine.optional("array")
+            each = side.parameters["rows"] * side.parameters["columns"] if side is not None else 0.0
+            return {stage.name: stage.arrays * each * stage.placement.spatial_utilization for stage in self.stages if stage.arrays}
+        held: dict[str, float] = {}
+        for layout in self.floor.layouts:
+            for laid in layout.blocks:
+                held[laid.stage] = held.get(laid.stage, 0.0) + layout.count * laid.block.cells
+        return {stage.name: held[stage.holder] for stage in self.stages if stage.arrays}
+
+    @property
+    def available_cells(self) -> float:
+        """Cells of the arrays in use."""
+        side = self.machine.optional("array")
+        return self.arrays * side.parameters["rows"] * side.parameters["columns"] if side is not None else 0.0
 
     @cached_property
     def by_name(self) -> dict[str, Stage]:

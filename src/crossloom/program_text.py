@@ -1,4 +1,4 @@
-"""The program as text that prints and parses: one block for each stage.
+"""The program as text that prints and parses: a paragraph for each stage, and one for each kind of array where stages share them.
 
     program small on isaac-ce, 1 chip
     note ...
@@ -7,6 +7,9 @@
       runs positions=64 copies=4 interval_s=8e-07 latency_s=1.4e-06 limited_by='array.read' arrays=8 tiles=(0, 1) hops=1
       does adc.convert=8192 array.read=512
       waits pool1 Window(shape=(8, 8), ...)
+    floor 512 512
+    arrays 3
+      block conv1 0 0 Block(rows=27, columns=512, ...)
 
 The graph and the machine stay behind, as in the graph's own text; `parse_program` takes them.
 """
@@ -18,8 +21,9 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from crossloom import waits
+from crossloom import floor, waits
 from crossloom.errors import ModelError
+from crossloom.floor import Block, FloorPlan, Laid, Layout
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import Program, Stage, Wait
@@ -43,6 +47,10 @@ _RUNS = (
     "ahead",
     "rewrites",
     "sets",
+    "own",
+    "per_step",
+    "stays",
+    "in_tile",
 )
 
 
@@ -55,9 +63,16 @@ def print_program(program: Program) -> str:
         if stage.placement is not None:
             lines.append(f"  placement {stage.placement!r}")
         lines.append("  runs " + " ".join(f"{name}={getattr(stage, name)!r}".replace(", ", ",") for name in _RUNS))
+        if stage.turns is not None:
+            lines.append(f"  turns {stage.turns!r}")
         if stage.actions:
             lines.append("  does " + " ".join(f"{name}={count}" for name, count in stage.actions.items()))
         lines += [f"  waits {wait.stage} {wait.rule!r}" for wait in stage.waits]
+    if program.floor is not None:
+        lines.append(f"floor {program.floor.rows} {program.floor.columns}")
+        for layout in program.floor.layouts:
+            lines.append(f"arrays {layout.count}")
+            lines += [f"  block {laid.stage} {laid.row} {laid.column} {laid.block!r}" for laid in layout.blocks]
     return "\n".join(lines) + "\n"
 
 
@@ -82,6 +97,8 @@ def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
                 notes.append(rest)
             elif keyword == "stage":
                 stages.append(_stage(line))
+            elif keyword in ("floor", "arrays", "block"):
+                program = replace(program, floor=_on_floor(keyword, rest, program.floor))
             elif keyword:
                 stages[-1] = replace(stages[-1], **_field(keyword, rest, stages[-1]))
         except (ValueError, SyntaxError, KeyError, TypeError, IndexError) as problem:
@@ -101,12 +118,31 @@ def _field(keyword: str, rest: str, stage: Stage) -> dict[str, Any]:
         return {"placement": _described(rest)}
     if keyword == "runs":
         return {name: ast.literal_eval(value) for name, _, value in (item.partition("=") for item in rest.split())}
+    if keyword == "turns":
+        return {"turns": _described(rest)}
     if keyword == "does":
         return {"actions": {name: int(count) for name, _, count in (item.partition("=") for item in rest.split())}}
     if keyword == "waits":
         source, _, rule = rest.partition(" ")
         return {"waits": (*stage.waits, Wait(source, _described(rule)))}
     raise ValueError(f"unknown line {keyword!r}")
+
+
+def _on_floor(keyword: str, rest: str, plan: FloorPlan | None) -> FloorPlan:
+    """Return the floor plan with what a line adds to it."""
+    if keyword == "floor":
+        rows, columns = rest.split()
+        return FloorPlan(int(rows), int(columns), ())
+    if plan is None:
+        raise ValueError(f"{keyword} before the line 'floor ROWS COLUMNS'")
+    if keyword == "arrays":
+        return replace(plan, layouts=(*plan.layouts, Layout(int(rest), ())))
+    stage, row, column, block = rest.split(" ", 3)
+    described = _described(block)
+    if not isinstance(described, Block):
+        raise ValueError(f"{block!r} is no block")
+    *done, last = plan.layouts
+    return replace(plan, layouts=(*done, replace(last, blocks=(*last.blocks, Laid(stage, int(row), int(column), described)))))
 
 
 def _described(text: str) -> Any:
@@ -116,5 +152,5 @@ def _described(text: str) -> Any:
     call = ast.parse(text, mode="eval").body
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
         raise ValueError(f"{text!r} is not a description with named fields")
-    kinds = {**{name: kind for name, kind in vars(waits).items() if isinstance(kind, type)}, **placements()}
+    kinds = {**{name: kind for name, kind in (vars(waits) | vars(floor)).items() if isinstance(kind, type)}, **placements()}
     return kinds[call.func.id](**{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg})

@@ -37,7 +37,11 @@ class Adapt:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Give each node to the first engine of the machine that takes it; a function joins the stage whose result it alone reads."""
+    """Give each node to the first engine of the machine that takes it.
+
+    A node that alone reads a stage's result joins it if the stage's engine continues with it, or if it is a function that digital units
+    compute as results come.
+    """
 
     def __call__(self, program: Program) -> Program:
         graph, machine = program.graph, program.machine
@@ -45,24 +49,31 @@ class Assign:
         stages: list[Stage] = []
         home: dict[str, int] = {}
         for node in graph.nodes:
-            if (place := self._joins(node, graph, home, stages)) is not None:
-                joined = stages[place]
-                stages[place] = replace(joined, name=node.name, nodes=(*joined.nodes, node.name))
-                home[node.name] = place
-                continue
             engine, why = taker(node, graph, machine, engines)
             if engine is None:
                 raise ModelError(f"{node.name} ({type(node.op).__name__}) runs on no engine of {machine.name} ({why}); choose another machine")
-            home[node.name] = len(stages)
-            stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine))
+            place = self._read_alone(node, graph, home)
+            if place is not None and (joined := _joined(stages[place], node, engine, program)) is not None:
+                stages[place] = joined
+            else:
+                place = len(stages)
+                stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine))
+            home[node.name] = place
         return replace(program, stages=tuple(stages))
 
     @staticmethod
-    def _joins(node: Node, graph: Graph, home: dict[str, int], stages: list[Stage]) -> int | None:
-        if not isinstance(node.op, Unary) or node.inputs[0] not in home or len(graph.users[node.inputs[0]]) > 1 or node.inputs[0] in graph.outputs:
-            return None
-        place = home[node.inputs[0]]
-        return place if stages[place].engine != "digital" else None
+    def _read_alone(node: Node, graph: Graph, home: dict[str, int]) -> int | None:
+        """Return the stage of whose result a node is the one reader, or None."""
+        source = node.inputs[0] if node.inputs else ""
+        return home[source] if source in home and len(graph.users[source]) == 1 and source not in graph.outputs else None
+
+
+def _joined(stage: Stage, node: Node, engine: str, program: Program) -> Stage | None:
+    """Return a stage with a node that follows it, or None if that needs a stage of its own."""
+    grown = replace(stage, name=node.name, nodes=(*stage.nodes, node.name))
+    if engine == stage.engine and stage.own == len(stage.nodes) and engine_named(engine).continues(stage, node, program.graph, program.machine):
+        return replace(grown, own=len(grown.nodes))
+    return grown if isinstance(node.op, Unary) and engine == "digital" != stage.engine else None
 
 
 def taker(node: Node, graph: Graph, machine: Machine, engines: Sequence[Engine]) -> tuple[str | None, str]:
@@ -247,7 +258,7 @@ class Schedule:
             pace = engine.pace(stage, program.graph, program.machine)
             counts = dict(engine.price(stage, program.graph, program.machine))
             if stage.engine != "digital":
-                for name in stage.nodes[1:]:
+                for name in stage.nodes[stage.own :]:
                     for action, count in engine_named("digital").price(replace(stage, nodes=(name,)), program.graph, program.machine).items():
                         counts[action] = counts.get(action, 0) + count
             absent |= missing(program, counts)

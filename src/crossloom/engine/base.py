@@ -71,6 +71,10 @@ class Engine(Protocol):
         """Return why the engine cannot run a node on a machine, or None if it can."""
         ...
 
+    def continues(self, stage: Stage, node: Node, graph: Graph, machine: Machine) -> bool:
+        """Return whether the engine computes a node, the one reader of a stage's result, within that stage."""
+        return False
+
     def place(self, node: Node, graph: Graph, machine: Machine) -> Any:
         """Return where one copy of a node lies: a frozen description with `arrays`."""
         return None

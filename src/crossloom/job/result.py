@@ -122,14 +122,13 @@ class Result:
 
     @cached_property
     def utilization(self) -> dict[str, float]:
-        """`spatial`: cells with weights over cells of the arrays used. `temporal`: share of the time that these arrays work."""
-        held = [stage for stage in self.program.stages if stage.arrays]
-        arrays = sum(stage.own_arrays for stage in held)
-        if not arrays:
+        """`spatial`: cells that hold something over cells of the arrays used. `temporal`: share of the time that the former are at work."""
+        program = self.program
+        held = sum(program.cells[stage.name] for stage in program.stages if stage.arrays and not stage.shares)
+        if not held:
             return {"spatial": 0.0, "temporal": 0.0}
-        spatial = sum(stage.own_arrays * stage.placement.spatial_utilization for stage in held) / arrays
-        temporal = sum(stage.arrays * stage.worked_s for stage in held) / (arrays * self.timeline.interval_s)
-        return {"spatial": spatial, "temporal": temporal}
+        worked = sum(program.cells[stage.name] * stage.active_s for stage in program.stages if stage.arrays)
+        return {"spatial": held / program.available_cells, "temporal": worked / (held * self.timeline.interval_s)}
 
     @cached_property
     def layers(self) -> Layers:

@@ -139,9 +139,9 @@ def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own
     power = _cited(part.power or component.power, "power", where)
     energy = latency = None
     if base is not None:
-        row = factors.row if where.endswith(".write_row") and factors.row is not None else factors.energy
+        grows = factors.actions.get(where.rpartition(".")[2], factors.energy)
         own_power = part.power is not None and base.busy is not None
-        energy = _energy(where, base, power).scaled(factors.time if own_power else row, factors.why, factors.assumed)
+        energy = _energy(where, base, power).scaled(factors.time if own_power else grows, factors.why, factors.assumed)
         given = base.latency or base.busy
         latency = _cited(given, "time", where).scaled(factors.time, factors.why, factors.assumed) if given else None
     if own is not None and (own.energy or own.busy):

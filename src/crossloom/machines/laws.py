@@ -7,7 +7,7 @@ area, for the energy of each action (and the power with it), and for the time th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Parameters = Mapping[str, float]
 
@@ -20,8 +20,8 @@ class Factors:
     energy: float
     time: float
     why: str
-    row: float | None = None
-    """Factor for the energy of an action on one row, where it is another one."""
+    actions: Mapping[str, float] = field(default_factory=dict)
+    """Factors for the energy of actions that grow otherwise, by name: one on a row, or on a cell."""
     assumed: bool = False
     """Whether the law itself is assumed, so that what it scales is too."""
 
@@ -116,7 +116,7 @@ def cells(base: Parameters, wanted: Parameters) -> Factors:
         factor,
         1.0,
         f"x{factor:g} for {wanted['rows']:g}x{wanted['columns']:g} cells as in PUMA's and PIMSYN's constants",
-        row=wanted["columns"] / base["columns"],
+        actions={"write_row": wanted["columns"] / base["columns"], "read_cell": 1.0, "write_cell": 1.0},
     )
 
 

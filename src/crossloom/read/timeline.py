@@ -13,6 +13,10 @@ written, and B of them take Σ (load + latency + (B − 1) · interval) over the
 another is computed with, segment s is written from when segment s − 2 has left its layer; in a steady stream
 B inferences then take Σ max(load of the next, latency + (B − 1) · interval).
 
+Stages that share arrays have turns there (`crossloom.floor`): a step begins with one of its stage's, counted from g = phase + period · turn, so
+that with u turns to a step, and times counted in g, start_j = u · j + max_{i ≤ j} (⌈ready_i⌉ − u · i). So that the next inference finds the same turns,
+the interval is a whole number of the longest period.
+
 A cache of keys and values in the cells belongs to one sequence, whose next token is known when this one is done: the interval is the latency then.
 """
 
@@ -20,12 +24,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.parts import in_tile, part_seconds
 from crossloom.engine.registry import engine_named
+from crossloom.floor import Turns
 from crossloom.program import Program, Stage, streamed_s
 
 Times = NDArray[np.float64]
@@ -112,7 +118,13 @@ def read_timeline(program: Program) -> Timeline:
         return Timeline(tuple(rows), through[-1], cache, SEQUENCE)
     if len(phases) > 1:
         return Timeline(tuple(rows), streamed_s(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load, worst.stage, worst.part)
-    return Timeline(tuple(rows), worst.seconds, worst.stage, worst.part)
+    return Timeline(tuple(rows), _whole_periods(worst.seconds, program), worst.stage, worst.part)
+
+
+def _whole_periods(seconds: float, program: Program) -> float:
+    """Return the shortest interval of at least so many seconds after which every stage finds its turns again."""
+    longest = max((stage.turns.between_s for stage in program.stages if stage.turns is not None), default=0.0)
+    return ceil(seconds / longest - 1e-6) * longest if longest else seconds
 
 
 def _cache(program: Program) -> str | None:
@@ -126,11 +138,22 @@ def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float)
     steps = np.arange(stage.steps, dtype=np.int64)
     part, place = np.divmod(steps, stage.steps // stage.parts)
     ready, slowest = _ready(stage, place, finish, program)
-    starts: Times = steps.astype(np.float64) * stage.interval_s + part * stage.pause_s
     ready = np.full(len(steps), begin) if ready is None else np.maximum(ready, begin)
-    starts = starts + np.maximum.accumulate(ready - starts)
+    if stage.turns is not None:
+        starts = _in_turns(steps, ready, stage.turns, stage.per_step)
+    else:
+        starts = steps.astype(np.float64) * stage.interval_s + part * stage.pause_s
+        starts = starts + np.maximum.accumulate(ready - starts)
     finish[stage.name] = starts + stage.latency_s
     return Row(stage.name, stage.engine, float(starts[0]), float(finish[stage.name][-1]), stage.busy_s, stage.steps, stage.copies, slowest)
+
+
+def _in_turns(steps: NDArray[np.int64], ready: Times, turns: Turns, per_step: int) -> Times:
+    """Return when steps begin that have to wait for a turn of their stage; what is ready within a millionth of a turn is ready."""
+    first = turns.phase * turns.length_s
+    own = np.ceil(np.maximum(ready - first, 0.0) / turns.between_s - 1e-6).astype(np.int64)
+    start: Times = first + turns.between_s * (steps * per_step + np.maximum.accumulate(own - steps * per_step)).astype(np.float64)
+    return start
 
 
 def _ready(stage: Stage, steps: NDArray[np.int64], finish: dict[str, Times], program: Program) -> tuple[Times | None, str]:

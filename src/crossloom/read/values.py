@@ -41,7 +41,7 @@ class Values:
         for stage in program.stages:
             for place, name in enumerate(stage.nodes):
                 node = program.graph.node(name)
-                engine = engine_named(stage.engine if place == 0 else "digital")
+                engine = engine_named(stage.engine if place < stage.own else "digital")
                 chosen[name] = executor(node, program) if executor and engine.name == "crossbar" else engine.executor(node, program, seed)
         return cls(program, chosen)
 

@@ -111,7 +111,7 @@ def _pace(result: Result) -> str:
 
 
 def _arrays(result: Result) -> str:
-    used = sum(stage.own_arrays for stage in result.program.stages)
+    used = result.program.arrays
     array = result.program.machine.optional("array")
     if array is None:
         return f"{plural(used, 'array')} in use"

@@ -1,0 +1,94 @@
+"""Arrays that several stages share: which rectangle of which array is whose, and in which turns it may be used.
+
+Word lines and bit lines run through a whole array, so that what lies beside a block is biased with it. Time is therefore divided into *turns*,
+each as long as one operation; a stage has every `period`-th of them, and stages that share a line never have the same turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """When a stage may use its blocks: in turns `phase`, `phase + period`, `phase + 2 · period` ... of `length_s` seconds each."""
+
+    period: int = 1
+    phase: int = 0
+    length_s: float = 0.0
+
+    @property
+    def between_s(self) -> float:
+        """Time from one of its turns to the next."""
+        return self.period * self.length_s
+
+    def meet(self, other: Turns) -> bool:
+        """Return whether there is a turn that both have. Periods are powers of two, so the shorter one divides the longer."""
+        shorter = min(self.period, other.period)
+        return self.phase % shorter == other.phase % shorter
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """So many rectangles of cells that a copy of a stage takes: `rows` word lines by `columns` bit lines each.
+
+    `cells` of them hold something; `writes` says that they are written while the stage works, `role` what they do.
+    """
+
+    rows: int
+    columns: int
+    count: int = 1
+    cells: int = 0
+    writes: bool = False
+    role: str = "product"
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A block in its place: the stage that has it, and the first word line and bit line."""
+
+    stage: str
+    row: int
+    column: int
+    block: Block
+
+    def crosses(self, other: Laid) -> bool:
+        """Return whether the two share a word line or a bit line."""
+        rows = self.row < other.row + other.block.rows and other.row < self.row + self.block.rows
+        columns = self.column < other.column + other.block.columns and other.column < self.column + self.block.columns
+        return rows or columns
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What lies in each of `count` arrays, which are all alike."""
+
+    count: int
+    blocks: tuple[Laid, ...]
+
+
+@dataclass(frozen=True)
+class FloorPlan:
+    """The arrays of a program, `rows` by `columns` cells each, in the order of their numbers."""
+
+    rows: int
+    columns: int
+    layouts: tuple[Layout, ...]
+
+    @property
+    def arrays(self) -> int:
+        """Arrays in use."""
+        return sum(layout.count for layout in self.layouts)
+
+    @property
+    def cells(self) -> int:
+        """Cells that hold something."""
+        return sum(layout.count * laid.block.cells for layout in self.layouts for laid in layout.blocks)
+
+    def of(self, stage: str) -> Iterator[tuple[range, Laid]]:
+        """Yield a stage's blocks, each with the numbers of the arrays in which it lies."""
+        first = 0
+        for layout in self.layouts:
+            yield from ((range(first, first + layout.count), laid) for laid in layout.blocks if laid.stage == stage)
+            first += layout.count
