@@ -12,12 +12,17 @@ from crossloom.engine.base import Engine, Pace
 from crossloom.engine.parts import missing, part_seconds, performed
 from crossloom.engine.registry import adapted, engine_named
 from crossloom.errors import CapacityError, MachineError, ModelError
+from crossloom.floor import Turns
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import MatMul, Store, Unary
 from crossloom.program import Program, Stage, Wait
 from crossloom.streams import streams
 from crossloom.waits import Everything, Rule
+
+
+TURNS = "its turns"
+"""What sets the interval of a stage that leaves turns to others."""
 
 
 class Pass(Protocol):
@@ -215,7 +220,7 @@ class Allocate:
                 place = _Where(next((where[wait.stage].tiles for wait in stage.waits if wait.stage in where), (0, 1)))
             where[stage.name] = place
             stages.append(replace(stage, tiles=place.tiles, before=place.before, per_tile=place.per_tile))
-        return replace(program, stages=tuple(_with_hops(stages, program)))
+        return replace(program, stages=tuple(with_hops(stages, program)))
 
     def _in_each_tile(self, stages: list[Stage], program: Program) -> float:
         """Return how many arrays of each tile are used."""
@@ -226,7 +231,7 @@ class Allocate:
         return min(there, max(1, math.ceil(sum(stage.own_arrays for stage in stages) / tiles)))
 
 
-def _with_hops(stages: list[Stage], program: Program) -> list[Stage]:
+def with_hops(stages: list[Stage], program: Program) -> list[Stage]:
     """Count the routers between the middle tiles of a stage and of its farthest reader, on a square mesh with four tiles a router."""
     readers: dict[str, list[Stage]] = {}
     for stage in stages:
@@ -263,12 +268,20 @@ class Schedule:
                         counts[action] = counts.get(action, 0) + count
             absent |= missing(program, counts)
             stage = replace(stage, actions=performed(program, counts), rewrites=engine.rewrites(stage, program.graph, program.machine))
+            if stage.turns is not None:
+                pace = _in_turns(pace, stage, stage.turns)
             if stage.arrays:
                 pace = slowed(pace, stage, program, engine.paced_parts(program.machine))
             stage = replace(stage, interval_s=pace.interval_s, latency_s=pace.latency_s, limited_by=pace.limited_by)
             stages.append(stage)
         notes = (f"{program.machine.name} has no {', '.join(sorted(absent))}: what it would do takes no time and costs nothing",) if absent else ()
         return replace(program, stages=tuple(stages), notes=(*program.notes, *notes))
+
+
+def _in_turns(pace: Pace, stage: Stage, turns: Turns) -> Pace:
+    """Return the pace of a stage that shares its arrays: between two turns that a step takes, others have theirs."""
+    waited = (stage.per_step - 1) * (turns.period - 1) * turns.length_s
+    return Pace(stage.per_step * turns.between_s, pace.latency_s + waited, pace.limited_by if turns.period == 1 else TURNS)
 
 
 def slowed(pace: Pace, stage: Stage, program: Program, paced: frozenset[str]) -> Pace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from crossloom.compiler.floor_plan import LayOut
 from crossloom.compiler.grain import OPERAND, Grain
 from crossloom.compiler.multiplex import TimeMultiplex
 from crossloom.compiler.passes import (
@@ -32,6 +33,7 @@ _OPTIONS = {
     "allocate": ("spread", "pack"),
     "tied": ("shared", "copied"),
     "overflow": ("chips", "reload", "refuse"),
+    "arrays": ("whole", "shared"),
     "chips": None,
     "inferences_per_load": None,
     "grain": None,
@@ -50,12 +52,17 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
     chips, inferences = (_whole(machine, name, options.get(name, least), least) for name, least in (("chips", 0), ("inferences_per_load", 1)))
     overflow = options.get("overflow", "chips")
     banks = max((engine.banks(machine) for engine in engines_of(machine)), default=1)
-    fit = (
-        TimeMultiplex(chips or 1, inferences, banks, options.get("replicate", "balanced") == "balanced")
-        if overflow == "reload"
-        else UseChips(chips, 1 if overflow == "refuse" else 1 << 16)
-    )
-    replicate: tuple[Pass, ...] = (ReplicateBalanced(),) if options.get("replicate", "balanced") == "balanced" else ()
+    replicate, spread = options.get("replicate", "balanced") == "balanced", options.get("allocate", "spread") == "spread"
+    most = 1 if overflow == "refuse" else 1 << 16
+    fit: tuple[Pass, ...]
+    if options.get("arrays", "whole") == "shared":
+        if overflow == "reload":
+            raise MachineError(f"machine {machine.name}: blocks that share arrays stay where they are; set compile.overflow=chips or compile.arrays=whole")
+        fit = (LayOut(replicate, spread, chips, most),)
+    elif overflow == "reload":
+        fit = (TimeMultiplex(chips or 1, inferences, banks, replicate), *_copies(replicate), Allocate(spread))
+    else:
+        fit = (UseChips(chips, most), *_copies(replicate), Allocate(spread))
     return (
         Adapt(),
         Assign(),
@@ -64,12 +71,14 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
         Grain(_grain(machine, options.get("grain", "vector"))),
         ShareWeights(options.get("tied", "shared") == "shared"),
         SetRanges(),
-        fit,
-        *replicate,
-        Allocate(options.get("allocate", "spread") == "spread"),
+        *fit,
         Schedule(),
         CheckBuffers(),
     )
+
+
+def _copies(replicate: bool) -> tuple[Pass, ...]:
+    return (ReplicateBalanced(),) if replicate else ()
 
 
 def _grain(machine: Machine, value: Any) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from crossloom.floor import Block
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.program import Program, Stage
@@ -78,6 +79,22 @@ class Engine(Protocol):
     def place(self, node: Node, graph: Graph, machine: Machine) -> Any:
         """Return where one copy of a node lies: a frozen description with `arrays`."""
         return None
+
+    def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
+        """Return the blocks of cells that one copy of a stage takes in arrays that stages share; whole arrays, if the engine knows no smaller ones."""
+        if not stage.arrays:
+            return ()
+        array = machine.part("array")
+        rows, columns = array.whole("rows"), array.whole("columns")
+        return (Block(rows, columns, stage.arrays, rows * columns),)
+
+    def abreast(self, stage: Stage, graph: Graph, machine: Machine) -> int:
+        """Return how many positions one copy of a stage computes in one step."""
+        return 1
+
+    def divides(self) -> bool:
+        """Return whether what a stage does in one step may be interrupted after any cycle, and go on in its next turn."""
+        return False
 
     def listens(self, machine: Machine) -> bool:
         """Return whether placements depend on what a stage's inputs look like: whether `tune` has anything to do."""

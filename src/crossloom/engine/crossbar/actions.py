@@ -19,7 +19,7 @@ def array_actions(vectors: int, layer: Layer) -> Counts:
     counts = {
         "dac.drive": tiling.driven_rows * cycles,
         "input_register.read": tiling.driven_rows * cycles,
-        "array.read": tiling.arrays * xbar.layers * cycles,
+        **array_reads(layer, cycles),
         "tia.sense" if xbar.accumulate == "buffered" else "sample_hold.sample": sampled + unit,
         "adc.convert": converted + unit,
         "shift_add.add": converted,
@@ -32,6 +32,14 @@ def array_actions(vectors: int, layer: Layer) -> Counts:
     if xbar.accumulate == "analog":
         counts["accumulator.accumulate"] = sums * cycles * layer.accumulations
     return Counts({name: vectors * count for name, count in counts.items()})
+
+
+def array_reads(layer: Layer, times: int) -> dict[str, int]:
+    """Return how often arrays are read: each as a whole, or the cells of the layer alone where arrays hold those of several."""
+    tiling, xbar = layer.tiling, layer.xbar
+    if xbar.shared:
+        return {"array.read_cell": times * tiling.cells_read}
+    return {"array.read": times * tiling.arrays * xbar.layers}
 
 
 def traffic(vectors: int, rows: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int) -> Counts:

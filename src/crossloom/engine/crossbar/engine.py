@@ -17,6 +17,7 @@ from crossloom.engine.crossbar.reach import reach
 from crossloom.engine.crossbar.reference import reference_sums
 from crossloom.engine.crossbar.settings import crossbars, paced_roles
 from crossloom.engine.crossbar.tiling import Tiling, tile
+from crossloom.floor import Block
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import multiplier, requantize
@@ -41,6 +42,11 @@ class Crossbar(Engine):
     def place(self, node: Node, graph: Graph, machine: Machine) -> Tiling:
         """Return the tiling of one copy."""
         return tile(node, graph, crossbars(machine))
+
+    def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
+        """Return the rectangles that the tiles of one copy take."""
+        tiling: Tiling = stage.placement
+        return tiling.blocks
 
     def listens(self, machine: Machine) -> bool:
         """Return whether converters are set by what each layer gives (range: layer)."""

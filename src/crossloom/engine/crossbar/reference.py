@@ -75,6 +75,9 @@ def _count_arrays(vectors: int, layer: Layer, counts: Counts) -> None:
     for _ in range(len(layer.digits)):
         counts["dac.drive"] += vectors * tiling.driven_rows
         counts["input_register.read"] += vectors * tiling.driven_rows
-        counts["array.read"] += vectors * tiling.arrays * layer.xbar.layers
+        if layer.xbar.shared:
+            counts["array.read_cell"] += vectors * tiling.cells_read
+        else:
+            counts["array.read"] += vectors * tiling.arrays * layer.xbar.layers
         counts["adc.convert"] += vectors * tiling.unit_columns
         counts[_sensed(layer)] += vectors * tiling.unit_columns

@@ -81,7 +81,7 @@ class Crossbars:
 
     `rows` are those of all layers that are read together, and `layers` says how many these are: two in CrossStack's expansion mode
     (eshraghian2021), where both layers drive the same bit lines. `banks` are layers that are read apart from each other: two in its deep-net
-    mode, where one is written while the other is read.
+    mode, where one is written while the other is read. In `shared` arrays lie blocks of several layers, and a read is paid by the cell.
     """
 
     rows: int
@@ -106,6 +106,7 @@ class Crossbars:
     physics: Physics
     layers: int = 1
     banks: int = 1
+    shared: bool = False
 
     @property
     def fluctuates(self) -> bool:
@@ -278,6 +279,20 @@ def _stacking(machine: Machine, given: _File) -> tuple[int, int]:
     return (2, 1) if given.stack == "expansion" else (1, 2) if given.stack == "deep-net" else (1, 1)
 
 
+def _shared(machine: Machine, given: _File) -> bool:
+    """Return whether blocks of several layers lie in an array. Raises MachineError for arrays that are not priced for it."""
+    shared = machine.compile.get("arrays", "whole") == "shared"
+    array, need = machine.part("array"), "read_cell" if shared else "read"
+    if need not in array.actions:
+        raise MachineError(
+            f"machine {machine.name}: {array.path} ({array.component}) has no action {need}, by which arrays are read "
+            f"with compile.arrays={'shared' if shared else 'whole'}; give it one, or set compile.arrays={'whole' if shared else 'shared'}"
+        )
+    if shared and given.stack != "planar":
+        raise MachineError(f"machine {machine.name}: blocks lie in planar arrays; set compile.arrays=whole or crossbar.stack=planar")
+    return shared
+
+
 def _check_cells(machine: Machine, found: Crossbars) -> None:
     """Raise MachineError for arrays so large that real cells, each with numbers of its own, are no sensible question."""
     if not found.physics.ideal and (cells := found.rows * found.columns) > MOST_REAL:
@@ -310,6 +325,7 @@ def crossbars(machine: Machine) -> Crossbars:
     for bits, what in ((cell_bits, f"{array.path}.cell_bits"), (input_bits, f"{dac.path}.bits" if dac else "")):
         if bits > MOST_BITS:
             raise MachineError(f"machine {machine.name}: {what} is {bits}; the engine computes with at most {MOST_BITS}")
+    shared = _shared(machine, given)
     base_s = machine.cycle_s.value if machine.cycle_s else array.actions["read"].latency_s.value
     if base_s <= 0:
         raise MachineError(f"machine {machine.name}: a cycle takes no time; give cycle or {array.path}.read.latency a positive value")
@@ -341,6 +357,7 @@ def crossbars(machine: Machine) -> Crossbars:
         physics=physics(given, machine.name, input_bits),
         layers=layers,
         banks=banks,
+        shared=shared,
     )
     _check_cells(machine, found)
     return found

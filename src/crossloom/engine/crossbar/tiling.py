@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from crossloom.engine.crossbar.encode import weight_slices
 from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.errors import ModelError
+from crossloom.floor import Block
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Linear
 from crossloom.network.quantization import Quantization
@@ -66,6 +67,25 @@ class Tiling:
         return self.groups * self.row_tiles * self.column_tiles
 
     @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The rectangles of cells that one copy takes: full arrays, and what is left at the edges; packed matrices lie on the diagonal of theirs."""
+        width = self.slices + self.spare
+        if self.packed > 1:
+            full, rest = divmod(self.groups, self.packed)
+            sizes = [(self.packed, full), (rest, 1 if rest else 0)]
+            return tuple(
+                Block(many * self.rows, many * (self.columns * width + self.unit), times, many * self.rows * (self.columns * self.slices + self.unit))
+                for many, times in sizes
+                if times
+            )
+        found = []
+        for rows, down in _cut(self.rows, self.array_rows):
+            for weights, across in _cut(self.columns, self.weights_per_array):
+                cells = rows * (weights * self.slices + self.unit)
+                found.append(Block(rows, weights * width + self.unit, self.groups * down * across, cells))
+        return tuple(found)
+
+    @property
     def inseparable(self) -> int:
         """Arrays whose partial sums make up the same results; a part of a layer has all or none of them."""
         return 1 if self.packed > 1 else self.row_tiles
@@ -79,6 +99,11 @@ class Tiling:
     def cells(self) -> int:
         """Cells that hold weights."""
         return self.weights * self.slices
+
+    @property
+    def cells_read(self) -> int:
+        """Cells that a read takes in: those with weights, and with ones of unit columns."""
+        return self.cells + self.groups * self.rows * self.unit * (1 if self.packed > 1 else self.column_tiles)
 
     @property
     def driven_rows(self) -> int:
@@ -101,6 +126,12 @@ class Tiling:
     def spatial_utilization(self) -> float:
         """Cells that hold weights, as a share of the cells of the arrays that they lie in."""
         return self.cells / (self.arrays * self.array_rows * self.array_columns)
+
+
+def _cut(length: int, most: int) -> list[tuple[int, int]]:
+    """Return the sizes of the pieces of a length, and how many there are of each."""
+    full, rest = divmod(length, most)
+    return [(size, count) for size, count in ((most, full), (rest, 1)) if size and count]
 
 
 def matrix_shape(node: Node, graph: Graph) -> tuple[int, int, int]:

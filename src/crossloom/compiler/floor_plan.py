@@ -1,0 +1,250 @@
+"""Blocks of several stages in one array: how many copies each stage has, how often its turn comes, and where its blocks lie.
+
+One inference asks of a stage D = ⌈positions / (abreast · copies)⌉ · turns per step. If all is to be done in T turns, a stage needs
+
+    copies = ⌈D of one copy / T⌉,        period = the largest power of two with D · period ≤ T,
+
+so that a stage with much to do has many copies and every turn, one with little to do has a single copy and leaves most turns to those that share
+its lines. The smallest T whose blocks can be packed into the arrays there are is looked for: first the smallest for which there are cells enough,
+then from there upwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from crossloom.compiler.blocks import BlockKind, Owner, Packing
+from crossloom.compiler.packing import BUDGET, pack
+from crossloom.compiler.passes import arrays_per_chip, arrays_per_tile, with_hops
+from crossloom.engine.registry import engine_named
+from crossloom.errors import CapacityError, MachineError
+from crossloom.floor import Block, FloorPlan, Laid, Layout, Turns
+from crossloom.program import Program, Stage
+
+LONGEST = 64
+"""Turns between two of a stage's own. Longer periods hardly let more blocks share a line, and make latencies long."""
+SHARE = 16
+"""A period is at most this part of an inference's turns, which are a whole number of the longest: so little is lost by that."""
+FINER = 1.03
+"""Factor between the numbers of turns that are tried."""
+QUICKLY = 2_000
+"""Budget of a packing that only tells whether a number of turns is possible."""
+
+
+def longest(turns: int) -> int:
+    """Return the longest period for an inference of so many turns."""
+    return min(LONGEST, 1 << max(0, (turns // SHARE).bit_length() - 1))
+
+
+def whole(turns: int) -> int:
+    """Return the next number of turns that its longest period divides."""
+    return -(-turns // longest(turns)) * longest(turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one inference asks of a stage's blocks, and of those of stages that share them.
+
+    Attributes:
+        blocks: of one copy.
+        steps: of one inference with a single copy, of all stages that share the blocks.
+        per_step: turns that a step takes.
+        most: copies that are of use.
+    """
+
+    blocks: tuple[Block, ...]
+    steps: int
+    per_step: int
+    most: int
+
+    def copies(self, turns: int) -> int:
+        """Return the copies with which everything is done in so many turns, if there may be so many."""
+        return min(self.most, -(-self.steps * self.per_step // turns))
+
+    def period(self, turns: int) -> int:
+        """Return how rarely the stage's turn may come."""
+        work = -(-self.steps // self.copies(turns)) * self.per_step
+        return min(longest(turns), 1 << max(1, turns // work).bit_length() - 1)
+
+    def cells(self, turns: int) -> int:
+        """Return the cells of all copies."""
+        return self.copies(turns) * sum(block.count * block.rows * block.columns for block in self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class LayOut:
+    """Lay the blocks of all stages into arrays that they share.
+
+    With `replicate` stages get copies until the arrays of the chips are used up. Raises CapacityError for what does not fit on `exactly` so many
+    chips, or on `most`.
+    """
+
+    replicate: bool = True
+    spread: bool = True
+    exactly: int = 0
+    most: int = 1 << 16
+
+    def __call__(self, program: Program) -> Program:
+        turn_s = _turn_s(program)
+        needs = _needs(program, turn_s)
+        if not needs:
+            return program
+        side = program.machine.part("array")
+        size = side.whole("rows"), side.whole("columns")
+        slowest = whole(max(need.steps * need.per_step for need in needs.values()))
+        least = _packed(needs, program, slowest if self.replicate else slowest * LONGEST, size)
+        if self.replicate and least.arrays > arrays_per_chip(program) * (self.exactly or 1):
+            least = _packed(needs, program, slowest * LONGEST, size)
+        chips = self._chips(least.arrays, program)
+        turns, packing = slowest, least
+        if self.replicate:
+            turns, packing = _fastest(needs, program, arrays_per_chip(program) * chips, size, least, slowest)
+        notes = (f"blocks of one copy of each layer take {least.arrays} arrays and a chip has {arrays_per_chip(program)}: {chips} chips are used",)
+        program = replace(program, chips=chips, notes=(*program.notes, *(notes if chips > 1 else ())))
+        floor = _floor(packing, needs, program)
+        stages = tuple(_timed(stage, needs, turns, packing, turn_s, program) for stage in program.stages)
+        return replace(program, floor=floor, stages=tuple(with_hops(_in_tiles(stages, floor, program, self.spread), program)))
+
+    def _chips(self, need: int, program: Program) -> int:
+        have = arrays_per_chip(program)
+        if have < 1:
+            raise MachineError(f"machine {program.machine.name} has no arrays; give its units a count of at least 1")
+        chips, allowed = self.exactly or -(-need // have), self.exactly or self.most
+        if need > allowed * have:
+            remedy = f"set compile.chips={-(-need // have)} and compile.overflow=chips, or use fewer bits for the weights"
+            raise CapacityError("arrays", need, have * allowed, remedy)
+        return chips
+
+
+def _turn_s(program: Program) -> float:
+    """Return the length of a turn: that of the longest operation which must not be interrupted, else a cycle."""
+    machine = program.machine
+    whole = [s for s in program.stages if s.arrays and not engine_named(s.engine).divides()]
+    return max(
+        (engine_named(s.engine).pace(s, program.graph, machine).interval_s for s in whole), default=machine.cycle_s.value if machine.cycle_s else 0.0
+    )
+
+
+def _needs(program: Program, turn_s: float) -> dict[str, Need]:
+    """Return what is asked of the blocks of each holder."""
+    graph, machine = program.graph, program.machine
+    found: dict[str, Need] = {}
+    for stage in program.stages:
+        if not stage.arrays:
+            continue
+        engine = engine_named(stage.engine)
+        abreast = engine.abreast(stage, graph, machine)
+        per_step = max(1, math.ceil(engine.pace(stage, graph, machine).interval_s / turn_s - 1e-6))
+        steps = -(-stage.positions // abreast)
+        if (before := found.get(stage.holder)) is not None:
+            found[stage.holder] = replace(before, steps=before.steps + steps, per_step=max(per_step, before.per_step))
+        else:
+            found[stage.name] = Need(engine.blocks(stage, graph, machine), steps, per_step, steps)
+    return found
+
+
+def _packed(needs: Mapping[str, Need], program: Program, turns: int, size: tuple[int, int], budget: int = BUDGET) -> Packing:
+    """Return the blocks of all copies in arrays; blocks that are written would best lie beside what feeds them."""
+    kinds = [
+        BlockKind(
+            owner=name,
+            rows=block.rows,
+            columns=block.columns,
+            count=block.count * need.copies(turns),
+            period=need.period(turns),
+            writes=block.writes,
+        )
+        for name, need in needs.items()
+        for block in need.blocks
+    ]
+    near: dict[Owner, Owner] = {}
+    for name, need in needs.items():
+        fed = next((program.by_name[wait.stage].holder for wait in program.by_name[name].waits), "")
+        if any(block.writes for block in need.blocks) and fed in needs:
+            near[name] = fed
+    return pack(kinds, *size, near, budget)
+
+
+def _fastest(
+    needs: Mapping[str, Need], program: Program, budget: int, size: tuple[int, int], least: Packing, slowest: int
+) -> tuple[int, Packing]:
+    """Return the fewest turns in which an inference can be done with so many arrays, and the packing."""
+    low, high = 1, slowest
+    while low < high:
+        turns = (low + high) // 2
+        enough = sum(need.cells(turns) for need in needs.values()) <= budget * size[0] * size[1]
+        low, high = (low, turns) if enough else (turns + 1, high)
+    turns = whole(low)
+    while turns < slowest:
+        if _packed(needs, program, turns, size, QUICKLY).arrays <= budget and (packing := _packed(needs, program, turns, size)).arrays <= budget:
+            return turns, packing
+        turns = whole(max(turns + 1, int(turns * FINER)))
+    turns = slowest
+    while (packing := _packed(needs, program, turns, size)).arrays > budget and turns < slowest * LONGEST:
+        turns *= 2
+    return (turns, packing) if packing.arrays <= budget else (slowest * LONGEST, least)
+
+
+def _floor(packing: Packing, needs: Mapping[str, Need], program: Program) -> FloorPlan:
+    """Return the packing as a floor plan, arrays in the order of the first stage that has something in them."""
+    order = {stage.name: place for place, stage in enumerate(program.stages)}
+    blocks = [replace(block, count=1) for need in needs.values() for block in need.blocks]
+    owners = [name for name, need in needs.items() for _ in need.blocks]
+    layouts = [
+        Layout(pattern.times, tuple(Laid(owners[each.kind], each.row, each.column, blocks[each.kind]) for each in pattern.blocks))
+        for pattern in packing.patterns
+    ]
+    layouts.sort(key=lambda layout: min(order[laid.stage] for laid in layout.blocks))
+    return FloorPlan(packing.rows, packing.columns, tuple(layouts))
+
+
+def _timed(stage: Stage, needs: Mapping[str, Need], turns: int, packing: Packing, turn_s: float, program: Program) -> Stage:
+    """Return a stage with its copies and its turns."""
+    if not stage.arrays:
+        return stage
+    need = needs[stage.holder]
+    abreast = engine_named(stage.engine).abreast(stage, program.graph, program.machine)
+    own = Turns(need.period(turns), packing.phases[stage.holder], turn_s)
+    return replace(stage, copies=min(stage.positions, abreast * need.copies(turns)), turns=own, per_step=need.per_step, stays=_stays(stage, program))
+
+
+def _stays(stage: Stage, program: Program) -> bool:
+    """Return whether a stage's results go into blocks that are written with them, and nowhere else."""
+    readers = [other for other in program.stages if any(wait.stage == stage.name for wait in other.waits)]
+    written = all(other.arrays and any(block.writes for block in _blocks(other, program)) for other in readers)
+    return bool(readers) and written and stage.name not in program.graph.outputs
+
+
+def _blocks(stage: Stage, program: Program) -> tuple[Block, ...]:
+    return engine_named(stage.engine).blocks(stage, program.graph, program.machine)
+
+
+def _in_tiles(stages: Sequence[Stage], floor: FloorPlan, program: Program, spread: bool) -> list[Stage]:
+    """Number the tiles: arrays one after the other, digital stages in the tiles of what they read from."""
+    there = arrays_per_tile(program)
+    tiles = max(1.0, arrays_per_chip(program) * program.chips / there)
+    each = min(there, max(1, math.ceil(floor.arrays / tiles))) if spread else there
+    placed: dict[str, Stage] = {}
+    for stage in stages:
+        if stage.arrays:
+            placed[stage.name] = _across(stage, floor, each)
+        else:
+            near = next((placed[wait.stage] for wait in stage.waits if wait.stage in placed), None)
+            placed[stage.name] = stage if near is None else replace(stage, tiles=near.tiles, in_tile=near.in_tile)
+    return list(placed.values())
+
+
+def _across(stage: Stage, floor: FloorPlan, each: float) -> Stage:
+    """Return a stage with the tiles in which its blocks lie, and how much of it lies in each."""
+    share: dict[int, int] = {}
+    arrays: set[int] = set()
+    for numbers, laid in floor.of(stage.holder):
+        for number in numbers:
+            tile = int(number // each)
+            share[tile] = share.get(tile, 0) + laid.block.cells
+        arrays.update(numbers)
+    first, last, cells = min(share), max(share), sum(share.values())
+    in_tile = tuple(share.get(tile, 0) / cells for tile in range(first, last + 1))
+    return replace(stage, arrays=len(arrays), tiles=(first, last - first + 1), per_tile=each, in_tile=in_tile)
