@@ -59,6 +59,7 @@ class Stage:
         turns: when it may use its arrays, where it shares them with others by a floor plan; None where they are its own.
         per_step: such turns that a step takes.
         stays: its results go straight into the arrays that need them, past the buffer.
+        fed: what it reads comes straight from other arrays, likewise.
         in_tile: where a floor plan says so, the share of its work that each of its tiles does.
     """
 
@@ -90,6 +91,7 @@ class Stage:
     turns: Turns | None = None
     per_step: int = 1
     stays: bool = False
+    fed: bool = False
     in_tile: tuple[float, ...] = ()
 
     @property

@@ -50,6 +50,7 @@ _RUNS = (
     "own",
     "per_step",
     "stays",
+    "fed",
     "in_tile",
 )
 

@@ -104,7 +104,7 @@ class LayOut:
         notes = (f"blocks of one copy of each layer take {least.arrays} arrays and a chip has {arrays_per_chip(program)}: {chips} chips are used",)
         program = replace(program, chips=chips, notes=(*program.notes, *(notes if chips > 1 else ())))
         floor = _floor(packing, needs, program)
-        stages = tuple(_timed(stage, needs, turns, packing, turn_s, program) for stage in program.stages)
+        stages = _handed([_timed(stage, needs, turns, packing, turn_s, program) for stage in program.stages], program)
         return replace(program, floor=floor, stages=tuple(with_hops(_in_tiles(stages, floor, program, self.spread), program)))
 
     def _chips(self, need: int, program: Program) -> int:
@@ -167,9 +167,7 @@ def _packed(needs: Mapping[str, Need], program: Program, turns: int, size: tuple
     return pack(kinds, *size, near, budget)
 
 
-def _fastest(
-    needs: Mapping[str, Need], program: Program, budget: int, size: tuple[int, int], least: Packing, slowest: int
-) -> tuple[int, Packing]:
+def _fastest(needs: Mapping[str, Need], program: Program, budget: int, size: tuple[int, int], least: Packing, slowest: int) -> tuple[int, Packing]:
     """Return the fewest turns in which an inference can be done with so many arrays, and the packing."""
     low, high = 1, slowest
     while low < high:
@@ -207,18 +205,27 @@ def _timed(stage: Stage, needs: Mapping[str, Need], turns: int, packing: Packing
     need = needs[stage.holder]
     abreast = engine_named(stage.engine).abreast(stage, program.graph, program.machine)
     own = Turns(need.period(turns), packing.phases[stage.holder], turn_s)
-    return replace(stage, copies=min(stage.positions, abreast * need.copies(turns)), turns=own, per_step=need.per_step, stays=_stays(stage, program))
+    return replace(stage, copies=min(stage.positions, abreast * need.copies(turns)), turns=own, per_step=need.per_step)
 
 
-def _stays(stage: Stage, program: Program) -> bool:
-    """Return whether a stage's results go into blocks that are written with them, and nowhere else."""
-    readers = [other for other in program.stages if any(wait.stage == stage.name for wait in other.waits)]
-    written = all(other.arrays and any(block.writes for block in _blocks(other, program)) for other in readers)
-    return bool(readers) and written and stage.name not in program.graph.outputs
-
-
-def _blocks(stage: Stage, program: Program) -> tuple[Block, ...]:
-    return engine_named(stage.engine).blocks(stage, program.graph, program.machine)
+def _handed(stages: Sequence[Stage], program: Program) -> list[Stage]:
+    """Return the stages with what goes from arrays straight into arrays: results whose readers, all of them, load each value once as it comes."""
+    readers: dict[str, list[Stage]] = {}
+    for stage in stages:
+        for wait in stage.waits:
+            readers.setdefault(wait.stage, []).append(stage)
+    stays = {
+        stage.name
+        for stage in stages
+        if stage.arrays
+        and stage.name in readers
+        and stage.name not in program.graph.outputs
+        and all(engine_named(each.engine).takes_as_they_come(each, program.graph, program.machine) for each in readers[stage.name])
+    }
+    return [
+        replace(stage, stays=stage.name in stays, fed=bool(stage.arrays and stage.waits) and all(wait.stage in stays for wait in stage.waits))
+        for stage in stages
+    ]
 
 
 def _in_tiles(stages: Sequence[Stage], floor: FloorPlan, program: Program, spread: bool) -> list[Stage]:

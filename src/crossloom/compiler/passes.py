@@ -20,7 +20,6 @@ from crossloom.program import Program, Stage, Wait
 from crossloom.streams import streams
 from crossloom.waits import Everything, Rule
 
-
 TURNS = "its turns"
 """What sets the interval of a stage that leaves turns to others."""
 
@@ -98,9 +97,10 @@ class Place:
 
     def __call__(self, program: Program) -> Program:
         placed = []
+        flows, _ = streams(program.graph)
         for stage in program.stages:
-            node = program.graph.node(stage.nodes[0])
-            layout = engine_named(stage.engine).place(node, program.graph, program.machine)
+            node, stage = program.graph.node(stage.nodes[0]), replace(stage, positions=max(1, flows[stage.name].positions))
+            layout = engine_named(stage.engine).place(stage, program.graph, program.machine)
             sets = node.op.sets if isinstance(node.op, Store) else 1
             placed.append(replace(stage, placement=layout, arrays=getattr(layout, "arrays", 0) * sets, sets=sets))
         return replace(program, stages=tuple(placed))

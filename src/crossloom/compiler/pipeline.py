@@ -57,7 +57,9 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
     fit: tuple[Pass, ...]
     if options.get("arrays", "whole") == "shared":
         if overflow == "reload":
-            raise MachineError(f"machine {machine.name}: blocks that share arrays stay where they are; set compile.overflow=chips or compile.arrays=whole")
+            raise MachineError(
+                f"machine {machine.name}: blocks that share arrays stay where they are; set compile.overflow=chips or compile.arrays=whole"
+            )
         fit = (LayOut(replicate, spread, chips, most),)
     elif overflow == "reload":
         fit = (TimeMultiplex(chips or 1, inferences, banks, replicate), *_copies(replicate), Allocate(spread))

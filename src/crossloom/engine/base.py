@@ -76,8 +76,8 @@ class Engine(Protocol):
         """Return whether the engine computes a node, the one reader of a stage's result, within that stage."""
         return False
 
-    def place(self, node: Node, graph: Graph, machine: Machine) -> Any:
-        """Return where one copy of a node lies: a frozen description with `arrays`."""
+    def place(self, stage: Stage, graph: Graph, machine: Machine) -> Any:
+        """Return where one copy of a stage lies: a frozen description with `arrays`. Of the stage, nodes and positions are known."""
         return None
 
     def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
@@ -91,6 +91,10 @@ class Engine(Protocol):
     def abreast(self, stage: Stage, graph: Graph, machine: Machine) -> int:
         """Return how many positions one copy of a stage computes in one step."""
         return 1
+
+    def takes_as_they_come(self, stage: Stage, graph: Graph, machine: Machine) -> bool:
+        """Return whether what a stage reads goes into its cells when it comes, each value once, so that no buffer has to keep it."""
+        return False
 
     def divides(self) -> bool:
         """Return whether what a stage does in one step may be interrupted after any cycle, and go on in its next turn."""

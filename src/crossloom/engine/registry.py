@@ -14,6 +14,7 @@ from crossloom.network.graph import Graph
 BUILT_IN = {
     "crossbar": "crossloom.engine.crossbar.engine:CROSSBAR",
     "dynamic": "crossloom.engine.dynamic.engine:DYNAMIC",
+    "blocks": "crossloom.engine.blocks.engine:BLOCKS",
     "softmax": "crossloom.engine.softmax.engine:SOFTMAX",
     "digital": "crossloom.engine.digital.engine:DIGITAL",
 }
@@ -54,6 +55,7 @@ def adapted(graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
 
 def placements() -> dict[str, type]:
     """Return the classes that describe placements, by name, so that a program's text can be read back."""
+    from crossloom.engine.blocks.placement import InBlocks
     from crossloom.engine.crossbar.tiling import Tiling
 
-    return {"Tiling": Tiling}
+    return {"InBlocks": InBlocks, "Tiling": Tiling}

@@ -42,7 +42,7 @@ def array_reads(layer: Layer, times: int) -> dict[str, int]:
     return {"array.read": times * tiling.arrays * xbar.layers}
 
 
-def traffic(vectors: int, rows: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int) -> Counts:
+def traffic(vectors: int, rows: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int, stays: bool = False) -> Counts:
     """Return what moves for a number of input vectors: fetched inputs, merged partial sums, stored and sent results.
 
     Args:
@@ -52,15 +52,16 @@ def traffic(vectors: int, rows: int, input_bits: int, results: int, result_bits:
         results: elements of a result, all groups together.
         hops: routers that a result passes on its way to the next layer.
         partial_sums: additions that join the row tiles of one vector.
+        stays: results are loaded into other arrays as they come: past the buffer, and the bus is counted there.
     """
     fetched, stored = vectors * -(-rows * input_bits // 8), vectors * -(-results * result_bits // 8)
     return Counts(
         {
             "buffer.read": fetched,
-            "bus.transfer": fetched + stored,
+            "bus.transfer": fetched + (0 if stays else stored),
             "tile_shift_add.add": vectors * partial_sums,
             "tile_output_register.access": stored,
-            "buffer.write": stored,
-            "router.hop": stored * hops,
+            "buffer.write": 0 if stays else stored,
+            "router.hop": stored * (hops - 1 if stays else hops),
         }
     )

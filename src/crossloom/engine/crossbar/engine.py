@@ -39,9 +39,9 @@ class Crossbar(Engine):
             return "its weights depend on the input"
         return None
 
-    def place(self, node: Node, graph: Graph, machine: Machine) -> Tiling:
+    def place(self, stage: Stage, graph: Graph, machine: Machine) -> Tiling:
         """Return the tiling of one copy."""
-        return tile(node, graph, crossbars(machine))
+        return tile(graph.node(stage.nodes[0]), graph, crossbars(machine))
 
     def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
         """Return the rectangles that the tiles of one copy take."""
@@ -129,6 +129,7 @@ def layer_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Cou
         graph.quantization[stage.name].bits,
         stage.hops,
         results * (units - 1),
+        stage.stays,
     )
 
 

@@ -281,7 +281,7 @@ def _stacking(machine: Machine, given: _File) -> tuple[int, int]:
 
 def _shared(machine: Machine, given: _File) -> bool:
     """Return whether blocks of several layers lie in an array. Raises MachineError for arrays that are not priced for it."""
-    shared = machine.compile.get("arrays", "whole") == "shared"
+    shared = bool(machine.compile.get("arrays", "whole") == "shared")
     array, need = machine.part("array"), "read_cell" if shared else "read"
     if need not in array.actions:
         raise MachineError(

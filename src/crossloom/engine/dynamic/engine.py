@@ -51,11 +51,12 @@ class Dynamic(Engine):
             return None
         return unfit(node, graph) or (None if store_of(node, graph) else "its right operand is not stored")
 
-    def place(self, node: Node, graph: Graph, machine: Machine) -> Tiling:
+    def place(self, stage: Stage, graph: Graph, machine: Machine) -> Tiling:
         """Return how the stored operand lies, as a product reads it; a store lies as its first reader has it.
 
         Each matrix has arrays of its own, so that heads are written side by side.
         """
+        node = graph.node(stage.nodes[0])
         reader = readers_of(node, graph)[0] if isinstance(node.op, Store) else node
         shape = Geometry.of(reader, graph)
         held = stored_as(graph.quantization[reader.inputs[1]])[0]

@@ -8,13 +8,14 @@ takes its time and its energy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 from torch import Tensor
 
 from crossloom.engine.base import Counts, Engine, Executor, Inferences, Pace
 from crossloom.engine.parts import in_tile
+from crossloom.engine.softmax.formatted import in_formats
 from crossloom.engine.softmax.settings import ROLE, softmax_unit, unit_path
 from crossloom.engine.softmax.unit import Unit
 from crossloom.errors import MachineError
@@ -22,9 +23,7 @@ from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import Operand, evaluate
 from crossloom.network.integer.arithmetic import rescaled
-from crossloom.network.operators import MatMul, Softmax
-from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import hands_on
+from crossloom.network.operators import Softmax
 from crossloom.program import Program, Stage
 
 
@@ -39,13 +38,8 @@ class SoftmaxEngine(Engine):
         found = softmax_unit(machine)
         if found is None or not found[2]:
             return graph, ()
-        unit, quantization = found[0], dict(graph.quantization)
-        for node in graph.nodes:
-            if self.refuses(node, graph, machine) is None:
-                scores = node.inputs[0]
-                if scores in graph.by_name and len(graph.users[scores]) == 1 and scores not in graph.outputs:
-                    quantization[scores] = unit.input
-                _hand_on(node, unit.output, graph, quantization)
+        unit = found[0]
+        taken = [node for node in graph.nodes if self.refuses(node, graph, machine) is None]
         notes: tuple[str, ...] = ()
         longest = max((node.type.sizes()[node.op.axis] for node in graph.nodes if isinstance(node.op, Softmax) and not node.op.log), default=0)
         if longest > 1 / unit.output.scale[0]:
@@ -53,7 +47,7 @@ class SoftmaxEngine(Engine):
             notes = (
                 f"softmax over {longest} scores in weights of steps of {least}: an even share is less than one step and is lost; more softmax.quotient_bits keep it",
             )
-        return replace(graph, quantization=quantization), notes
+        return in_formats(graph, taken, unit), notes
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
@@ -126,17 +120,6 @@ def _units(stage: Stage, machine: Machine) -> int:
     if units < 1:
         raise MachineError(f"machine {machine.name}: {path}.count leaves a stage without a unit; give each tile at least one")
     return units
-
-
-def _hand_on(node: Node, q: Quantization, graph: Graph, quantization: dict[str, Quantization]) -> None:
-    """Hold a result, and what only moves it, in a quantisation; not where the network's outputs or other operators depend on the one it had."""
-    readers = graph.users[node.name]
-    if node.name in graph.outputs or not all(isinstance(reader.op, MatMul) or hands_on(reader) for reader in readers):
-        return
-    quantization[node.name] = q
-    for reader in readers:
-        if hands_on(reader):
-            _hand_on(reader, q, graph, quantization)
 
 
 def _actions(unit: Unit, node: Node, graph: Graph, sizes: Sequence[int]) -> Counts:

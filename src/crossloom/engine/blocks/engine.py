@@ -1,0 +1,243 @@
+"""The engine of functions in arrays: ReLU, pooling and softmax in blocks of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from crossloom.engine.base import Counts, Engine, Executor, Inferences, Pace
+from crossloom.engine.blocks.adapt import signed_before_relu, softmax_of, with_softmax_formats
+from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
+from crossloom.engine.blocks.maximum import Form
+from crossloom.engine.blocks.placement import InBlocks, fitted, rule_of
+from crossloom.engine.blocks.settings import Functions, functions
+from crossloom.engine.blocks.windows import candidates, overlap
+from crossloom.errors import MachineError
+from crossloom.floor import Block
+from crossloom.machines import Machine
+from crossloom.network.graph import Graph, Node
+from crossloom.network.integer import Operand, evaluate
+from crossloom.network.integer.arithmetic import rescaled
+from crossloom.network.operators import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Clip, MaxPool, Reduce, Relu, Softmax
+from crossloom.program import Program, Stage
+
+LARGEST = (MaxPool, AdaptiveMaxPool)
+AVERAGE = (AvgPool, AdaptiveAvgPool)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks(Engine):
+    """Takes functions that arrays compute in their cells; see the package's docstring."""
+
+    name: str = "blocks"
+
+    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+        """Return the network with a sign before each ReLU, and scores and weights of softmax in the format of the blocks."""
+        chosen = functions(machine)
+        if chosen.relu:
+            graph = signed_before_relu(graph, lambda node: _unfit(node, graph, chosen) is None)
+        return with_softmax_formats(graph, softmax_of(chosen)) if chosen.softmax else graph, ()
+
+    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
+        """Return why the engine cannot run a node, or None."""
+        return _unfit(node, graph, functions(machine))
+
+    def continues(self, stage: Stage, node: Node, graph: Graph, machine: Machine) -> bool:
+        """Return whether a node is one half of ReLU and maximum, of which the stage is the other."""
+        if len(stage.nodes) > 1:
+            return False
+        ops = (graph.node(stage.nodes[0]).op, node.op)
+        return any(isinstance(first, Relu | Clip) and isinstance(second, LARGEST) for first, second in (ops, ops[::-1]))
+
+    def place(self, stage: Stage, graph: Graph, machine: Machine) -> InBlocks:
+        """Return the blocks of one copy. Raises MachineError for arrays too small for one result."""
+        chosen, nodes = functions(machine), [graph.node(name) for name in stage.nodes[: stage.own]]
+        try:
+            return fitted(_wanted(nodes, stage, graph, chosen), stage.positions)
+        except ValueError as problem:
+            raise MachineError(
+                f"machine {machine.name}: {stage.nodes[0]}: {problem}; larger arrays can hold them, or digital units do it"
+            ) from problem
+
+    def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
+        """Return the rectangles of one copy."""
+        return _placed(stage).blocks
+
+    def abreast(self, stage: Stage, graph: Graph, machine: Machine) -> int:
+        """Return the positions of a step."""
+        return _placed(stage).abreast
+
+    def divides(self) -> bool:
+        """Return True: between two cycles everything is in cells and latches."""
+        return True
+
+    def takes_as_they_come(self, stage: Stage, graph: Graph, machine: Machine) -> bool:
+        """Return whether each value is loaded once."""
+        return _placed(stage).once
+
+    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
+        """Return how often one inference sets a cell at most: in each step of a copy, once or twice."""
+        placement = _placed(stage)
+        return float(-(-stage.positions // stage.copies) * placement.writes)
+
+    def held(self, stage: Stage, graph: Graph) -> str:
+        """Return the stage's name: nobody shares its blocks."""
+        return stage.name
+
+    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
+        """Return the actions of one inference."""
+        return dict(_actions(stage, graph, 1))
+
+    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
+        """Return the time of a step: its cycles, one after the other."""
+        if machine.cycle_s is None:
+            raise MachineError(f"machine {machine.name}: functions in arrays take cycles, and the machine has none; give cycle a value")
+        seconds = _placed(stage).cycles * machine.cycle_s.value
+        return Pace(seconds, seconds, "array.bias")
+
+    def paced_parts(self, machine: Machine) -> frozenset[str]:
+        """Return the parts of an array."""
+        return frozenset(("array", "dac", "adc", "sample_hold", "sense_amplifier", "shift_add", "output_register", "input_register"))
+
+    def executor(self, node: Node, program: Program, seed: int) -> Executor:
+        """Return what computes a function's integers."""
+        return BlockExecutor(node, program)
+
+
+def _unfit(node: Node, graph: Graph, chosen: Functions) -> str | None:
+    """Return why a node is no function that arrays compute, or None."""
+    op, x, y = node.op, graph.quantization.get(node.inputs[0]) if node.inputs else None, graph.quantization.get(node.name)
+    if not isinstance(op, Relu | Clip | MaxPool | AvgPool | AdaptiveMaxPool | AdaptiveAvgPool | Reduce | Softmax):
+        return "no function that arrays compute"
+    if x is None or y is None or not node.type.batched or graph.batch is not None:
+        return "its values are no integers of one sample after the other"
+    if isinstance(op, Relu | Clip):
+        if not chosen.relu:
+            return "ReLU is left to digital units"
+        return _unfit_relu(op, graph, node)
+    if isinstance(op, Softmax):
+        return None if chosen.softmax and not op.log and len(node.inputs) == 1 else "no softmax that arrays compute"
+    return _unfit_pool(node, graph) if chosen.pooling else "pooling is left to digital units"
+
+
+def _unfit_relu(op: Relu | Clip, graph: Graph, node: Node) -> str | None:
+    x, y = graph.quantization[node.inputs[0]], graph.quantization[node.name]
+    if x.scale != y.scale or x.zero or y.zero:
+        return "its result has another scale or zero than what it reads"
+    if isinstance(op, Clip) and (op.low != 0 or op.high < y.high * y.scale[0]):
+        return "it limits more than a ReLU does"
+    return None
+
+
+def _unfit_pool(node: Node, graph: Graph) -> str | None:
+    op, shape = node.op, graph.types[node.inputs[0]].sizes()
+    if isinstance(op, Reduce):
+        space = tuple(range(2, len(shape)))
+        if op.kind not in ("max", "mean", "sum") or len(shape) < 3 or tuple(sorted(axis % len(shape) for axis in op.axes)) != space:
+            return "it does not reduce all of space"
+    if isinstance(op, MaxPool | AdaptiveMaxPool | Reduce) and _is_largest(op) and graph.quantization[node.inputs[0]] != graph.quantization[node.name]:
+        return "its result has another scale than what it reads"
+    try:
+        candidates(op, shape)
+    except ValueError as problem:
+        return str(problem)
+    return None
+
+
+def _is_largest(op: object) -> bool:
+    return isinstance(op, LARGEST) or (isinstance(op, Reduce) and op.kind == "max")
+
+
+def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions) -> InBlocks:
+    """Return what a stage asks of blocks, before their sizes are known."""
+    main = next((node for node in nodes if not isinstance(node.op, Relu | Clip)), nodes[0])
+    x = graph.quantization[nodes[0].inputs[0]]
+    shape = graph.types[main.inputs[0]].sizes()
+    many = candidates(main.op, shape)
+    if isinstance(main.op, Softmax):
+        function, lanes, form = "softmax", main.type.count(1) // (many * stage.positions), Form.SIGNED
+    else:
+        rectified = any(isinstance(node.op, Relu | Clip) for node in nodes) and x.signed
+        form = Form.RECTIFIED if rectified else Form.SIGNED if x.signed else Form.UNSIGNED
+        function = "largest" if isinstance(main.op, Relu | Clip) or _is_largest(main.op) else "sum"
+        lanes = main.type.count(1) // stage.positions
+    return InBlocks(
+        function=function,
+        candidates=many,
+        bits=x.bits,
+        form=form.value,
+        lanes=lanes,
+        abreast=1,
+        beside=1,
+        rows=chosen.rows,
+        columns=chosen.columns,
+        adc_bits=chosen.adc_bits,
+        zero=x.zero if function == "sum" else 0,
+        once=not overlap(main.op),
+        format=chosen.format,
+        exp_bits=chosen.exp_bits,
+        quotient_bits=chosen.quotient_bits,
+    )
+
+
+def _placed(stage: Stage) -> InBlocks:
+    placement = stage.placement
+    assert isinstance(placement, InBlocks)
+    return placement
+
+
+def _actions(stage: Stage, graph: Graph, inferences: int) -> Counts:
+    """Return what some inferences make a stage do: its blocks, and what brings values there and takes results away."""
+    placement, values = _placed(stage), graph.quantization[graph.node(stage.nodes[0]).inputs[0]]
+    results = stage.positions * placement.lanes
+    made = results * (placement.candidates if placement.function == "softmax" else 1)
+    loaded = -(-results * placement.candidates * values.bits // 8)
+    stored = -(-made * graph.quantization[stage.nodes[stage.own - 1]].bits // 8)
+    counts = placement.actions(stage.positions)
+    counts.update({"bus.transfer": loaded + stored, "tile_output_register.access": stored, "router.hop": stored * stage.hops})
+    if not stage.fed:
+        counts["buffer.read"] += loaded
+    if not stage.stays:
+        counts["buffer.write"] += stored
+    return Counts({name: inferences * count for name, count in counts.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class BlockExecutor:
+    """Computes one function by its integer definition, and counts what the blocks of its stage do; `cells.py` and its programs do it cell by cell."""
+
+    node: Node
+    program: Program
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the node belongs to."""
+        return self.program.stage_of[self.node.name]
+
+    @property
+    def plan(self) -> str:
+        """A few words for how it computes."""
+        return f"{_placed(self.stage).function} in cells"
+
+    @property
+    def why(self) -> str:
+        """Why that is allowed."""
+        return "what the cells do, cycle by cycle, gives the same integers"
+
+    def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
+        """Return the function's integers; the stage's actions are counted with its last node."""
+        stage, graph = self.stage, self.program.graph
+        if self.node.name == stage.nodes[stage.own - 1]:
+            counts.update(_actions(stage, graph, inferences.count))
+        rule = rule_of(_placed(stage))
+        if not isinstance(rule, InMemorySoftmax):
+            return evaluate(graph, self.node, tensors, inferences.count)
+        assert isinstance(self.node.op, Softmax)
+        codes = rescaled(Operand(tensors[0], graph.quantization[self.node.inputs[0]]), rule.input).movedim(self.node.op.axis, -1)
+        weights = rule(codes).movedim(-1, self.node.op.axis)
+        return rescaled(Operand(weights, rule.output), graph.quantization[self.node.name])
+
+
+BLOCKS = Blocks()
