@@ -1,0 +1,60 @@
+"""How few arrays a set of blocks could need: bounds that no packing can beat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossloom.compiler.blocks import BlockKind, Owner
+
+_THRESHOLDS = 16
+"""How many thresholds are tried in each direction, at most."""
+
+
+def fewest_arrays(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
+    """Return a number of arrays (of rows x columns cells) that every packing of these kinds needs.
+
+    The bounds are those of `packing`, with lengths seen through dual feasible functions u: [0, 1] -> [0, 1], for which lengths that
+    fit into 1 side by side have Σ u <= 1 (Fekete and Schepers, Math. Methods of Operations Research 60, 2004). What holds for lengths
+    holds for u of them: a block of more than 1 - ε counts as 1 if those below ε count as 0.
+    """
+    kinds = [kind for kind in kinds if kind.count]
+    if not kinds:
+        return 0
+    count = np.array([kind.count for kind in kinds], dtype=float)
+    share = count / np.array([kind.period for kind in kinds])
+    heights = _weights(np.array([kind.rows for kind in kinds]), rows)
+    widths = _weights(np.array([kind.columns for kind in kinds]), columns)
+    writes = np.array([kind.writes for kind in kinds])
+    owner = _one_hot([kind.owner for kind in kinds])
+    sums = [
+        (heights * count) @ widths.T,
+        heights @ share,
+        widths @ share,
+        (heights * count) @ owner,
+        (widths * count) @ owner,
+        (count * writes) @ owner,
+        np.array([writes @ share]),
+    ]
+    return max(math.ceil(float(bound.max()) - 1e-9) for bound in sums)
+
+
+def _weights(lengths: NDArray[np.int_], whole: int) -> NDArray[np.float64]:
+    """Return the lengths (one per kind) under each function, thresholds x kinds: the length itself, then one row for each threshold."""
+    values = np.unique(np.concatenate([lengths[2 * lengths <= whole], whole - lengths[2 * lengths > whole] + 1, [1]]))
+    values = values[2 * values <= whole]
+    picked = values[np.linspace(0, len(values) - 1, min(len(values), _THRESHOLDS)).astype(int)] if len(values) else values
+    share = lengths / whole
+    small = lengths[None, :] < picked[:, None]
+    large = lengths[None, :] > whole - picked[:, None]
+    halves = np.where(2 * lengths > whole, 1.0, np.where(2 * lengths == whole, 0.5, 0.0))
+    return np.vstack([share, halves, np.where(large, 1.0, np.where(small, 0.0, share))])
+
+
+def _one_hot(owners: Sequence[Owner]) -> NDArray[np.float64]:
+    """Return kinds x owners: 1 where a kind is the owner's."""
+    index = {owner: column for column, owner in enumerate(dict.fromkeys(owners))}
+    return np.eye(len(index))[[index[owner] for owner in owners]]
