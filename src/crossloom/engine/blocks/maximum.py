@@ -183,7 +183,7 @@ def _won(bits: int, form: Form) -> tuple[int, Form]:
 def _cheapest(candidates: int, bits: int, form: Form, rows: int, limit: int) -> tuple[int, tuple[int, ...]] | None:
     """Return the fewest cycles, and the groups of each level; None if nothing fits into `rows`, and `limit` groups side by side."""
     best: tuple[int, tuple[int, ...]] | None = None
-    for groups in range(1, min(limit, max(1, candidates // 2)) + 1):
+    for groups in range(1, min(limit, (candidates + 1) // 2) + 1):
         level = MaxBlock(candidates=-(-candidates // groups), bits=bits, form=form)
         if level.rows > rows:
             continue
