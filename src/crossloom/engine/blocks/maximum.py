@@ -17,9 +17,9 @@ The maximum is read out by the ORs themselves: sensing the rows of r once more w
 
     cycles = k·b + b + (b - 1)·k
 
-With ReLU, c = b - 1: all signs are 0 after it. k·b + k + (b - 1) + (b - 2)·k = k·b + (b - 1)·(k + 1) cycles are one less than those of the
-signed maximum, which has an OR over the signs in place of nothing; to rectify that one's result would take more, not fewer. A single
-candidate meets nobody: neither r nor XOR, so 2b cycles both for ReLU and for keeping a value.
+With ReLU, c = b - 1, as all signs are 0 after it: k·b + k + (b - 1) + (b - 2)·k = k·b + (b - 1)·(k + 1) cycles. That is one less than the
+signed maximum takes, whose signs are compared by an OR and k XORs: to rectify each candidate costs less than nothing, while to rectify the
+maximum afterwards would cost a cycle. A single candidate meets nobody: neither r nor XOR, so 2b cycles both for ReLU and for keeping a value.
 
 Rows: k·b for the candidates and c - 1 for r. After ReLU the k sign rows hold 0 and are r's first rows, at no cost; the others are added. The
 price is wear: a cell of such a row can be set twice for one result, once as a sign and once as a bit of the maximum; all others once.
@@ -82,7 +82,7 @@ class MaxBlock:
         """Rows that take the bits of the maximum, all but the last."""
         needed = self.compared - 1 if self.candidates > 1 else 0
         free = range(0, self.candidates * self.bits, self.bits) if self.form is Form.RECTIFIED else ()
-        own = range(self.candidates * self.bits, self.candidates * self.bits + max(0, needed - len(free)))
+        own = range(self.candidates * self.bits, self.candidates * self.bits + needed)
         return (*free, *own)[:needed]
 
     @property
@@ -183,7 +183,7 @@ def _won(bits: int, form: Form) -> tuple[int, Form]:
 def _cheapest(candidates: int, bits: int, form: Form, rows: int, limit: int) -> tuple[int, tuple[int, ...]] | None:
     """Return the fewest cycles, and the groups of each level; None if nothing fits into `rows`, and `limit` groups side by side."""
     best: tuple[int, tuple[int, ...]] | None = None
-    for groups in range(1, min(limit, max(1, candidates // 2)) + 1):
+    for groups in range(1, min(limit, (candidates + 1) // 2) + 1):
         level = MaxBlock(candidates=-(-candidates // groups), bits=bits, form=form)
         if level.rows > rows:
             continue
