@@ -2,7 +2,7 @@
 
 One inference asks of a stage D = ⌈positions / (abreast · copies)⌉ · turns per step. If all is to be done in T turns, a stage needs
 
-    copies = ⌈D of one copy / T⌉,        period = the largest power of two with D · period ≤ T,
+    copies = ⌈steps of one copy / ⌊T / turns per step⌋⌉,        period = the largest power of two with D · period ≤ T,
 
 so that a stage with much to do has many copies and every turn, one with little to do has a single copy and leaves most turns to those that share
 its lines. The smallest T whose blocks can be packed into the arrays there are is looked for: first the smallest for which there are cells enough,
@@ -61,7 +61,7 @@ class Need:
 
     def copies(self, turns: int) -> int:
         """Return the copies with which everything is done in so many turns, if there may be so many."""
-        return min(self.most, -(-self.steps * self.per_step // turns))
+        return min(self.most, -(-self.steps // max(1, turns // self.per_step)))
 
     def period(self, turns: int) -> int:
         """Return how rarely the stage's turn may come."""

@@ -13,7 +13,7 @@ from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
 from crossloom.engine.blocks.maximum import Form
 from crossloom.engine.blocks.placement import InBlocks, fitted, rule_of
 from crossloom.engine.blocks.settings import Functions, functions
-from crossloom.engine.blocks.windows import candidates, overlap
+from crossloom.engine.blocks.windows import candidates, missing, overlap
 from crossloom.errors import MachineError
 from crossloom.floor import Block
 from crossloom.machines import Machine
@@ -63,11 +63,11 @@ class Blocks(Engine):
 
     def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
         """Return the rectangles of one copy."""
-        return _placed(stage).blocks
+        return placed(stage).blocks
 
     def abreast(self, stage: Stage, graph: Graph, machine: Machine) -> int:
         """Return the positions of a step."""
-        return _placed(stage).abreast
+        return placed(stage).abreast
 
     def divides(self) -> bool:
         """Return True: between two cycles everything is in cells and latches."""
@@ -75,11 +75,11 @@ class Blocks(Engine):
 
     def takes_as_they_come(self, stage: Stage, graph: Graph, machine: Machine) -> bool:
         """Return whether each value is loaded once."""
-        return _placed(stage).once
+        return placed(stage).once
 
     def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
         """Return how often one inference sets a cell at most: in each step of a copy, once or twice."""
-        placement = _placed(stage)
+        placement = placed(stage)
         return float(-(-stage.positions // stage.copies) * placement.writes)
 
     def held(self, stage: Stage, graph: Graph) -> str:
@@ -94,7 +94,7 @@ class Blocks(Engine):
         """Return the time of a step: its cycles, one after the other."""
         if machine.cycle_s is None:
             raise MachineError(f"machine {machine.name}: functions in arrays take cycles, and the machine has none; give cycle a value")
-        seconds = _placed(stage).cycles * machine.cycle_s.value
+        seconds = placed(stage).cycles * machine.cycle_s.value
         return Pace(seconds, seconds, "array.bias")
 
     def paced_parts(self, machine: Machine) -> frozenset[str]:
@@ -175,6 +175,7 @@ def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions
         columns=chosen.columns,
         adc_bits=chosen.adc_bits,
         zero=x.zero if function == "sum" else 0,
+        absent=missing(main, graph),
         once=not overlap(main.op),
         format=chosen.format,
         exp_bits=chosen.exp_bits,
@@ -182,26 +183,33 @@ def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions
     )
 
 
-def _placed(stage: Stage) -> InBlocks:
+def placed(stage: Stage) -> InBlocks:
     placement = stage.placement
     assert isinstance(placement, InBlocks)
     return placement
 
 
-def _actions(stage: Stage, graph: Graph, inferences: int) -> Counts:
-    """Return what some inferences make a stage do: its blocks, and what brings values there and takes results away."""
-    placement, values = _placed(stage), graph.quantization[graph.node(stage.nodes[0]).inputs[0]]
+def moved(stage: Stage, graph: Graph, inferences: int) -> Counts:
+    """Return what brings the values of some inferences to a stage's blocks, and takes results away."""
+    placement, values = placed(stage), graph.quantization[graph.node(stage.nodes[0]).inputs[0]]
     results = stage.positions * placement.lanes
     made = results * (placement.candidates if placement.function == "softmax" else 1)
-    loaded = -(-results * placement.candidates * values.bits // 8)
+    loaded = -(-placement.loads(stage.positions) * values.bits // 8)
     stored = -(-made * graph.quantization[stage.nodes[stage.own - 1]].bits // 8)
-    counts = placement.actions(stage.positions)
-    counts.update({"bus.transfer": loaded + stored, "tile_output_register.access": stored, "router.hop": stored * stage.hops})
-    if not stage.fed:
-        counts["buffer.read"] += loaded
-    if not stage.stays:
-        counts["buffer.write"] += stored
+    counts = {"bus.transfer": loaded + (0 if stage.stays else stored), "tile_output_register.access": stored}
+    counts |= {
+        "router.hop": stored * (stage.hops - stage.stays),
+        "buffer.read": 0 if stage.fed else loaded,
+        "buffer.write": 0 if stage.stays else stored,
+    }
     return Counts({name: inferences * count for name, count in counts.items()})
+
+
+def _actions(stage: Stage, graph: Graph, inferences: int) -> Counts:
+    """Return what some inferences make a stage do."""
+    counts = moved(stage, graph, inferences)
+    counts.update({name: inferences * count for name, count in placed(stage).actions(stage.positions).items()})
+    return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +227,7 @@ class BlockExecutor:
     @property
     def plan(self) -> str:
         """A few words for how it computes."""
-        return f"{_placed(self.stage).function} in cells"
+        return f"{placed(self.stage).function} in cells"
 
     @property
     def why(self) -> str:
@@ -231,7 +239,7 @@ class BlockExecutor:
         stage, graph = self.stage, self.program.graph
         if self.node.name == stage.nodes[stage.own - 1]:
             counts.update(_actions(stage, graph, inferences.count))
-        rule = rule_of(_placed(stage))
+        rule = rule_of(placed(stage))
         if not isinstance(rule, InMemorySoftmax):
             return evaluate(graph, self.node, tensors, inferences.count)
         assert isinstance(self.node.op, Softmax)

@@ -25,6 +25,7 @@ class InBlocks:
         function: "largest" (ReLU, maximum, or both), "sum" or "softmax".
         form: of the values: "unsigned", "signed", or "rectified" for signed ones of which a ReLU comes first.
         zero: the integer that stands for 0.
+        absent: values of one lane that lie beyond the edges, for all positions together.
         once: each value is needed for one result alone, so that it can be loaded as it comes.
         format, exp_bits, quotient_bits: of a softmax.
     """
@@ -40,6 +41,7 @@ class InBlocks:
     columns: int
     adc_bits: int
     zero: int = 0
+    absent: int = 0
     once: bool = True
     format: str = "6.3"
     exp_bits: int = 16
@@ -95,13 +97,20 @@ class InBlocks:
         """Return the steps of one copy in which so many positions are computed; the last may have fewer than the others, and is counted like them."""
         return -(-positions // self.abreast)
 
+    def loads(self, positions: int) -> int:
+        """Return how many values there are to load for so many positions."""
+        return self.lanes * (positions * self.candidates - self.absent)
+
     def actions(self, positions: int) -> Counts:
-        """Return what arrays do for a number of positions."""
-        rule = rule_of(self)
+        """Return what arrays do for a number of positions. Maxima are not given what lies beyond the edges; to sums it is 0."""
+        rule, steps = rule_of(self), self.steps(positions)
         if isinstance(rule, InMemorySoftmax):
             rows = positions * self.lanes
-            return rule.actions(rows * self.candidates, rows, self.candidates)
-        return Counts({name: self.beside * count for name, count in rule.actions(self.steps(positions)).items()})
+            return Counts(rule.actions(rows * self.candidates, rows, self.candidates))
+        counts = Counts({name: self.beside * count for name, count in rule.actions(steps).items()})
+        if isinstance(rule, Tournament):
+            counts["array.write_cell"] -= self.bits * (self.beside * steps * self.width * self.candidates - self.loads(positions))
+        return counts
 
 
 @lru_cache(maxsize=1024)

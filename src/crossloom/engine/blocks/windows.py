@@ -40,6 +40,15 @@ def kernel_of(op: Adaptive, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size // parts for size, parts in zip(space, op.size, strict=True))
 
 
+def missing(node: Node, graph: Graph) -> int:
+    """Return how many of the values that the windows of one channel would have lie beyond the edges."""
+    if not isinstance(node.op, MaxPool | AvgPool):
+        return 0
+    shape = graph.types[node.inputs[0]].sizes()
+    _, there = windows(node, graph, torch.zeros(1, 1, *shape[2:], dtype=torch.uint8), 1)
+    return 0 if there is None else int((~there).sum())
+
+
 def overlap(op: Operator) -> bool:
     """Return whether a value is needed for more than one result."""
     if isinstance(op, MaxPool) and any(d > 1 for d in op.dilation):

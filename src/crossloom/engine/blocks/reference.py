@@ -1,0 +1,102 @@
+"""Functions computed cell by cell, cycle by cycle: the definition that the engine's integers and counts are tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from crossloom.engine.base import Counts, Inferences
+from crossloom.engine.blocks.cells import Controller, Plane
+from crossloom.engine.blocks.engine import moved, placed
+from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
+from crossloom.engine.blocks.in_memory_softmax_reference import softmax_in_cells
+from crossloom.engine.blocks.maximum import Tournament, play
+from crossloom.engine.blocks.placement import rule_of
+from crossloom.engine.blocks.summing import SumBlock, add_up
+from crossloom.engine.blocks.windows import results, windows
+from crossloom.network.graph import Node
+from crossloom.network.integer import Operand, requantize
+from crossloom.network.integer.arithmetic import rescaled
+from crossloom.network.operators import AvgPool, Clip, Reduce, Relu, Softmax
+from crossloom.program import Program, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class CellExecutor:
+    """Computes one function in planes of cells, and counts what they do. The first half of ReLU and maximum hands its values on to the second."""
+
+    node: Node
+    program: Program
+    plan: str = "cells"
+    why: str = "asked for"
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the node belongs to."""
+        return self.program.stage_of[self.node.name]
+
+    def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
+        """Return the function's integers, counting every action where it happens."""
+        stage, graph = self.stage, self.program.graph
+        if self.node.name != stage.nodes[stage.own - 1]:
+            return tensors[0]
+        counts.update(moved(stage, graph, inferences.count))
+        node = next((n for n in map(graph.node, stage.nodes[: stage.own]) if not isinstance(n.op, Relu | Clip)), self.node)
+        if isinstance(node.op, Softmax):
+            return self._softmax(node.op.axis, tensors[0], counts)
+        values, there = windows(node, graph, tensors[0], stage.positions)
+        x, y = graph.quantization[graph.node(stage.nodes[0]).inputs[0]], graph.quantization[self.node.name]
+        found = self._run(values.to(torch.int64), there, inferences.count, counts)
+        made = results(self.node, found, len(tensors[0]))
+        if not isinstance(rule_of(placed(stage)), SumBlock):
+            return made.to(tensors[0].dtype) if x.bits == y.bits else made.clamp(y.low, y.high)
+        return self._requantized(node, made, there)
+
+    def _run(self, values: Tensor, there: Tensor | None, samples: int, counts: Counts) -> Tensor:
+        """Return the results (N · positions, lanes) of values (N · positions, k, lanes)."""
+        rule, place = rule_of(placed(self.stage)), placed(self.stage)
+        present = torch.ones_like(values, dtype=torch.bool) if there is None else there
+        steps, each = place.steps(self.stage.positions), -(-place.lanes // place.beside)
+        values, present = (_in_steps(t, samples, steps * place.abreast, place.abreast, place.beside * each, each) for t in (values, present))
+        assert isinstance(rule, Tournament | SumBlock)
+        plane = Plane(Controller(), rule.rows, rule.columns, (len(values),), values.device)
+        found = play(plane, values, rule, present) if isinstance(rule, Tournament) else add_up(plane, values, rule)
+        counts.update(plane.controller.counts)
+        found = found.reshape(samples, steps, place.beside, place.abreast, each).movedim(2, 3).reshape(samples, steps * place.abreast, -1)
+        return found[:, : self.stage.positions, : place.lanes].reshape(-1, place.lanes)
+
+    def _requantized(self, node: Node, sums: Tensor, there: Tensor | None) -> Tensor:
+        """Return what the sums stand for: means, of as many values as count."""
+        x, y = self.program.graph.quantization[node.inputs[0]], self.program.graph.quantization[node.name]
+        many = torch.tensor(float(placed(self.stage).candidates))
+        if isinstance(node.op, AvgPool) and not node.op.count_padding and there is not None:
+            many = results(node, there.sum(1), len(sums)).to(torch.float32)
+        if isinstance(node.op, Reduce) and node.op.kind == "sum":
+            many = torch.tensor(1.0)
+        return requantize(sums.to(torch.float64), torch.tensor(x.scale[0]) / torch.tensor(y.scale[0]) / many, y)
+
+    def _softmax(self, axis: int, scores: Tensor, counts: Counts) -> Tensor:
+        graph, unit = self.program.graph, rule_of(placed(self.stage))
+        assert isinstance(unit, InMemorySoftmax)
+        codes = rescaled(Operand(scores, graph.quantization[self.node.inputs[0]]), unit.input).movedim(axis, -1)
+        weights, found = softmax_in_cells(codes.reshape(-1, codes.shape[-1]), unit)
+        counts.update(found.counts)
+        return rescaled(Operand(weights.reshape(codes.shape).movedim(-1, axis), unit.output), graph.quantization[self.node.name])
+
+
+def _in_steps(values: Tensor, samples: int, positions: int, abreast: int, lanes: int, each: int) -> Tensor:
+    """Return values (N · positions, k, lanes) as the blocks get them, (N · steps · beside, k, abreast · lanes of a block); 0 where there are none."""
+    many = values.shape[1]
+    given = values.reshape(samples, -1, many, values.shape[2])
+    given = F.pad(given, (0, lanes - given.shape[3], 0, 0, 0, positions - given.shape[1]))
+    given = given.reshape(samples, positions // abreast, abreast, many, lanes // each, each)
+    return given.permute(0, 1, 4, 3, 2, 5).reshape(-1, many, abreast * each)
+
+
+def cell_executor(node: Node, program: Program, seed: int = 0) -> CellExecutor:
+    """Return the plain executor of a function in arrays."""
+    return CellExecutor(node, program)
