@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from shutil import which
+from typing import Literal
 
 import pytest
 import torch
@@ -125,6 +126,27 @@ def test_solve_finds_the_same_currents_and_obeys_kirchhoff(stack: Stack, seed: i
     close(found.cell_a, stack.cells_s * found.cell_v, 1e-12)
 
 
+@settings(max_examples=60, deadline=None)
+@given(stacks(layers=1), st.integers(0, 1000))
+def test_bit_lines_are_sources_as_word_lines_are(stack: Stack, seed: int) -> None:
+    """Held bit lines alone are the turned crossbar's inputs, and what both kinds of sources do adds up."""
+    rng = torch.Generator().manual_seed(seed)
+    voltages, held = torch.rand(stack.rows, generator=rng, dtype=torch.float64), torch.rand(stack.columns, generator=rng, dtype=torch.float64)
+    words, turned = solve(stack, voltages), solve(stack.turned(), held.flip(-1))
+    found = solve(stack, voltages, held=held)
+    close(found.cell_v, words.cell_v - turned.cell_v.mT.flip(-1, -2), 1e-8)
+    close(found.output_a, words.output_a - turned.cell_a.mT.flip(-1, -2).sum(-2), 1e-8)
+    close(found.cell_v, solve(stack, voltages + 1.0, held=held + 1.0).cell_v, 1e-8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(stacks(), st.integers(0, 1000))
+def test_equal_sources_leave_every_cell_without_voltage(stack: Stack, seed: int) -> None:
+    """Bit lines of every plane are held: with all sources at one voltage nothing flows."""
+    equal = torch.full((stack.word_planes, stack.rows), 0.7), torch.full((stack.bit_planes, stack.columns), 0.7)
+    assert float(solve(stack, equal[0], held=equal[1]).cell_v.abs().max()) <= 1e-7
+
+
 @settings(max_examples=40, deadline=None)
 @given(stacks(layers=1))
 def test_reciprocity(stack: Stack) -> None:
@@ -194,6 +216,18 @@ def test_ngspice_agrees_on_64_by_64() -> None:
     stack = planar(10 ** (torch.rand(64, 64, dtype=torch.float64) * 2 - 6), Wires(word_ohm=2.5, bit_ohm=2.5))
     voltages = torch.rand(64, dtype=torch.float64)
     close(solve(stack, voltages).output_a, ngspice(stack, voltages), 1e-6)
+
+
+@pytest.mark.skipif(which("ngspice") is None, reason="ngspice is not installed")
+@pytest.mark.parametrize("ends", ["one", "both"])
+@pytest.mark.parametrize("ohm", [0.0, 20.0])
+@pytest.mark.parametrize("shape", [(1, 12, 9), (3, 7, 9)], ids=str)
+def test_ngspice_agrees_on_held_bit_lines(shape: tuple[int, int, int], ohm: float, ends: Literal["one", "both"]) -> None:
+    stack = Stack(10 ** (torch.rand(*shape, dtype=torch.float64) * 2 - 6), Wires(word_ohm=ohm, bit_ohm=ohm, sense_ohm=10.0, bit_ends=ends))
+    voltages, held = torch.rand(stack.word_planes, stack.rows, dtype=torch.float64), torch.rand(stack.bit_planes, stack.columns, dtype=torch.float64)
+    close(solve(stack, voltages, held=held).output_a, ngspice(stack, voltages, held=held), 1e-6)
+    low = 0.3 * voltages, 0.3 * held  # SPICE does not converge where exponents are large
+    close(solve_curved(stack, LAWS["sinh"], low[0], held=low[1]).output_a, ngspice(stack, low[0], LAWS["sinh"], held=low[1]), 1e-6)
 
 
 LAWS = {"sinh": Sinh(0.1), "steep": Sinh(0.03), "milo": cell("milo-hfo2").iv}
@@ -272,6 +306,7 @@ def test_shorted_lines_do_not_underflow() -> None:
         (lambda: planar(torch.tensor([[1.0, float("nan")]])), "finite and not negative"),
         (lambda: Stack(torch.ones(3, 3)), "wants conductances of shape"),
         (lambda: solve(planar(torch.ones(2, 2)), torch.ones(3)), r"of shape \(1, 2\)"),
+        (lambda: solve(planar(torch.ones(2, 2)), torch.ones(2), held=torch.ones(3)), r"hold bit lines must be finite and of shape \(1, 2\)"),
         (lambda: solve(planar(torch.ones(4, 2, 2)), torch.ones(2)), "one tile at a time"),
     ],
 )

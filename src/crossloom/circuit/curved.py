@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossloom.circuit.solve import TOLERANCE, Network, Plane, Solution, Unsolved, inputs_of
+from crossloom.circuit.solve import TOLERANCE, Network, Plane, Solution, Unsolved, held_of, inputs_of
 from crossloom.circuit.stack import Stack, bit_plane, word_plane
 
 MOST = 60
@@ -36,7 +36,7 @@ class Law(Protocol):
         ...
 
 
-def solve_curved(stack: Stack, law: Law, voltages: Tensor, tolerance: float = 1e-10) -> Solution:
+def solve_curved(stack: Stack, law: Law, voltages: Tensor, tolerance: float = 1e-10, held: Tensor | None = None) -> Solution:
     """Return all voltages and currents where cells follow a law; `conductance_s` is what the law calls a cell's conductance.
 
     Args:
@@ -44,16 +44,17 @@ def solve_curved(stack: Stack, law: Law, voltages: Tensor, tolerance: float = 1e
         law: current and slope of a cell.
         voltages: (word planes, rows) volts, or (rows,) for one plane.
         tolerance: of the currents, relative to the largest.
+        held: (bit planes, columns) volts behind the feet of the bit lines; none is ground.
 
-    Raises InputError for inputs of another shape, Unsolved if there is no convergence.
+    Raises InputError for voltages of another shape, Unsolved if there is no convergence.
     """
-    given, network = inputs_of(stack, voltages), Network(stack)
+    given, feet, network = inputs_of(stack, voltages), held_of(stack, held), Network(stack)
     cells = stack.cells_s.detach().cpu().numpy()
-    word, bit, count = network.linear(cells).solve(given, np.zeros_like(cells), None, TOLERANCE)
+    word, bit, count = network.linear(cells).solve(given, feet, np.zeros_like(cells), None, TOLERANCE)
     drop, error = _drop(stack, word, bit), np.inf
     for _ in range(MOST):
         current, slope = _at(stack, law, drop)
-        word, new, more = network.linear(slope).solve(given, current - slope * drop, bit, TOLERANCE)
+        word, new, more = network.linear(slope).solve(given, feet, current - slope * drop, bit, TOLERANCE)
         count += more
         step = _drop(stack, word, new) - drop
         share, bit, before = 1.0, new, error

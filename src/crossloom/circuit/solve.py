@@ -2,10 +2,10 @@
 
 Eliminating the word lines exactly (each is tridiagonal) leaves, for the bit-line voltages w,
 
-    H·w = b,   H = B + S,   S = G − G·A⁻¹·G,   b = G·A⁻¹·(lead·v − i) + i,
+    H·w = b,   H = B + S,   S = G − G·A⁻¹·G,   b = G·A⁻¹·(lead·v − i) + i + foot·h,
 
 B the bit-line wires (tridiagonal along each bit line), A the word lines with their cells, i what a linearised cell carries at 0 V (zero
-for ohmic cells). H is never formed: S·w is one tridiagonal solve along all word lines at once. The preconditioner is B + diag(S), one
+for ohmic cells), h the voltages at which bit lines are held (zero where they are read). H is never formed: S·w is one tridiagonal solve along all word lines at once. The preconditioner is B + diag(S), one
 tridiagonal solve along all bit lines at once; diag(S) is each cell in series with its word line as seen from there, so that shorted cells
 are as harmless to it as to the circuit. What it leaves out (cells of one word line talking to each other) matters for smooth patterns
 alone, so a handful of iterations does: the count grows with √(conductance · wire) and the length of the lines, not with their number.
@@ -64,15 +64,18 @@ class Solution:
     iterations: int
 
 
-def solve(stack: Stack, voltages: Tensor, tolerance: float = TOLERANCE) -> Solution:
+def solve(stack: Stack, voltages: Tensor, tolerance: float = TOLERANCE, held: Tensor | None = None) -> Solution:
     """Return all voltages and currents for inputs of shape (word planes, rows) in volts, or (rows,) for one plane.
 
-    Raises InputError for a batch of tiles or inputs of another shape.
+    `held` are the volts behind the feet of the bit lines, (bit planes, columns), or (columns,) for one plane; none is ground, as in a read.
+
+    Raises InputError for a batch of tiles or voltages of another shape.
     """
     network = Network(stack)
     cells = stack.cells_s.detach().cpu().numpy()
     linear = network.linear(cells)
-    word, bit, iterations = linear.solve(inputs_of(stack, voltages), np.zeros_like(cells), None, tolerance)
+    given, feet = inputs_of(stack, voltages), held_of(stack, held)
+    word, bit, iterations = linear.solve(given, feet, np.zeros_like(cells), None, tolerance)
     return network.solution(word, bit, lambda drop: cells * drop, iterations)
 
 
@@ -80,11 +83,20 @@ def inputs_of(stack: Stack, voltages: Tensor) -> Plane:
     """Return the input voltages as (word planes, rows). Raises InputError."""
     if stack.conductance_s.dim() != 3:
         raise InputError("solve takes one tile at a time; for batches of tiles use transfer")
+    return _volts(voltages, "input voltages", (stack.word_planes, stack.rows), "(word planes, rows)")
+
+
+def held_of(stack: Stack, held: Tensor | None) -> Plane:
+    """Return the voltages that hold the bit lines as (bit planes, columns), zero for none. Raises InputError."""
+    want = (stack.bit_planes, stack.columns)
+    return np.zeros(want) if held is None else _volts(held, "voltages that hold bit lines", want, "(bit planes, columns)")
+
+
+def _volts(voltages: Tensor, what: str, want: tuple[int, int], axes: str) -> Plane:
     given = torch.as_tensor(voltages, dtype=torch.float64).detach().cpu()
     given = given.unsqueeze(0) if given.dim() == 1 else given
-    want = (stack.word_planes, stack.rows)
     if tuple(given.shape) != want or not bool(torch.isfinite(given).all()):
-        raise InputError(f"input voltages must be finite and of shape {want} (word planes, rows), got {list(given.shape)}")
+        raise InputError(f"{what} must be finite and of shape {want} {axes}, got {list(given.shape)}")
     return given.numpy()
 
 
@@ -198,19 +210,20 @@ class Linear:
     words: list[_Lines]
     bits: list[_Lines]
 
-    def solve(self, inputs: Plane, carried: Plane, start: Plane | None, tolerance: float) -> tuple[Plane, Plane, int]:
+    def solve(self, inputs: Plane, held: Plane, carried: Plane, start: Plane | None, tolerance: float) -> tuple[Plane, Plane, int]:
         """Return word-line and bit-line voltages and the number of iterations.
 
-        `carried` (layers, rows, columns) is what the cells carry at 0 V; `start` are bit-line voltages to begin with.
+        `held` (bit planes, columns) are the voltages behind the feet, `carried` (layers, rows, columns) is what the cells carry at 0 V;
+        `start` are bit-line voltages to begin with.
         """
         driven = self._driven(inputs, carried)
         fixed = self._by_words(None, driven)
         target = self._into_bits(self.cells * self._beside(fixed) + carried)
-        zero = np.zeros_like(target)
+        target += np.stack([volts[:, None] * lines.lead for volts, lines in zip(held, self.bits, strict=True)])
         if not self.stack.wires.foot_ohm:
-            bit, count = zero, 0
+            bit, count = np.broadcast_to(held[..., None], target.shape), 0
         else:
-            bit, count = self._gradients(target, zero if start is None else start.transpose(0, 2, 1), tolerance)
+            bit, count = self._gradients(target, np.zeros_like(target) if start is None else start.transpose(0, 2, 1), tolerance)
         word = self._by_words(bit, driven)
         return word, bit.transpose(0, 2, 1), count
 

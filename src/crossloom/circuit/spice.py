@@ -1,7 +1,7 @@
 """A stack as a SPICE netlist, so that ngspice (or any other) can be asked the same question.
 
-Nodes are `w0_3_7` (word plane 0, row 3, column 7) and `b0_3_7`; outputs are the currents of the 0 V sources `Vsense...`, which stand
-for the sense amplifiers. Resistances of 0 ohms are written as 0 V sources, and cells without conductance are left out.
+Nodes are `w0_3_7` (word plane 0, row 3, column 7) and `b0_3_7`; outputs are the currents of the sources `Vsense...` of 0 V, which
+stand for the sense amplifiers, or of the voltages at which bit lines are held. Resistances of 0 ohms are written as 0 V sources, and cells without conductance are left out.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import torch
 from torch import Tensor
 
 from crossloom.circuit.curved import Law
-from crossloom.circuit.solve import inputs_of
+from crossloom.circuit.solve import held_of, inputs_of
 from crossloom.circuit.stack import Stack, bit_plane, word_plane
 from crossloom.errors import InputError
 
 
-def netlist(stack: Stack, voltages: Tensor, law: Law | None = None, title: str = "crossbar") -> str:
+def netlist(stack: Stack, voltages: Tensor, law: Law | None = None, title: str = "crossbar", held: Tensor | None = None) -> str:
     """Return the netlist of one tile under input voltages of shape (word planes, rows), with an operating-point analysis.
 
-    Cells are resistors, or follow a law. Output j of bit plane b is `-i(vsense_b_j)`, with both ends sensed plus `-i(vtop_b_j)`; `.print` lists them all.
+    Cells are resistors, or follow a law; bit lines are held at `held` volts (bit planes, columns), or at ground. Output j of bit plane b is `-i(vsense_b_j)`, with both ends sensed plus `-i(vtop_b_j)`; `.print` lists them all.
     """
-    given = inputs_of(stack, voltages)
+    given, feet = inputs_of(stack, voltages), held_of(stack, held)
     names = _Names(stack)
     lines = [f"* {title}: {stack.layers} layers of {stack.rows} x {stack.columns} cells"]
     for plane in range(stack.word_planes):
@@ -35,7 +35,7 @@ def netlist(stack: Stack, voltages: Tensor, law: Law | None = None, title: str =
             lines += names.word_line(plane, row, float(given[plane, row]))
     for plane in range(stack.bit_planes):
         for column in range(stack.columns):
-            lines += names.bit_line(plane, column)
+            lines += names.bit_line(plane, column, float(feet[plane, column]))
     lines += names.cells() if law is None else names.curved(law)
     lines += [".options reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-18", ".op", ".control", "set numdgt=15", "op"]
     lines += [f"print {name}" for name in names.outputs()]
@@ -63,16 +63,16 @@ class _Names:
         for column in range(last):
             yield self.resistor(f"w{place}_{column}", f"w{place}_{column}", f"w{place}_{column + 1}", self.wires.word_ohm)
 
-    def bit_line(self, plane: int, column: int) -> Iterator[str]:
+    def bit_line(self, plane: int, column: int, volts: float) -> Iterator[str]:
         """Yield a bit line's segments and sense amplifiers."""
         last = self.stack.rows - 1
         for row in range(last):
             yield self.resistor(f"b{plane}_{row}_{column}", f"b{plane}_{row}_{column}", f"b{plane}_{row + 1}_{column}", self.wires.bit_ohm)
         yield self.resistor(f"foot{plane}_{column}", f"b{plane}_{last}_{column}", f"out{plane}_{column}", self.wires.foot_ohm)
-        yield f"Vsense{plane}_{column} out{plane}_{column} 0 0"
+        yield f"Vsense{plane}_{column} out{plane}_{column} 0 {volts!r}"
         if self.wires.bit_ends == "both":
             yield self.resistor(f"head{plane}_{column}", f"b{plane}_0_{column}", f"top{plane}_{column}", self.wires.foot_ohm)
-            yield f"Vtop{plane}_{column} top{plane}_{column} 0 0"
+            yield f"Vtop{plane}_{column} top{plane}_{column} 0 {volts!r}"
 
     def cells(self) -> Iterator[str]:
         """Yield the cells, their access resistance included."""
@@ -100,14 +100,14 @@ class _Names:
                     yield f"i(vtop{plane}_{column})"
 
 
-def ngspice(stack: Stack, voltages: Tensor, law: Law | None = None, seconds: float = 600.0) -> Tensor:
+def ngspice(stack: Stack, voltages: Tensor, law: Law | None = None, seconds: float = 600.0, held: Tensor | None = None) -> Tensor:
     """Return the output currents that ngspice finds, (bit planes, columns) amperes. Raises InputError if it is missing or fails."""
     program = which("ngspice")
     if program is None:
         raise InputError("ngspice is not installed; install the system package ngspice")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "crossbar.cir"
-        path.write_text(netlist(stack, voltages, law), encoding="ascii")
+        path.write_text(netlist(stack, voltages, law, held=held), encoding="ascii")
         done = subprocess.run([program, "-b", str(path)], capture_output=True, text=True, timeout=seconds, check=False)
     found = torch.zeros(stack.bit_planes, stack.columns, dtype=torch.float64)
     seen = re.findall(r"^i\(v(?:sense|top)(\d+)_(\d+)\) = (\S+)$", done.stdout, re.MULTILINE)

@@ -21,7 +21,7 @@ class Wires:
     Attributes:
         word_ohm, bit_ohm: one segment of a word line, of a bit line.
         source_ohm: output resistance of a driver, in front of a word line's first segment.
-        sense_ohm: input resistance of what holds a bit line at ground, behind its last segment.
+        sense_ohm: input resistance of what holds a bit line at ground (or at another voltage), behind its last segment.
         access_ohm: in series with each cell.
         word_ends: word lines are driven at the first column alone, or at both ends.
         bit_ends: bit lines are sensed behind the last row alone, or at both ends; the currents of both add up.

@@ -1,6 +1,8 @@
-"""Arrays of which several rectangles, blocks, hold different things and work at the same time.
+"""Blocks: rectangles of cells that work side by side in one large array, each with a role of its own.
 
-Beside products, a block can hold what is compared, rectified or added up: `cells.py` has the operations that a block of one-bit cells can
-carry out, and enforces what it cannot; `maximum.py` has ReLU and the largest of several values, `summing.py` sums and averages, and
-`in_memory_softmax.py` softmax. Each gives integers, a closed form of its actions and cycles, and a program that runs cell by cell.
+A block holds weights, or computes ReLU, maxima, sums and softmax by reading its cells and writing others. `biasing` says which of them may
+be active at once, as the levels of the lines dictate (`derivation` finds the same by search, `disturbance` asks the circuit). `cells` is what
+an array can do in a cycle; `maximum`, `summing` and `in_memory_softmax` are programs of such cycles, each with closed forms for time, actions
+and wear that the programs are held to. `placement` sizes the blocks of a stage, `engine` is what the compiler and the readings ask, and
+`reference` computes whole stages cell by cell. What blocks cost is the machine's file's business.
 """
