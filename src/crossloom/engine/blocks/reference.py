@@ -22,6 +22,7 @@ from crossloom.network.graph import Node
 from crossloom.network.integer import Operand, requantize
 from crossloom.network.integer.arithmetic import rescaled
 from crossloom.network.operators import AvgPool, Clip, Reduce, Relu, Softmax
+from crossloom.network.quantization import carrier
 from crossloom.program import Program, Stage
 
 
@@ -49,11 +50,10 @@ class CellExecutor:
         if isinstance(node.op, Softmax):
             return self._softmax(node.op.axis, tensors[0], counts)
         values, there = windows(node, graph, tensors[0], stage.positions)
-        x, y = graph.quantization[graph.node(stage.nodes[0]).inputs[0]], graph.quantization[self.node.name]
         found = self._run(values.to(torch.int64), there, inferences.count, counts)
         made = results(self.node, found, len(tensors[0]))
         if not isinstance(rule_of(placed(stage)), SumBlock):
-            return made.to(tensors[0].dtype) if x.bits == y.bits else made.clamp(y.low, y.high)
+            return made.to(carrier(graph.quantization[self.node.name]))
         return self._requantized(node, made, there)
 
     def _run(self, values: Tensor, there: Tensor | None, samples: int, counts: Counts) -> Tensor:
@@ -83,8 +83,9 @@ class CellExecutor:
         graph, unit = self.program.graph, rule_of(placed(self.stage))
         assert isinstance(unit, InMemorySoftmax)
         codes = rescaled(Operand(scores, graph.quantization[self.node.inputs[0]]), unit.input).movedim(axis, -1)
-        weights, found = softmax_in_cells(codes.reshape(-1, codes.shape[-1]), unit)
-        counts.update(found.counts)
+        rows = codes.reshape(-1, codes.shape[-1])
+        weights, blocks = softmax_in_cells(unit, rows, torch.ones_like(rows, dtype=torch.bool))
+        counts.update(blocks.controller.counts)
         return rescaled(Operand(weights.reshape(codes.shape).movedim(-1, axis), unit.output), graph.quantization[self.node.name])
 
 
