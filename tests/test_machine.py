@@ -231,6 +231,7 @@ _SILENT = {
     "crossbar.converter": "of trained circuits: tested with them",
     "crossbar.calibrate": "of trained circuits: tested with them",
     "crossbar.first_digit": "of trained circuits: tested with them",
+    "crossbar.residual": "this network adds no residual: tested with networks that do",
     "softmax.": "of a softmax unit, which this machine has none of: tested with those that do",
     "softmax_unit.": "likewise",
     "compile.grain": "this network has no attention: tested with it",

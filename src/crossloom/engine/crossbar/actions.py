@@ -34,18 +34,18 @@ def array_actions(vectors: int, layer: Layer) -> Counts:
     return Counts({name: vectors * count for name, count in counts.items()})
 
 
-def traffic(vectors: int, rows: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int) -> Counts:
+def traffic(vectors: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int) -> Counts:
     """Return what moves for a number of input vectors: fetched inputs, merged partial sums, stored and sent results.
 
     Args:
         vectors: input vectors.
-        rows: elements of an input vector, all groups together.
-        input_bits, result_bits: bits of an element.
+        input_bits: of an input vector, all groups together.
+        result_bits: of an element of a result.
         results: elements of a result, all groups together.
         hops: routers that a result passes on its way to the next layer.
         partial_sums: additions that join the row tiles of one vector.
     """
-    fetched, stored = vectors * -(-rows * input_bits // 8), vectors * -(-results * result_bits // 8)
+    fetched, stored = vectors * -(-input_bits // 8), vectors * -(-results * result_bits // 8)
     return Counts(
         {
             "buffer.read": fetched,
