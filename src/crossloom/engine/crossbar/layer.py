@@ -105,7 +105,7 @@ class Layer:
             return found
         assert residual is not None
         driven = self.added.driven(rows_of(self.op, residual), self.tiling.groups)
-        return torch.cat((found.to(driven.dtype).expand(-1, self.tiling.groups, -1), driven), 2)
+        return torch.cat((found.expand(-1, self.tiling.groups, -1), driven), 2)
 
     def places(self, x: Tensor, vectors: int, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return for some of the input vectors of x to which inference of the batch each belongs, and its position in that inference.

@@ -65,9 +65,8 @@ class Added:
         return torch.cat([torch.diag_embed(part) for part in parts], 1)
 
     def driven(self, residual: Tensor, groups: int) -> Tensor:
-        """Return what the word lines get (M, G, m·C/G), int32 or int64, for a residual (M, C)."""
-        wide = residual if residual.dtype == torch.int64 else residual.to(torch.int32)
-        return ((wide + self.moved) << self.places).reshape(len(residual), groups, -1).repeat(1, 1, self.rows)
+        """Return what the word lines get (M, G, m·C/G), int32, for a residual (M, C)."""
+        return ((residual.to(torch.int32) + self.moved) << self.places).reshape(len(residual), groups, -1).repeat(1, 1, self.rows)
 
 
 def places_of(largest: int, weight: Quantization, most_rows: int) -> int:
