@@ -8,7 +8,7 @@ positions needs them all. Where labels cannot be followed through a reshape, a n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from crossloom.network.graph import Graph, Node
@@ -24,6 +24,7 @@ from crossloom.network.operators import (
     MatMul,
     MaxPool,
     Pad,
+    ProductAdd,
     Reduce,
     Reshape,
     RmsNorm,
@@ -88,6 +89,10 @@ def _follow(node: Node, sources: Sequence[Stream | None], graph: Graph) -> tuple
     wait: list[Rule] = [Everything() for _ in sources]
     if first is None:
         return "c" * dims, wait
+    if isinstance(op, ProductAdd):
+        labels, wait = _follow(replace(node, op=op.product), sources[:3], graph)
+        added = sources[3]
+        return labels, [*wait, Same() if added is not None and added.labels == labels else Everything(), Everything()]
     if isinstance(op, Conv | MaxPool | AvgPool):
         labels = "nc" + "p" * (dims - 2)
         if first.labels == labels:
@@ -157,7 +162,7 @@ def _causal(node: Node, graph: Graph) -> bool:
 def _through(node: Node, following: Callable[[Node], list[Node]]) -> Node | None:
     """Return the softmax that is reached from a node by way of single neighbours of its own size, or None."""
     found = following(node)
-    while len(found) == 1 and not isinstance(found[0].op, Linear | MatMul | Conv):
+    while len(found) == 1 and not isinstance(found[0].op, Linear | MatMul | Conv | ProductAdd):
         if isinstance(found[0].op, Softmax):
             return found[0]
         found = following(found[0])

@@ -119,12 +119,20 @@ class LayOut:
 
 
 def _turn_s(program: Program) -> float:
-    """Return the length of a turn: that of the longest operation which must not be interrupted, else a cycle."""
-    machine = program.machine
-    whole = [s for s in program.stages if s.arrays and not engine_named(s.engine).divides()]
-    return max(
-        (engine_named(s.engine).pace(s, program.graph, machine).interval_s for s in whole), default=machine.cycle_s.value if machine.cycle_s else 0.0
-    )
+    """Return the length of a turn: the longest of which all products take a whole number; a cycle, if there are none.
+
+    Between two cycles everything is in cells, latches and registers, so that a step need not be done in one turn.
+    """
+    if program.machine.cycle_s is None:
+        raise MachineError(f"machine {program.machine.name}: stages that share arrays have turns of whole cycles; give cycle a value")
+    cycle_s = program.machine.cycle_s.value
+    products = [s for s in program.stages if s.arrays and not any(block.writes for block in _blocks(s, program))]
+    cycles = [round(engine_named(s.engine).pace(s, program.graph, program.machine).interval_s / cycle_s) for s in products]
+    return cycle_s * max(1, math.gcd(*cycles))
+
+
+def _blocks(stage: Stage, program: Program) -> tuple[Block, ...]:
+    return engine_named(stage.engine).blocks(stage, program.graph, program.machine)
 
 
 def _needs(program: Program, turn_s: float) -> dict[str, Need]:
@@ -141,7 +149,7 @@ def _needs(program: Program, turn_s: float) -> dict[str, Need]:
         if (before := found.get(stage.holder)) is not None:
             found[stage.holder] = replace(before, steps=before.steps + steps, per_step=max(per_step, before.per_step))
         else:
-            found[stage.name] = Need(engine.blocks(stage, graph, machine), steps, per_step, steps)
+            found[stage.name] = Need(_blocks(stage, program), steps, per_step, steps)
     return found
 
 

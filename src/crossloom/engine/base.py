@@ -96,10 +96,6 @@ class Engine(Protocol):
         """Return whether what a stage reads goes into its cells when it comes, each value once, so that no buffer has to keep it."""
         return False
 
-    def divides(self) -> bool:
-        """Return whether what a stage does in one step may be interrupted after any cycle, and go on in its next turn."""
-        return False
-
     def listens(self, machine: Machine) -> bool:
         """Return whether placements depend on what a stage's inputs look like: whether `tune` has anything to do."""
         return False
@@ -133,7 +129,7 @@ class Engine(Protocol):
         ...
 
     def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
-        """Return how fast a stage steps."""
+        """Return how fast a stage steps. In arrays that stages share, a step may be interrupted after any cycle."""
         ...
 
     def paced_parts(self, machine: Machine) -> frozenset[str]:

@@ -13,7 +13,7 @@ from crossloom.engine.base import Engine
 from crossloom.job.source import Shapes, load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported
+from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported, product_of
 from crossloom.network.quantize import defects
 from crossloom.network.samples import mixes, mixing_node
 
@@ -69,7 +69,7 @@ def _taker(node: Node, graph: Graph, machine: Machine, engines: Sequence[Engine]
 
 def macs(node: Node, graph: Graph) -> int:
     """Return the multiply-accumulate operations of a node for one sample; 0 for anything but a product."""
-    if isinstance(node.op, Unsupported) or not isinstance(node.op, Conv | ConvTranspose | Linear | MatMul):
+    if not isinstance(product_of(node.op), Conv | ConvTranspose | Linear | MatMul):
         return 0
     elements = node.type.count(1)
     shapes = [graph.types[name].sizes() for name in node.inputs]

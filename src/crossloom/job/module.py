@@ -27,7 +27,7 @@ from crossloom.engine.crossbar.written import matrices
 from crossloom.errors import InputError, ModelError
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph, Node, bound
-from crossloom.network.operators import Conv, ConvTranspose, Linear
+from crossloom.network.operators import Conv, ConvTranspose, Linear, ProductAdd
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.quantize import accumulator_scale, weight_quantization
 from crossloom.network.replay import batch_of
@@ -57,6 +57,8 @@ class ChipModule(nn.Module):
         self._values: tuple[tuple[str | int, ...], Values] | None = None
         self._generator = torch.Generator().manual_seed(seed)
         self._program = compile_network(network, machine)
+        if any(isinstance(node.op, ProductAdd) for node in self._program.graph.nodes):
+            raise ModelError(f"{network.name}: residuals in arrays cannot be trained for; set crossbar.residual=digital")
         self.weights = nn.ParameterDict()
         self.biases = nn.ParameterDict()
         for node in self._held():
@@ -203,7 +205,7 @@ def to_torch(network: Graph, machine: Machine | str, seed: int = 0, every: int =
         every: training steps from one drawing of the cells to the next.
 
     Raises:
-        ModelError: the network is in floating point.
+        ModelError: the network is in floating point, or the machine adds residuals in its arrays.
         CapacityError: it does not fit the machine.
     """
     return ChipModule(network, machine if isinstance(machine, Machine) else load_machine(machine), seed, every)

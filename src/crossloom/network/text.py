@@ -24,6 +24,9 @@ from crossloom.network.operators import OPERATORS, Operator
 from crossloom.network.quantization import Quantization
 from crossloom.network.types import DTYPES, Batch, TensorType
 
+_KINDS: dict[str, Any] = {"Quantization": Quantization, **OPERATORS}
+"""What may stand within an operator's attributes."""
+
 
 def print_graph(graph: Graph) -> str:
     """Return the text form, one line for each input, constant, node and output."""
@@ -111,7 +114,7 @@ def _node(line: str) -> Node:
 
 
 def _value(tree: ast.expr) -> Any:
-    """Evaluate a literal in which `N` and `k * N` stand for the batch and `Quantization(...)` for itself."""
+    """Evaluate a literal in which `N` and `k * N` stand for the batch, and `Quantization(...)` and operators within others for themselves."""
     if isinstance(tree, ast.Name) and tree.id in ("N", "inf", "nan"):
         return Batch() if tree.id == "N" else float(tree.id)
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
@@ -120,6 +123,6 @@ def _value(tree: ast.expr) -> Any:
         return Batch(int(tree.left.value))  # type: ignore[arg-type]
     if isinstance(tree, ast.Tuple | ast.List):
         return tuple(_value(item) for item in tree.elts)
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "Quantization":
-        return Quantization(**{keyword.arg: _value(keyword.value) for keyword in tree.keywords if keyword.arg})
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and (kind := _KINDS.get(tree.func.id)):
+        return kind(**{keyword.arg: _value(keyword.value) for keyword in tree.keywords if keyword.arg})
     return ast.literal_eval(tree)

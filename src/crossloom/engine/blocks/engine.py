@@ -69,10 +69,6 @@ class Blocks(Engine):
         """Return the positions of a step."""
         return placed(stage).abreast
 
-    def divides(self) -> bool:
-        """Return True: between two cycles everything is in cells and latches."""
-        return True
-
     def takes_as_they_come(self, stage: Stage, graph: Graph, machine: Machine) -> bool:
         """Return whether each value is loaded once."""
         return placed(stage).once

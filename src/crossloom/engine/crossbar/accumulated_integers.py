@@ -35,8 +35,7 @@ class Once:
         """Return the sums of a matrix's row tiles."""
         weights = torch.tensor(layer.slices.weights, device=layer.weight.device)
         whole = [(tile.rows, (tile.cells * weights.reshape(-1, 1, 1)).sum(0)) for tile in tiles]
-        reach = max(abs(layer.x.low), layer.x.high)
-        small = all(reach * int(cells.abs().sum(0).max()) < EXACT_FLOAT32 for _, cells in whole)
+        small = all(layer.largest_input * int(cells.abs().sum(0).max()) < EXACT_FLOAT32 for _, cells in whole)
         number = torch.float32 if small else torch.float64
         return cls(tuple((rows, cells.to(number)) for rows, cells in whole), layer.slices.offset, layer.converters[0])
 

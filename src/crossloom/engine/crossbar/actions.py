@@ -42,19 +42,19 @@ def array_reads(layer: Layer, times: int) -> dict[str, int]:
     return {"array.read": times * tiling.arrays * xbar.layers}
 
 
-def traffic(vectors: int, rows: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int, stays: bool = False) -> Counts:
+def traffic(vectors: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int, stays: bool = False) -> Counts:
     """Return what moves for a number of input vectors: fetched inputs, merged partial sums, stored and sent results.
 
     Args:
         vectors: input vectors.
-        rows: elements of an input vector, all groups together.
-        input_bits, result_bits: bits of an element.
+        input_bits: of an input vector, all groups together.
+        result_bits: of an element of a result.
         results: elements of a result, all groups together.
         hops: routers that a result passes on its way to the next layer.
         partial_sums: additions that join the row tiles of one vector.
         stays: results are loaded into other arrays as they come: past the buffer, and the bus is counted there.
     """
-    fetched, stored = vectors * -(-rows * input_bits // 8), vectors * -(-results * result_bits // 8)
+    fetched, stored = vectors * -(-input_bits // 8), vectors * -(-results * result_bits // 8)
     return Counts(
         {
             "buffer.read": fetched,

@@ -50,9 +50,9 @@ class Deferred:
         """The layer with its arrays written."""
         return AnalogLayer.of(self.layer, self.seed)
 
-    def __call__(self, x: Tensor, inferences: Inferences) -> Tensor:
+    def __call__(self, x: Tensor, inferences: Inferences, residual: Tensor | None = None) -> Tensor:
         """Return Σ (x − zero) · w + bias as the arrays give it, float64."""
-        return self.built(x, inferences)
+        return self.built(x, inferences, residual)
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class AnalogLayer:
         kind = Never if xbar.range == "ideal" else by_dataflow[xbar.accumulate]
         return cls(layer, tuple(kind.of(strip, layer) for strip in found), gains(found, layer), key_of(seed, "reads", layer.node.name))
 
-    def __call__(self, x: Tensor, inferences: Inferences) -> Tensor:
+    def __call__(self, x: Tensor, inferences: Inferences, residual: Tensor | None = None) -> Tensor:
         """Return Σ (x − zero) · w + bias as the arrays give it, float64."""
-        vectors = self.layer.vectors(x)
+        vectors = self.layer.vectors(x, residual)
         groups, columns = self.layer.tiling.groups, self.layer.tiling.columns
         flat = vectors.reshape(len(vectors), -1)
         sums = torch.cat([self._block(flat[part], self._streams(part, len(flat), inferences, x)) for part in self._blocks(len(flat))])

@@ -18,9 +18,9 @@ from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.written import Array, levels_s, written
 
 
-def analog_reference(layer: Layer, x: Tensor, seed: int) -> Tensor:
+def analog_reference(layer: Layer, x: Tensor, seed: int, residual: Tensor | None = None) -> Tensor:
     """Return Σ (x − zero) · w + bias as the arrays give it."""
-    vectors = layer.vectors(x.to(torch.int64))
+    vectors = layer.vectors(x.to(torch.int64), residual)
     flat = vectors.reshape(len(vectors), -1)
     sums = torch.zeros(len(flat), layer.tiling.groups * layer.tiling.columns, dtype=torch.float64)
     for array in written(layer, seed):

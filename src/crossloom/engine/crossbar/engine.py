@@ -11,17 +11,18 @@ from torch import Tensor
 from crossloom.engine.base import Counts, Engine, Executor, Inferences, Pace
 from crossloom.engine.crossbar.actions import array_actions, traffic
 from crossloom.engine.crossbar.analog import Deferred
+from crossloom.engine.crossbar.fuse import with_residuals
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.plan import Plan, plan
 from crossloom.engine.crossbar.reach import reach
 from crossloom.engine.crossbar.reference import reference_sums
 from crossloom.engine.crossbar.settings import crossbars, paced_roles
-from crossloom.engine.crossbar.tiling import Tiling, tile
+from crossloom.engine.crossbar.tiling import Tiling, added_to, tile
 from crossloom.floor import Block
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import multiplier, requantize
-from crossloom.network.operators import Conv, ConvTranspose, Linear
+from crossloom.network.operators import Conv, ConvTranspose, Linear, ProductAdd, product_of
 from crossloom.program import Program, Stage
 
 
@@ -31,12 +32,19 @@ class Crossbar(Engine):
 
     name: str = "crossbar"
 
+    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+        """Return the network with residual additions on the bit lines of products, if the machine makes them there."""
+        xbar = crossbars(machine)
+        return with_residuals(graph, xbar) if xbar.residual == "analog" else (graph, ())
+
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
-        if not isinstance(node.op, Conv | ConvTranspose | Linear):
+        if not isinstance(product_of(node.op), Conv | ConvTranspose | Linear):
             return "no product with constant weights"
         if node.inputs[1] not in graph.constants:
             return "its weights depend on the input"
+        if isinstance(node.op, ProductAdd) and not added_to(node, graph, crossbars(machine)).whole:
+            return "the gain of its residual is no sum of weights in so few rows (residual_rows)"
         return None
 
     def place(self, stage: Stage, graph: Graph, machine: Machine) -> Tiling:
@@ -55,7 +63,7 @@ class Crossbar(Engine):
     def tune(self, stage: Stage, graph: Graph, machine: Machine, tensors: Sequence[Tensor]) -> Tiling:
         """Return the tiling with the reach of the sums that integers such as these make."""
         tiling: Tiling = stage.placement
-        return replace(tiling, reach=reach(layer_of(graph.node(stage.nodes[0]), graph, machine, tiling), tensors[0]))
+        return replace(tiling, reach=reach(layer_of(graph.node(stage.nodes[0]), graph, machine, tiling), *_data(tensors)))
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
         """Return where cells and wires leave what was measured."""
@@ -65,9 +73,10 @@ class Crossbar(Engine):
         """Return 2 where one layer of a stack is read while the other is written (eshraghian2021, deep-net mode), else 1."""
         return crossbars(machine).banks
 
-    def held(self, stage: Stage, graph: Graph) -> tuple[str, Tiling]:
-        """Return the name of the weights, and how they lie."""
-        return graph.node(stage.nodes[0]).inputs[1], stage.placement
+    def held(self, stage: Stage, graph: Graph) -> tuple[tuple[str, ...], Tiling]:
+        """Return the names of the weights and of a residual's gains, and how they lie."""
+        inputs = graph.node(stage.nodes[0]).inputs
+        return (inputs[1], *inputs[4:]), stage.placement
 
     def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
         """Return 1 over the inferences that share one writing, where a network streams through the arrays; else 0."""
@@ -113,7 +122,10 @@ def layer_of(node: Node, graph: Graph, machine: Machine, tiling: Tiling) -> Laye
     """Return a node of a graph as a machine's crossbars see it."""
     weight = node.inputs[1]
     bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None
-    return Layer(node, graph.quantization[node.inputs[0]], graph.constants[weight], graph.quantization[weight], bias, crossbars(machine), tiling)
+    xbar = crossbars(machine)
+    added = added_to(node, graph, xbar) if isinstance(node.op, ProductAdd) else None
+    x, q = graph.quantization[node.inputs[0]], graph.quantization[weight]
+    return Layer(node, x, graph.constants[weight], q, bias, xbar, tiling, added=added)
 
 
 def layer_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
@@ -121,16 +133,24 @@ def layer_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Cou
     tiling = layer.tiling
     results = tiling.groups * tiling.columns
     units = -(-tiling.row_tiles // layer.xbar.arrays_per_unit)
+    fetched = tiling.groups * tiling.rows * layer.x.bits * stage.parts
+    if layer.added:  # all matrices see the same input, and the word lines of an element of the residual one register
+        rows = tiling.rows - layer.added.rows * tiling.columns
+        fetched = rows * layer.x.bits * stage.parts + results * layer.added.q.bits
     return traffic(
         vectors,
-        tiling.groups * tiling.rows * stage.parts,
-        layer.x.bits,
+        fetched,
         results,
         graph.quantization[stage.name].bits,
         stage.hops,
         results * (units - 1),
         stage.stays,
     )
+
+
+def _data(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Return what a layer reads: its input, and its residual if it has one."""
+    return tensors[0], tensors[3] if len(tensors) > 3 else None
 
 
 def _writes(samples: int, stage: Stage) -> Counts:
@@ -163,8 +183,8 @@ class CrossbarExecutor:
     def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the layer's integers; the counts follow from the number of results that there are."""
         layer, graph = self.layer, self.program.graph
-        chosen = self.chosen.sums
-        sums = chosen(tensors[0], inferences) if isinstance(chosen, Deferred) else chosen(tensors[0])
+        chosen, (x, residual) = self.chosen.sums, _data(tensors)
+        sums = chosen(x, inferences, residual) if isinstance(chosen, Deferred) else chosen(x, residual)
         vectors = sums.numel() // (layer.tiling.groups * layer.tiling.columns)
         counts.update(array_actions(vectors, layer))
         counts.update(layer_traffic(vectors, self.stage, layer, graph))
@@ -186,12 +206,13 @@ class ReferenceExecutor:
     def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the layer's integers, counting every action where it happens."""
         layer, graph = self.layer, self.program.graph
-        vectors = layer.vectors(tensors[0].to(torch.int64))
+        x, residual = _data(tensors)
+        vectors = layer.vectors(x.to(torch.int64), residual)
         sums = reference_sums(vectors, layer.matrices(), layer, counts)
         counts.update(layer_traffic(vectors.shape[0], self.stage, layer, graph))
         counts.update(_writes(inferences.count, self.stage))
         q = graph.quantization[layer.node.name]
-        return requantize(layer.result(tensors[0], sums), multiplier(layer.x, layer.weight_q, q, layer.node), q)
+        return requantize(layer.result(x, sums), multiplier(layer.x, layer.weight_q, q, layer.node), q)
 
 
 def reference_executor(node: Node, program: Program, seed: int = 0) -> ReferenceExecutor:

@@ -16,9 +16,9 @@ from crossloom.periphery.adder import SLICES
 from crossloom.periphery.converter import BITS
 
 
-def circuits_reference(layer: Layer, x: Tensor, seed: int, noise: torch.Generator | None) -> Tensor:
+def circuits_reference(layer: Layer, x: Tensor, seed: int, noise: torch.Generator | None, residual: Tensor | None = None) -> Tensor:
     """Return Σ (x − zero) · w + bias as a layer's adders and converters give it; without a generator no sample has noise."""
-    vectors = layer.vectors(x.to(torch.int64))
+    vectors = layer.vectors(x.to(torch.int64), residual)
     first = key_of(seed, "circuits", layer.node.inputs[1]) % (1 << 16)
     sums = torch.zeros(len(vectors), layer.tiling.groups, layer.tiling.columns, dtype=torch.float64)
     array = 0

@@ -20,7 +20,7 @@ from torch import Tensor
 from crossloom.engine.crossbar.accumulated_integers import Buffered, Once
 from crossloom.engine.crossbar.encode import Programmed, program_tiles
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.product import Product, product
+from crossloom.engine.crossbar.product import Product, product, product_with_residual
 from crossloom.engine.crossbar.settings import Crossbars, largest_sum
 from crossloom.engine.crossbar.sliced import Sliced
 from crossloom.engine.crossbar.tiling import Tiling
@@ -46,7 +46,7 @@ def plan(layer: Layer, seed: int) -> Plan:
     xbar = layer.xbar
     if not xbar.physics.ideal or xbar.fluctuates:
         return _analog(layer, seed)
-    exact = product(layer.node, layer.x, layer.weight, layer.bias)
+    exact = _exact(layer)
     if why := exact_whatever_is_held(layer):
         return Plan("integer product", f"{why}; {exact.how}", exact)
     if xbar.accumulate != "digital":
@@ -65,6 +65,13 @@ def plan(layer: Layer, seed: int) -> Plan:
         f"the converter can {what} {total - clean} of {total} columns; the others are one product",
         SlicedLayer(layer, exact if clean else None, parts, kept),
     )
+
+
+def _exact(layer: Layer) -> Product:
+    if layer.added is None:
+        return product(layer.node, layer.x, layer.weight, layer.bias)
+    assert layer.bias is not None
+    return product_with_residual(layer.node, layer.x, layer.weight, layer.bias, layer.added.q, layer.added.gains)
 
 
 def exact_whatever_is_held(layer: Layer) -> str:
@@ -145,16 +152,16 @@ class SlicedLayer:
     parts: list[Sliced] | list[Once] | list[Buffered]
     kept: list[Tensor] | None
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Return Σ (x − zero) · w + bias as the crossbar computes it."""
         layer = self.layer
-        vectors = layer.vectors(x)
+        vectors = layer.vectors(x, residual)
         result = layer.result(x, torch.stack([self._group(g, vectors[:, g]) for g in range(vectors.shape[1])], 1))
         if self.exact is None or self.kept is None:
             return result
         kept = torch.cat(self.kept)
-        kept = kept if isinstance(layer.node.op, Linear) else kept.reshape(-1, *[1] * (result.dim() - 2))
-        return torch.where(kept, self.exact(x).to(torch.int64), result)
+        kept = kept if isinstance(layer.op, Linear) else kept.reshape(-1, *[1] * (result.dim() - 2))
+        return torch.where(kept, self.exact(x, residual).to(torch.int64), result)
 
     def _group(self, g: int, vectors: Tensor) -> Tensor:
         if self.kept is None:

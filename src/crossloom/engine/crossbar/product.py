@@ -21,7 +21,7 @@ from torch import Tensor
 
 from crossloom.network.graph import Node
 from crossloom.network.integer import plain_arithmetic
-from crossloom.network.operators import Conv, ConvTranspose, Linear
+from crossloom.network.operators import Conv, ConvTranspose, Linear, ProductAdd
 from crossloom.network.quantization import Quantization
 
 EXACT_FLOAT32 = 1 << 24
@@ -34,10 +34,41 @@ class Product:
 
     how: str
     compute: Callable[[Tensor], Tensor]
+    gain: Gain | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return Σ (x − zero) · w + bias for integers x in their carrier, as float32, float64 or int32 that hold it exactly."""
-        return self.compute(x)
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Return Σ (x − zero) · w + bias for integers x in their carrier, as float32, float64 or an integer type that holds it exactly.
+
+        With a gain it is that plus K · (r − zero) for a residual r.
+        """
+        sums = self.compute(x)
+        return sums if self.gain is None or residual is None else self.gain(sums, residual)
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What a residual adds to exact sums: K · r, K shaped to broadcast; `bound` is the largest magnitude that the whole can have."""
+
+    factor: Tensor
+    bound: int
+
+    def __call__(self, sums: Tensor, residual: Tensor) -> Tensor:
+        """Return sums + K · r, exactly; `sums` may be overwritten."""
+        wide = {torch.float32: (EXACT_FLOAT32, torch.float64), torch.int32: (1 << 31, torch.int64)}
+        limit, wider = wide.get(sums.dtype, (0, sums.dtype))
+        if self.bound >= limit:
+            sums = sums.to(wider)
+        return sums.addcmul_(residual.to(sums.dtype), self.factor.to(sums.dtype))
+
+
+def product_with_residual(node: Node, x: Quantization, weight: Tensor, bias: Tensor, q: Quantization, gains: Tensor) -> Product:
+    """Return the fastest exact product of a `ProductAdd`, for weights, bias and gains (integers) and the residual's quantisation."""
+    assert isinstance(node.op, ProductAdd)
+    constant = bias - gains * q.zero
+    plain = product(replace(node, op=node.op.product), x, weight, constant)
+    bound = largest_magnitude(weight, x, 0) + int(constant.abs().max()) + int(gains.abs().max()) * max(abs(q.low), q.high)
+    factor = gains if isinstance(node.op.product, Linear) else gains.reshape(-1, *[1] * len(node.op.product.stride))
+    return replace(plain, gain=Gain(factor, bound))
 
 
 def largest_magnitude(weight: Tensor, x: Quantization, axis: int) -> int:

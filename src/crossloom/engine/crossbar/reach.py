@@ -15,9 +15,9 @@ VECTORS = 1 << 14
 """Input vectors looked at, at most: evenly spread over those of the samples."""
 
 
-def reach(layer: Layer, x: Tensor) -> tuple[int, ...]:
+def reach(layer: Layer, x: Tensor, residual: Tensor | None = None) -> tuple[int, ...]:
     """Return the largest magnitude of each line, over all input vectors of the integers x, row tiles and columns, on ideal cells."""
-    vectors = layer.vectors(x)
+    vectors = layer.vectors(x, residual)
     vectors = vectors[:: -(-len(vectors) // VECTORS)]
     if layer.xbar.circuits.adder:
         return _of_adder(vectors, layer)

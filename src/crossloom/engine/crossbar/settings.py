@@ -20,6 +20,7 @@ from crossloom.periphery.file import load_adder, load_converters
 Encodes = Literal["offset", "differential", "twos_complement"]
 Accumulates = Literal["digital", "buffered", "analog"]
 Range = Literal["unit", "full", "layer", "ideal"]
+Residual = Literal["digital", "analog"]
 Stacking = Literal["planar", "expansion", "deep-net"]
 
 Cycles = Annotated[int, Field(strict=True, ge=0, le=10**6)]
@@ -51,6 +52,8 @@ class _File(PhysicsFields):
     converter: str = "ideal"
     calibrate: bool = True
     first_digit: Literal["low", "high"] = "low"
+    residual: Residual = "digital"
+    residual_rows: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
     stack: Stacking = "planar"
     fetch_cycles: Cycles = 1
     pause_cycles: Cycles = 0
@@ -81,7 +84,8 @@ class Crossbars:
 
     `rows` are those of all layers that are read together, and `layers` says how many these are: two in CrossStack's expansion mode
     (eshraghian2021), where both layers drive the same bit lines. `banks` are layers that are read apart from each other: two in its deep-net
-    mode, where one is written while the other is read. In `shared` arrays lie blocks of several layers, and a read is paid by the cell.
+    mode, where one is written while the other is read. With `residual` analog an addition after a product is made on its bit lines, by up to
+    `residual_rows` word lines for each result. In `shared` arrays lie blocks of several layers, and a read is paid by the cell.
     """
 
     rows: int
@@ -106,6 +110,8 @@ class Crossbars:
     physics: Physics
     layers: int = 1
     banks: int = 1
+    residual: Residual = "digital"
+    residual_rows: int = 8
     shared: bool = False
 
     @property
@@ -357,6 +363,8 @@ def crossbars(machine: Machine) -> Crossbars:
         physics=physics(given, machine.name, input_bits),
         layers=layers,
         banks=banks,
+        residual=given.residual,
+        residual_rows=given.residual_rows,
         shared=shared,
     )
     _check_cells(machine, found)

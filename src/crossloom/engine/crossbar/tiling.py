@@ -2,19 +2,22 @@
 
 A layer is one matrix, or one for each group of a grouped convolution. A matrix larger than an array is cut into row tiles and
 column tiles. Matrices much smaller than an array lie on a diagonal of it, each on rows and columns of its own, so that one read
-serves all of them: a depthwise 3×3 layer puts 14 channels into 128 rows instead of a dense matrix of zeros.
+serves all of them: a depthwise 3×3 layer puts 14 channels into 128 rows instead of a dense matrix of zeros. A layer with a residual
+on its bit lines is cut by its results into matrices that see the same input.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 from crossloom.engine.crossbar.encode import weight_slices
+from crossloom.engine.crossbar.residual import Added, column_groups
 from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.errors import ModelError
 from crossloom.floor import Block
 from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import Conv, ConvTranspose, Linear
+from crossloom.network.operators import Conv, ConvTranspose, Linear, ProductAdd, product_of
 from crossloom.network.quantization import Quantization
 from crossloom.periphery.adder import SLICES
 
@@ -30,6 +33,7 @@ class Tiling:
         packed: matrices in one array, if more than one fits.
         unit: columns beside the data that hold ones, for each matrix.
         spare: bit lines that a weight leaves unused, where an accumulator is wired to a group of them; they are the rightmost of an array.
+        blank: weights that are zero whatever the layer's are: beside the diagonals of a residual.
         reach: the largest magnitude of each line that is converted, as samples showed it; empty if nobody looked.
     """
 
@@ -42,6 +46,7 @@ class Tiling:
     packed: int
     unit: int
     spare: int = 0
+    blank: int = 0
     reach: tuple[int, ...] = ()
 
     @property
@@ -78,12 +83,16 @@ class Tiling:
                 for many, times in sizes
                 if times
             )
-        found = []
-        for rows, down in _cut(self.rows, self.array_rows):
+        found: Counter[tuple[int, int, int]] = Counter()
+        diagonal = self.blank // (self.groups * (self.columns - 1)) if self.blank else 0
+        for start in range(0, self.rows, self.array_rows):
+            rows = min(self.array_rows, self.rows - start)
+            beside = min(rows, max(0, start + rows - (self.rows - diagonal)))
             for weights, across in _cut(self.columns, self.weights_per_array):
-                cells = rows * (weights * self.slices + self.unit)
-                found.append(Block(rows, weights * width + self.unit, self.groups * down * across, cells))
-        return tuple(found)
+                blank = beside * weights - beside * weights // self.columns
+                held = rows * (weights * self.slices + self.unit) - blank * self.slices
+                found[rows, weights * width + self.unit, held] += self.groups * across
+        return tuple(Block(rows, columns, count, cells) for (rows, columns, cells), count in found.items())
 
     @property
     def inseparable(self) -> int:
@@ -93,7 +102,7 @@ class Tiling:
     @property
     def weights(self) -> int:
         """Weights of one copy."""
-        return self.groups * self.rows * self.columns
+        return self.groups * self.rows * self.columns - self.blank
 
     @property
     def cells(self) -> int:
@@ -102,8 +111,8 @@ class Tiling:
 
     @property
     def cells_read(self) -> int:
-        """Cells that a read takes in: those with weights, and with ones of unit columns."""
-        return self.cells + self.groups * self.rows * self.unit * (1 if self.packed > 1 else self.column_tiles)
+        """Cells that a read takes in: every one on a driven word line and a bit line that is sensed."""
+        return sum(block.count * block.rows * block.columns for block in self.blocks)
 
     @property
     def driven_rows(self) -> int:
@@ -137,24 +146,45 @@ def _cut(length: int, most: int) -> list[tuple[int, int]]:
 def matrix_shape(node: Node, graph: Graph) -> tuple[int, int, int]:
     """Return (groups, rows, columns) of the weight matrices of a convolution or linear layer. Raises ModelError otherwise."""
     shape = tuple(int(d) for d in graph.constants[node.inputs[1]].shape)
-    if isinstance(node.op, Linear):
+    op = product_of(node.op)
+    if isinstance(op, Linear):
         return 1, shape[1], shape[0]
-    if isinstance(node.op, Conv):
+    if isinstance(op, Conv):
         rows = 1
         for size in shape[1:]:
             rows *= size
-        return node.op.groups, rows, shape[0] // node.op.groups
-    if isinstance(node.op, ConvTranspose):
-        rows = shape[0] // node.op.groups
+        return op.groups, rows, shape[0] // op.groups
+    if isinstance(op, ConvTranspose):
+        rows = shape[0] // op.groups
         for size in shape[2:]:
             rows *= size
-        return node.op.groups, rows, shape[1]
+        return op.groups, rows, shape[1]
     raise ModelError(f"{node.name}: {type(node.op).__name__} has no weight matrix")
 
 
 def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
     """Return the tiling of a layer. Raises ModelError if one weight is wider than an array."""
-    return tile_matrices(node.name, matrix_shape(node, graph), graph.quantization[node.inputs[1]], xbar)
+    shape, q = matrix_shape(node, graph), graph.quantization[node.inputs[1]]
+    if isinstance(node.op, ProductAdd):
+        return _with_residual(node, graph, shape[1:], q, xbar)
+    return tile_matrices(node.name, shape, q, xbar)
+
+
+def _with_residual(node: Node, graph: Graph, shape: tuple[int, int], q: Quantization, xbar: Crossbars) -> Tiling:
+    """Return the tiling of a product (rows, columns) below which a residual's word lines lie, cut by its results so that these serve an array each."""
+    rows, columns = shape
+    lines = added_to(node, graph, xbar).rows
+    groups = column_groups(columns, max(1, xbar.columns // xbar.lines_of(len(weight_slices(q, xbar)))))
+    each = columns // groups
+    found = tile_matrices(node.name, (groups, rows + lines * each, each), q, xbar, pack=False)
+    return replace(found, blank=groups * lines * each * (each - 1))
+
+
+def added_to(node: Node, graph: Graph, xbar: Crossbars) -> Added:
+    """Return how the residual of a `ProductAdd` is driven."""
+    x, weight, _, residual, gain = node.inputs
+    q = graph.quantization
+    return Added.of(q[residual], graph.constants[gain], q[x], q[weight], xbar.residual_rows)
 
 
 def tile_matrices(name: str, shape: tuple[int, int, int], q: Quantization, xbar: Crossbars, *, pack: bool = True) -> Tiling:

@@ -41,6 +41,13 @@ def input_vectors(op: Operator, x: Tensor, kernel: tuple[int, ...], fill: int) -
     return x
 
 
+def rows_of(op: Operator, result: Tensor) -> Tensor:
+    """Return (M, G·C) for a tensor in the layout of the layer's result: `output_of` turned around."""
+    if not isinstance(op, Linear):
+        result = result.movedim(1, -1)
+    return result.reshape(-1, result.shape[-1])
+
+
 def output_of(op: Operator, sums: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return sums (M, G·C) of all output positions in the layout of the layer's result."""
     if isinstance(op, Linear):

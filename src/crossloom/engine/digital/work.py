@@ -26,6 +26,7 @@ from crossloom.network.operators import (
     MaxPool,
     Minimum,
     Move,
+    ProductAdd,
     Reduce,
     Resize,
     RmsNorm,
@@ -59,6 +60,8 @@ def work_of(node: Node, inputs: Sequence[tuple[int, ...]], result: tuple[int, ..
         return Work("multiply_add", elements * inputs[0][-1])
     if isinstance(op, Conv | ConvTranspose | Linear):
         return Work("multiply_add", elements * prod(inputs[1][1:]))
+    if isinstance(op, ProductAdd):
+        return Work("multiply_add", elements * (prod(inputs[1][1:]) + 1))
     if isinstance(op, Unary):
         return Work("function", elements)
     if isinstance(op, Add | Sub):

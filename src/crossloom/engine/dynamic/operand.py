@@ -62,4 +62,4 @@ def product_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> C
     results = tiling.groups * tiling.columns
     units = -(-tiling.row_tiles // layer.xbar.arrays_per_unit)
     bits = graph.quantization[stage.name].bits
-    return traffic(vectors, tiling.groups * tiling.rows * stage.parts, layer.x.bits, results, bits, stage.hops, results * (units - 1))
+    return traffic(vectors, tiling.groups * tiling.rows * stage.parts * layer.x.bits, results, bits, stage.hops, results * (units - 1))

@@ -24,7 +24,24 @@ from crossloom.engine.dynamic.stored import unfit
 from crossloom.network.calibrate import symmetric
 from crossloom.network.graph import Graph, Node, bound
 from crossloom.network.integer import evaluate, quantized_inputs
-from crossloom.network.operators import Add, Concat, Conv, Div, Linear, MatMul, Move, Mul, Pad, Reshape, Softmax, Store, Sub, Transpose, Where
+from crossloom.network.operators import (
+    Add,
+    Concat,
+    Conv,
+    Div,
+    Linear,
+    MatMul,
+    Move,
+    Mul,
+    Pad,
+    ProductAdd,
+    Reshape,
+    Softmax,
+    Store,
+    Sub,
+    Transpose,
+    Where,
+)
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.quantize import weight_quantization
 from crossloom.network.replay import batch_of, last_uses
@@ -134,7 +151,7 @@ def _attention(scores: Node, softmax: Node, graph: Graph) -> Attention | str:
 def _softmax_after(node: Node, graph: Graph) -> Node | str | None:
     """Return the softmax over the last dimension that reads a product, by way of scaling, additions and masks; why it is none, or None without any."""
     unseen = ""
-    while len(readers := graph.users[node.name]) == 1 and not isinstance(readers[0].op, MatMul | Linear | Conv | Move):
+    while len(readers := graph.users[node.name]) == 1 and not isinstance(readers[0].op, MatMul | Linear | Conv | ProductAdd | Move):
         before, node = node.name, readers[0]
         if isinstance(node.op, Softmax):
             over_rows = node.op.axis == len(node.type.shape) - 1 and not node.op.log

@@ -6,6 +6,7 @@ A tensor holds integers q that stand for scale · (q − zero). Every operator i
   and the accumulator is requantised.
 * **Requantise** an accumulator a to a result: q = clamp(round(f32(a) · M) + zero), M = f32(s_x · s_w) / s_y, in IEEE binary32
   with one rounding each (nearest, ties to even), as FBGEMM and onnxruntime's CPU kernels do. Saturates.
+* **A product with a residual on its bit lines**: gain · (q_r − z_r), gain a whole number, joins the sums before they are requantised.
 * **Addition** and **subtraction**: f32(q_a − z_a) · M_a ± f32(q_b − z_b) · M_b, each operation rounded once, then as above.
 * **Multiplication**: the product of integers is exact and requantised.
 * **Functions of one element**: a table with one entry for each input integer.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossloom.errors import ModelError
 from crossloom.network.graph import Node
-from crossloom.network.operators import Linear, MatMul
+from crossloom.network.operators import Linear, MatMul, product_of
 from crossloom.network.quantization import Quantization, carrier
 
 
@@ -71,7 +71,7 @@ def multiplier(data: Quantization | None, weight: Quantization | None, result: Q
     scale = scale / torch.tensor(result.scale[0])
     if weight.axis is None:
         return scale.reshape(())
-    return scale.reshape(-1) if isinstance(node.op, Linear) else scale.reshape(-1, *[1] * (len(node.type.shape) - 2))
+    return scale.reshape(-1) if isinstance(product_of(node.op), Linear) else scale.reshape(-1, *[1] * (len(node.type.shape) - 2))
 
 
 def requantize(sums: Tensor, factor: Tensor | float, q: Quantization) -> Tensor:

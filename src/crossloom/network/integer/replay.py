@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from crossloom.network.graph import Graph, Node, bound
 from crossloom.network.integer.arithmetic import Operand, exact_sums, multiplier, requantize
 from crossloom.network.integer.rules import RULES, on_reals
-from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul
+from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, ProductAdd, product_of
 from crossloom.network.quantization import carrier
 from crossloom.network.replay import batch_of, last_uses
 
@@ -51,9 +52,12 @@ def evaluate(graph: Graph, node: Node, tensors: Sequence[Tensor], batch: int, ac
         native = [graph.quantization[n].dequantize(t) if n in graph.quantization else t for n, t in zip(node.inputs, tensors, strict=True)]
         return bound(node.op, batch)(*native)
     operands = [_operand(graph, name, tensor) for name, tensor in zip(node.inputs, tensors, strict=True)]
-    if isinstance(node.op, Conv | ConvTranspose | Linear | MatMul):
+    product = product_of(node.op)
+    if isinstance(product, Conv | ConvTranspose | Linear | MatMul):
         bias = operands[2].values if len(operands) > 2 else None
-        sums = (accumulate or exact_sums)(node, operands[0], operands[1], bias)
+        sums = (accumulate or exact_sums)(replace(node, op=product), operands[0], operands[1], bias)
+        if isinstance(node.op, ProductAdd):
+            sums = node.op.add(sums, operands[3].centred, operands[4].values)
         return requantize(sums, multiplier(operands[0].q, operands[1].q, q, node), q)
     rule = next((rule for kind, rule in RULES if isinstance(node.op, kind)), on_reals)
     return rule(bound(node.op, batch), operands, q)

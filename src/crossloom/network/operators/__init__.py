@@ -13,7 +13,9 @@ from crossloom.network.operators.matrix import Conv as Conv
 from crossloom.network.operators.matrix import ConvTranspose as ConvTranspose
 from crossloom.network.operators.matrix import Linear as Linear
 from crossloom.network.operators.matrix import MatMul as MatMul
+from crossloom.network.operators.matrix import ProductAdd as ProductAdd
 from crossloom.network.operators.matrix import Store as Store
+from crossloom.network.operators.matrix import product_of as product_of
 from crossloom.network.operators.norm import BatchNorm as BatchNorm
 from crossloom.network.operators.norm import GroupNorm as GroupNorm
 from crossloom.network.operators.norm import LayerNorm as LayerNorm

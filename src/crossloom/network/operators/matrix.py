@@ -64,6 +64,31 @@ class Linear(Operator):
 
 
 @dataclass(frozen=True, slots=True)
+class ProductAdd(Operator):
+    """A product and another activation on the same bit lines: inputs (x, weight, bias (C,), residual, gain (C,)), result product + gain · residual.
+
+    The residual has the shape of the result. In integers the gain is what brings its steps to the scale of the sums of products, a whole number for
+    each of the C results, and the whole is requantised once. Machines put it in; no importer makes it.
+    """
+
+    product: Conv | Linear
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x, weight, bias, residual, gain = tensors
+        return self.add(self.product(x, weight, bias), residual, gain)
+
+    def add(self, sums: Tensor, residual: Tensor, gain: Tensor) -> Tensor:
+        """Return sums + gain · residual, in the type of the sums."""
+        along = gain if isinstance(self.product, Linear) else gain.reshape(-1, *[1] * len(self.product.stride))
+        return sums + along.to(sums.dtype) * residual.to(sums.dtype)
+
+
+def product_of(op: Operator) -> Operator:
+    """Return the product that an operator adds something to, or the operator itself."""
+    return op.product if isinstance(op, ProductAdd) else op
+
+
+@dataclass(frozen=True, slots=True)
 class MatMul(Operator):
     """Product of two tensors that are both data, as in attention: (..., M, K) by (..., K, P)."""
 
