@@ -113,12 +113,18 @@ def _counts(packing: Packing) -> list[str]:
             if not 0 <= block.kind < len(placed) or packing.kinds[block.kind].owner != block.owner:
                 return [f"no kind {block.kind} of owner {block.owner}"]
             placed[block.kind] += pattern.times
-    return [f"kind {k}: placed {have} times, not {kind.count}" for k, (have, kind) in enumerate(zip(placed, packing.kinds, strict=True)) if have != kind.count]
+    return [
+        f"kind {k}: placed {have} times, not {kind.count}"
+        for k, (have, kind) in enumerate(zip(placed, packing.kinds, strict=True))
+        if have != kind.count
+    ]
 
 
 def _phases(packing: Packing) -> list[str]:
     """Return which owners have no phase, or one that their period does not have."""
-    return [f"owner {kind.owner}: no phase below {kind.period}" for kind in packing.kinds if not 0 <= packing.phases.get(kind.owner, -1) < kind.period]
+    return [
+        f"owner {kind.owner}: no phase below {kind.period}" for kind in packing.kinds if not 0 <= packing.phases.get(kind.owner, -1) < kind.period
+    ]
 
 
 def _outside(packing: Packing, pattern: Pattern) -> str:
@@ -132,7 +138,7 @@ def _outside(packing: Packing, pattern: Pattern) -> str:
 
 def _overlap(packing: Packing, pattern: Pattern) -> str:
     """Return which cell belongs to two blocks."""
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     for block in pattern.blocks:
         kind = packing.kinds[block.kind]
         cells = {(row, column) for row in _range(block.row, kind.rows) for column in _range(block.column, kind.columns)}
