@@ -12,6 +12,9 @@ from crossloom.compiler.blocks import BlockKind, Owner, Pattern, Placed
 _PHASES_TRIED = 8
 """Phases that are compared when an owner's first block is placed."""
 
+_LEAST_PACE = 480
+"""A paced plan halves repeats down to this part of the largest need times the number of kinds: the fewer kinds, the finer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -30,6 +33,7 @@ class Plan:
     Attributes:
         weights: of the kinds; the heaviest is placed first.
         scarce: a kind's weight is multiplied by the arrays that its owner still needs (its blocks can only lie diagonally).
+        paced: an array is repeated half as often as it could be, so that what is scarce is looked at anew.
         phases: of owners for which the phase is not chosen on the way.
         mirrored: blocks go to the first bit line, and there to the first word line.
         together: blocks with something to be near wait for an array that holds it, while there is one to come.
@@ -37,6 +41,7 @@ class Plan:
 
     weights: tuple[float, ...]
     scarce: bool = False
+    paced: bool = False
     phases: Mapping[Owner, int] = field(default_factory=dict)
     mirrored: bool = False
     together: bool = False
@@ -54,6 +59,7 @@ class Filling:
     blocks: list[Block] = field(init=False)
     left: list[int] = field(init=False)
     phases: dict[Owner, int] = field(init=False)
+    pace: int = field(init=False)
     load: dict[tuple[int, int], int] = field(default_factory=dict)
     steps: int = 0
 
@@ -61,6 +67,8 @@ class Filling:
         self.blocks = [self._seen(kind) for kind in self.task.kinds]
         self.left = [kind.count for kind in self.task.kinds]
         self.phases = dict(self.plan.phases)
+        most = max(self._need(range(len(self.left))).values(), default=0)
+        self.pace = max(1, int(most * len(self.left) / _LEAST_PACE))
 
     def patterns(self) -> Iterator[Pattern]:
         """Yield patterns until no block is left. Kinds as large as an array come first: nothing can lie beside them."""
@@ -79,6 +87,8 @@ class Filling:
         for block in blocks:
             used[block.kind] = used.get(block.kind, 0) + 1
         times = min(self.left[kind] // count for kind, count in used.items())
+        if self.plan.paced and len(used) > 1:
+            times = min(times, max(self.pace, times // 2))
         for kind, count in used.items():
             self.left[kind] -= times * count
         return Pattern(tuple(blocks), times)

@@ -103,7 +103,10 @@ class _Made:
 def _make(task: Task, plan: Plan) -> _Made:
     """Return the packing that a plan leads to."""
     filling = Filling(task, plan)
-    patterns = tuple(filling.patterns())
+    times: dict[tuple[Placed, ...], int] = {}
+    for pattern in filling.patterns():
+        times[pattern.blocks] = times.get(pattern.blocks, 0) + pattern.times
+    patterns = tuple(Pattern(blocks, count) for blocks, count in times.items())
     phases = {kind.owner: filling.phases.get(kind.owner, 0) for kind in task.kinds}
     packing = Packing(rows=task.rows, columns=task.columns, kinds=task.kinds, patterns=patterns, phases=phases)
     squares = sum(pattern.times * sum(task.kinds[block.kind].cells for block in pattern.blocks) ** 2 for pattern in patterns)
@@ -125,10 +128,11 @@ def _search(task: Task, plans: Iterator[Plan], budget: int) -> _Made:
 
 def _starts(task: Task) -> Iterator[Plan]:
     """Yield the owners with the greatest need first, then every order; each with word lines first and with bit lines first."""
-    weights = [((1.0,) * len(task.kinds), True), *((tuple(map(weight, task.kinds)), False) for weight in _WEIGHTS)]
-    for values, scarce in weights:
-        yield Plan(values, scarce)
-        yield Plan(values, scarce, mirrored=True)
+    even = (1.0,) * len(task.kinds)
+    fixed = [Plan(tuple(map(weight, task.kinds))) for weight in _WEIGHTS]
+    for plan in (Plan(even, scarce=True, paced=True), Plan(even, scarce=True), *fixed):
+        yield plan
+        yield replace(plan, mirrored=True)
 
 
 def _changed(best: _Made, rng: random.Random) -> Plan:
