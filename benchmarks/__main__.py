@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from benchmarks import attention, cells, circuit, costs, layer, networks, periphery
+from benchmarks import attention, cells, circuit, costs, layer, networks, packing, periphery
 from benchmarks.timing import peak_memory_mib
 
 
@@ -20,6 +20,7 @@ def main() -> None:
         "layer": layer,
         "costs": costs,
         "networks": networks,
+        "packing": packing,
         "periphery": periphery,
     }
     parts = {name: module.measure for name, module in modules.items()}

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from itertools import combinations
 
 from ortools.sat.python import cp_model
 
 from crossloom.compiler.blocks import BlockKind, Owner
+
+SIDE = 16
+"""Word lines and bit lines of an array of the small cases."""
+
+
+def small_case(seed: int, blocks: int) -> list[BlockKind]:
+    """Return so many blocks: from small ones to whole arrays, periods of 1 to 8, a quarter of the kinds written."""
+    rng = random.Random(1000 * blocks + seed)
+    largest = (5, 8, 11, SIDE)[seed % 4]
+    periods = ((1, 2), (1, 2, 4), (2, 4, 8), (1, 2, 4, 8))[seed // 4 % 4]
+    kinds: list[BlockKind] = []
+    for owner in range(blocks):
+        period = rng.choice(periods)
+        for _ in range(rng.choice((1, 1, 2))):
+            count = min(rng.choice((1, 1, 2, 3)), blocks)
+            rows, columns = rng.randint(1, largest), rng.randint(1, largest)
+            kinds.append(BlockKind(owner=owner, rows=rows, columns=columns, count=count, period=period, writes=rng.random() < 0.25))
+            blocks -= count
+    return [kind for kind in kinds if kind.count]
 
 
 class Exact:

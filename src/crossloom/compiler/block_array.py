@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -16,74 +17,90 @@ class Lines:
     writes: bool = False
 
 
+class Block(NamedTuple):
+    """What an array must know of a block: its size, how often its owner is active, whether it is written."""
+
+    rows: int
+    columns: int
+    period: int
+    writes: bool
+
+
 @dataclass(slots=True)
-class Filling:
-    """An array being filled; the only thing here that changes, and it lives as long as one pattern is made.
+class ArrayCells:
+    """The free cells of an array that is being filled.
 
     The array is cut into strips of word lines at every block's first and last line; within a strip all word lines have the same free
-    cells, one bit each. `probes` counts the strips looked at: the search's measure of time, which does not depend on the computer.
+    cells, one bit each. `probes` counts the strips looked at: a measure of time that does not depend on the computer.
     """
 
     rows: int
     columns: int
-    tops: list[int] = field(default_factory=list)
-    taken: list[int] = field(default_factory=list)
+    tops: list[int] = field(init=False)
+    taken: list[int] = field(init=False)
     lines: dict[tuple[int, int], Lines] = field(default_factory=dict)
     probes: int = 0
 
     def __post_init__(self) -> None:
         self.tops, self.taken = [0, self.rows], [0]
 
-    def spots(self, rows: int, columns: int, period: int, phase: int, writes: bool) -> Iterator[tuple[int, int]]:
-        """Yield where a block fits: the first word line that takes it, and there the first bit line. Lexicographically least, then onwards.
+    def spots(self, block: Block, phase: int) -> Iterator[tuple[int, int]]:
+        """Yield where a block fits: the first word line that takes it and there the first bit line; then the next, and so on.
 
-        If the caller puts a block of this size, period and phase there (`put`), the next spot is for one more of them: below the first
-        there was nothing to find, so one sweep over the strips places a whole diagonal of copies.
+        If the caller puts the block there, the next spot is for one more of the same owner: what lies above the first was looked at, so one
+        sweep over the strips places a whole diagonal of copies.
         """
-        busy_rows = busy_columns = 0
-        for (other, other_phase), lines in self.lines.items():
-            if not (phase ^ other_phase) & (min(period, other) - 1):
-                if writes and lines.writes:
-                    return
-                busy_rows |= lines.rows
-                busy_columns |= lines.columns
         self.probes += 1
-        row_starts = _starts(~busy_rows & ((1 << self.rows) - 1), rows)
-        free = ~busy_columns & ((1 << self.columns) - 1)
-        if not row_starts or not _starts(free, columns):
+        busy = self._busy(block, phase)
+        if busy.writes and block.writes:
             return
-        tops, taken, index = self.tops, self.taken, 0
-        while index < len(taken):
-            top, strip = tops[index], index
-            index += 1
-            if not row_starts >> top & 1:
-                continue
-            self.probes += 1
-            open_columns, end = free, top + rows
-            while strip < len(taken) and tops[strip] < end:
-                open_columns &= ~taken[strip]
-                strip += 1
-            starts = _starts(open_columns, columns)
+        row_starts = _starts(~busy.rows & ((1 << self.rows) - 1), block.rows)
+        free = ~busy.columns & ((1 << self.columns) - 1)
+        index = 0
+        while row_starts and _starts(free, block.columns):
+            index = bisect_left(self.tops, (row_starts & -row_starts).bit_length() - 1, index)
+            if index == len(self.taken):
+                return
+            top = self.tops[index]
+            starts = _starts(free & ~self._taken(index, top + block.rows), block.columns) if row_starts >> top & 1 else 0
+            row_starts = row_starts >> top + 1 << top + 1
             if starts:
                 column = (starts & -starts).bit_length() - 1
                 yield top, column
-                if writes:
+                if block.writes:
                     return
-                free &= ~(((1 << columns) - 1) << column)
-                row_starts = row_starts >> end << end
-                if not row_starts or not _starts(free, columns):
-                    return
+                free &= ~(((1 << block.columns) - 1) << column)
+                row_starts = row_starts >> top + block.rows << top + block.rows
 
-    def put(self, row: int, column: int, rows: int, columns: int, period: int, phase: int, writes: bool) -> None:
+    def put(self, block: Block, phase: int, row: int, column: int) -> None:
         """Take the cells and lines of a block that fits here."""
-        first, last = self._cut(row), self._cut(row + rows)
-        mask = ((1 << columns) - 1) << column
+        first, last = self._cut(row), self._cut(row + block.rows)
+        mask = ((1 << block.columns) - 1) << column
         for strip in range(first, last):
             self.taken[strip] |= mask
-        lines = self.lines.setdefault((period, phase), Lines())
-        lines.rows |= ((1 << rows) - 1) << row
+        lines = self.lines.setdefault((block.period, phase), Lines())
+        lines.rows |= ((1 << block.rows) - 1) << row
         lines.columns |= mask
-        lines.writes = lines.writes or writes
+        lines.writes = lines.writes or block.writes
+
+    def _busy(self, block: Block, phase: int) -> Lines:
+        """Return the lines of all blocks that are active in a turn in which this one is."""
+        busy = Lines()
+        for (period, other), lines in self.lines.items():
+            if not (phase ^ other) & (block.period - 1) & (period - 1):  # equal modulo the shorter period
+                busy.rows |= lines.rows
+                busy.columns |= lines.columns
+                busy.writes = busy.writes or lines.writes
+        return busy
+
+    def _taken(self, index: int, end: int) -> int:
+        """Return the bit lines on which some cell is taken between a strip's first word line and another."""
+        self.probes += 1
+        taken = 0
+        while index < len(self.taken) and self.tops[index] < end:
+            taken |= self.taken[index]
+            index += 1
+        return taken
 
     def _cut(self, row: int) -> int:
         """Return the index of the strip that begins at this word line; cut one in two if none does."""
@@ -96,9 +113,8 @@ class Filling:
 
 def _starts(free: int, length: int) -> int:
     """Return the bits of `free` that begin a run of at least `length` set bits."""
-    done = 1
-    while done < length:
-        step = min(done, length - done)
-        free &= free >> step
-        done += step
-    return free
+    run = 1
+    while 2 * run <= length:
+        free &= free >> run
+        run *= 2
+    return free & free >> length - run

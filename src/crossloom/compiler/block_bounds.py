@@ -13,6 +13,9 @@ from crossloom.compiler.blocks import BlockKind, Owner
 _THRESHOLDS = 16
 """How many thresholds are tried in each direction, at most."""
 
+_STARTS = 16
+"""Kinds from which a set of blocks that exclude each other is grown."""
+
 
 def fewest_arrays(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
     """Return a number of arrays (of rows x columns cells) that every packing of these kinds needs.
@@ -39,7 +42,29 @@ def fewest_arrays(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
         (count * writes) @ owner,
         np.array([writes @ share]),
     ]
-    return max(math.ceil(float(bound.max()) - 1e-9) for bound in sums)
+    return max(_clique(kinds, rows, columns), *(math.ceil(float(bound.max()) - 1e-9) for bound in sums))
+
+
+def _clique(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
+    """Return how many blocks were found of which no two can share an array, whatever the phases."""
+    height, width, period = (np.array([getattr(kind, name) for kind in kinds]) for name in ("rows", "columns", "period"))
+    writes = np.array([kind.writes for kind in kinds])
+    tall = height[:, None] + height > rows
+    wide = width[:, None] + width > columns
+    owner = _one_hot([kind.owner for kind in kinds])
+    meet = (np.minimum(period[:, None], period) == 1) | (owner @ owner.T > 0)
+    excluded = (tall & wide) | (meet & (tall | wide | (writes[:, None] & writes)))
+    order = sorted(np.flatnonzero(excluded.diagonal()).tolist(), key=lambda index: -kinds[index].count)
+    best = 1
+    for first in order[:_STARTS]:
+        clique = [first]
+        candidates = excluded[first].copy()
+        for index in order:
+            if index != first and candidates[index]:
+                clique.append(index)
+                candidates &= excluded[index]
+        best = max(best, sum(kinds[index].count for index in clique))
+    return best
 
 
 def _weights(lengths: NDArray[np.int_], whole: int) -> NDArray[np.float64]:

@@ -138,7 +138,7 @@ def _outside(packing: Packing, pattern: Pattern) -> str:
 
 def _overlap(packing: Packing, pattern: Pattern) -> str:
     """Return which cell belongs to two blocks."""
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     for block in pattern.blocks:
         kind = packing.kinds[block.kind]
         cells = {(row, column) for row in _range(block.row, kind.rows) for column in _range(block.column, kind.columns)}

@@ -1,0 +1,197 @@
+"""All blocks put into arrays by one plan: an order, a direction, and phases."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from crossloom.compiler.block_array import ArrayCells, Block
+from crossloom.compiler.blocks import BlockKind, Owner, Pattern, Placed
+
+_PHASES_TRIED = 8
+"""Phases that are compared when an owner's first block is placed."""
+
+_LEAST_PACE = 480
+"""A paced plan halves repeats down to this part of the largest need times the number of kinds: the fewer kinds, the finer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be packed, into arrays of which size, and which owner's blocks would best lie near which other's."""
+
+    kinds: tuple[BlockKind, ...]
+    rows: int
+    columns: int
+    near: Mapping[Owner, Owner] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How arrays are filled: everything that a search changes.
+
+    Attributes:
+        weights: of the kinds; the heaviest is placed first.
+        scarce: a kind's weight is multiplied by the arrays that its owner still needs (its blocks can only lie diagonally).
+        paced: an array is repeated half as often as it could be, so that what is scarce is looked at anew.
+        phases: of owners for which the phase is not chosen on the way.
+        mirrored: blocks go to the first bit line, and there to the first word line.
+        together: blocks with something to be near wait for an array that holds it, while there is one to come.
+    """
+
+    weights: tuple[float, ...]
+    scarce: bool = False
+    paced: bool = False
+    phases: Mapping[Owner, int] = field(default_factory=dict)
+    mirrored: bool = False
+    together: bool = False
+
+
+@dataclass(slots=True)
+class Filling:
+    """One packing being made: blocks left, phases chosen, cells that are active in each phase; used up by `patterns`.
+
+    `steps` measures the work done: kinds that were tried and strips that were looked at.
+    """
+
+    task: Task
+    plan: Plan
+    blocks: list[Block] = field(init=False)
+    left: list[int] = field(init=False)
+    phases: dict[Owner, int] = field(init=False)
+    pace: int = field(init=False)
+    load: dict[tuple[int, int], int] = field(default_factory=dict)
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.blocks = [self._seen(kind) for kind in self.task.kinds]
+        self.left = [kind.count for kind in self.task.kinds]
+        self.phases = dict(self.plan.phases)
+        most = max(self._need(range(len(self.left))).values(), default=0)
+        self.pace = max(1, int(most * len(self.left) / _LEAST_PACE))
+
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield patterns until no block is left. Kinds as large as an array come first: nothing can lie beside them."""
+        for index, kind in enumerate(self.task.kinds):
+            if self.left[index] and kind.rows == self.task.rows and kind.columns == self.task.columns:
+                yield self._repeated(self._copies(index, self._empty(), 1))
+        while any(self.left):
+            yield self._repeated(self._one_array())
+
+    def _empty(self) -> ArrayCells:
+        return ArrayCells(self.task.columns, self.task.rows) if self.plan.mirrored else ArrayCells(self.task.rows, self.task.columns)
+
+    def _repeated(self, blocks: Sequence[Placed]) -> Pattern:
+        """Return an array as a pattern, repeated as often as there are blocks for it, and take these away."""
+        used: dict[int, int] = {}
+        for block in blocks:
+            used[block.kind] = used.get(block.kind, 0) + 1
+        times = min(self.left[kind] // count for kind, count in used.items())
+        if self.plan.paced and len(used) > 1:
+            times = min(times, max(self.pace, times // 2))
+        for kind, count in used.items():
+            self.left[kind] -= times * count
+        return Pattern(tuple(blocks), times)
+
+    def _one_array(self) -> list[Placed]:
+        """Return the blocks of one array: kinds in the plan's order, and after each those that wait for its owner."""
+        array = self._empty()
+        order = self._order()
+        followers = self._followers(order) if self.plan.together else {}
+        waiting = {kind for kinds in followers.values() for kind in kinds}
+        todo = deque([kind for kind in order if kind not in waiting] or order)
+        blocks: list[Placed] = []
+        while todo:
+            index = todo.popleft()
+            found = self._copies(index, array, self.left[index])
+            blocks += found
+            if found:
+                todo.extendleft(reversed(followers.pop(found[0].owner, [])))
+        self.steps += array.probes
+        return blocks
+
+    def _order(self) -> list[int]:
+        """Return the kinds of which there are blocks left, in the order in which they are to be placed."""
+        kinds, weights = self.task.kinds, self.plan.weights
+        order = [index for index, left in enumerate(self.left) if left]
+        if self.plan.scarce:
+            need = self._need(order)
+            return sorted(order, key=lambda index: (-weights[index] * need[kinds[index].owner], -kinds[index].cells))
+        return sorted(order, key=lambda index: -weights[index])
+
+    def _need(self, order: Sequence[int]) -> dict[Owner, float]:
+        """Return how many arrays each owner's blocks need at least: by their word lines, by their bit lines, by their writing."""
+        sums: dict[Owner, tuple[float, float, int]] = {}
+        for index in order:
+            kind, left = self.task.kinds[index], self.left[index]
+            rows, columns, writing = sums.get(kind.owner, (0.0, 0.0, 0))
+            sums[kind.owner] = (
+                rows + left * kind.rows / self.task.rows,
+                columns + left * kind.columns / self.task.columns,
+                writing + left * kind.writes,
+            )
+        return {owner: max(need) for owner, need in sums.items()}
+
+    def _followers(self, order: Sequence[int]) -> dict[Owner, list[int]]:
+        """Return which kinds wait for an owner of which there are blocks left."""
+        owners = {self.task.kinds[kind].owner for kind in order}
+        followers: dict[Owner, list[int]] = {}
+        for kind in order:
+            owner = self.task.kinds[kind].owner
+            target = self.task.near.get(owner, owner)
+            if target in owners and target != owner:
+                followers.setdefault(target, []).append(kind)
+        return followers
+
+    def _copies(self, index: int, array: ArrayCells, limit: int) -> list[Placed]:
+        """Put blocks of a kind into an array, as many as fit but no more than the limit, and return them."""
+        owner, block = self.task.kinds[index].owner, self.blocks[index]
+        phase = self._phase(index, array)
+        found: list[Placed] = []
+        if phase is None:
+            return found
+        for row, column in array.spots(block, phase):
+            array.put(block, phase, row, column)
+            found.append(Placed(owner, index, *((column, row) if self.plan.mirrored else (row, column))))
+            if len(found) == limit:
+                break
+        return found
+
+    def _seen(self, kind: BlockKind) -> Block:
+        """Return a block as the array sees it, with lines exchanged in a mirrored plan."""
+        rows, columns = (kind.columns, kind.rows) if self.plan.mirrored else (kind.rows, kind.columns)
+        return Block(rows, columns, kind.period, kind.writes)
+
+    def _phase(self, index: int, array: ArrayCells) -> int | None:
+        """Return the phase of a kind's owner; if it had none, that in which the block lies first; None if it fits in none."""
+        kind = self.task.kinds[index]
+        if kind.owner in self.phases:
+            return self.phases[kind.owner]
+        best: tuple[tuple[int, int], int] | None = None
+        for phase in self._quiet_phases(kind.period):
+            spot = next(array.spots(self.blocks[index], phase), None)
+            if spot is not None and (best is None or spot < best[0]):
+                best = spot, phase
+        if best is None:
+            return None
+        self.phases[kind.owner] = best[1]
+        self._burden(kind, best[1])
+        return best[1]
+
+    def _burden(self, kind: BlockKind, phase: int) -> None:
+        """Count the cells of an owner's blocks at its own node in the tree of phases and at all above it."""
+        cells = sum(other.cells * other.count for other in self.task.kinds if other.owner == kind.owner)
+        period = 1
+        while period <= kind.period:
+            node = (period, phase & (period - 1))
+            self.load[node] = self.load.get(node, 0) + cells
+            period *= 2
+
+    def _quiet_phases(self, period: int) -> list[int]:
+        """Return some phases with different lowest bits, the least loaded first; where there are more, the least loaded below each."""
+        phases = list(range(min(period, _PHASES_TRIED)))
+        bit = len(phases)
+        while bit < period:
+            level, bit = bit, 2 * bit
+            phases = [p if self.load.get((bit, p), 0) <= self.load.get((bit, p + level), 0) else p + level for p in phases]
+        return sorted(phases, key=lambda p: self.load.get((period, p), 0))
