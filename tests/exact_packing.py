@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 
 from ortools.sat.python import cp_model
 
@@ -44,8 +44,13 @@ class Exact:
             model.add(bin_of < self.used)
         self.bits = self._phase_bits(kinds)
         self.meet = {pair: self._meets(*pair) for pair in combinations(self.bits, 2)}
+        self.apart: dict[tuple[int, int], cp_model.IntVar] = {}
+        self.rows_apart: dict[tuple[int, int], list[cp_model.IntVar]] = {}
+        self.columns_apart: dict[tuple[int, int], list[cp_model.IntVar]] = {}
         for first, second in combinations(range(len(self.blocks)), 2):
             self._exclude(first, second)
+        for first, second, third in permutations(range(len(self.blocks)), 3):
+            self._keep_erased(first, second, third)
         model.minimize(self.used)
 
     def _phase_bits(self, kinds: Sequence[BlockKind]) -> dict[Owner, list[cp_model.IntVar]]:
@@ -81,8 +86,17 @@ class Exact:
         model.add_bool_or([apart, *columns, *never])
         if one.writes and other.writes:
             model.add_bool_or([apart, *never])
+        for pair in ((first, second), (second, first)):
+            self.apart[pair], self.rows_apart[pair], self.columns_apart[pair] = apart, rows, columns
         if one is other:
             model.add(self.bins[first] <= self.bins[second])
+
+    def _keep_erased(self, first: int, second: int, third: int) -> None:
+        """Let no third block lie where word lines of the first cross bit lines of the second, if these meet in an array."""
+        one, two = self.blocks[first].owner, self.blocks[second].owner
+        never = [] if one == two else [self._pair(one, two).negated()]
+        elsewhere = [self.apart[first, second], self.apart[first, third], *self.rows_apart[first, third], *self.columns_apart[second, third]]
+        self.model.add_bool_or([*never, *elsewhere])
 
     def _in_order(self, starts: list[cp_model.IntVar], first: int, second: int, length: int, other: int) -> list[cp_model.IntVar]:
         """Return two truth values: one block ends before the other begins, in this direction or that."""

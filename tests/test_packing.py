@@ -69,10 +69,18 @@ def test_period_one_is_a_diagonal() -> None:
 
 
 def test_blocks_that_take_turns_fill_an_array() -> None:
-    packing = pack([BlockKind(owner=owner, rows=8, columns=8, period=2) for owner in range(4)], 16, 16)
+    packing = pack([BlockKind(owner=owner, rows=8, columns=8, period=4) for owner in range(4)], 16, 16)
     assert packing.arrays == 1
     assert packing.utilisation == 1.0
-    assert sorted(packing.phases.values()) == [0, 0, 1, 1]
+    assert sorted(packing.phases.values()) == [0, 1, 2, 3]
+
+
+def test_blocks_active_together_leave_their_crossings_erased() -> None:
+    """Two of them on a diagonal take an array, however much of it is free: a third would lie where they cross, or share a line with one."""
+    packing = pack([BlockKind(owner=owner, rows=8, columns=8, period=2) for owner in range(4)], 16, 16)
+    assert packing.arrays == 2
+    (first, second), *_ = (pattern.blocks for pattern in pack([BlockKind(owner=0, rows=8, columns=8, count=2)], 16, 16).patterns)
+    assert abs(first.row - second.row) == abs(first.column - second.column) == 8
 
 
 def test_one_writes_at_a_time() -> None:
@@ -119,7 +127,7 @@ GOOD = Packing(
         BlockKind(owner="b", rows=8, columns=8, period=2, writes=True),
         BlockKind(owner="c", rows=8, columns=8, period=4, writes=True),
     ),
-    patterns=(Pattern((Placed("a", 0, 0, 0), Placed("a", 0, 8, 8), Placed("b", 1, 0, 8)), 1), Pattern((Placed("c", 2, 0, 0),), 1)),
+    patterns=(Pattern((Placed("a", 0, 0, 0), Placed("b", 1, 0, 8)), 1), Pattern((Placed("a", 0, 8, 8), Placed("c", 2, 0, 0)), 1)),
     phases={"a": 0, "b": 1, "c": 3},
 )
 
@@ -144,6 +152,7 @@ BROKEN: dict[str, tuple[Callable[[Packing], Packing], str]] = {
     "same word lines": (lambda packing: replace(packing, phases={"a": 0, "b": 0, "c": 3}), "word line"),
     "one owner's blocks": (of(A1, A2._replace(row=0), B._replace(row=8), C), "word line"),
     "same bit lines": (of(A1, A2._replace(column=0), B, C._replace(column=8)), "bit line"),
+    "crossed": (lambda p: replace(p, patterns=(Pattern((A1, A2, B), 1), Pattern((C,), 1))), "crosses"),
     "two writers": (of(A1, A2, B, C), "second writer"),
 }
 
@@ -168,8 +177,10 @@ def test_check_wants_the_same_kinds() -> None:
     ("kinds", "arrays"),
     [
         ([BlockKind(owner=0, rows=8, columns=8, count=4)], 2),
-        ([BlockKind(owner=o, rows=8, columns=8, period=2) for o in range(4)], 1),
-        ([BlockKind(owner=o, rows=8, columns=8, period=2) for o in range(5)], 2),
+        ([BlockKind(owner=o, rows=8, columns=8, period=4) for o in range(4)], 1),
+        ([BlockKind(owner=o, rows=8, columns=8, period=2) for o in range(4)], 2),
+        ([BlockKind(owner=o, rows=8, columns=8, period=2) for o in range(5)], 3),
+        ([BlockKind(owner=0, rows=4, columns=4, count=4)], 1),
         ([BlockKind(owner=o, rows=16, columns=4, period=4) for o in range(4)], 1),
         ([BlockKind(owner=o, rows=16, columns=1, period=4) for o in range(5)], 2),
         ([BlockKind(owner=o, rows=1, columns=1, period=2, writes=True) for o in range(3)], 2),

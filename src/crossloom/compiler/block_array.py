@@ -31,18 +31,20 @@ class ArrayCells:
     """The free cells of an array that is being filled.
 
     The array is cut into strips of word lines at every block's first and last line; within a strip all word lines have the same free
-    cells, one bit each. `probes` counts the strips looked at: a measure of time that does not depend on the computer.
+    cells, one bit each. `held` are cells of blocks; `taken` are these, and those that must stay erased because word lines of one block cross bit
+    lines there of another that is active with it. `probes` counts the strips looked at: a measure of time that does not depend on the computer.
     """
 
     rows: int
     columns: int
     tops: list[int] = field(init=False)
+    held: list[int] = field(init=False)
     taken: list[int] = field(init=False)
     lines: dict[tuple[int, int], Lines] = field(default_factory=dict)
     probes: int = 0
 
     def __post_init__(self) -> None:
-        self.tops, self.taken = [0, self.rows], [0]
+        self.tops, self.held, self.taken = [0, self.rows], [0], [0]
 
     def spots(self, block: Block, phase: int) -> Iterator[tuple[int, int]]:
         """Yield where a block fits: the first word line that takes it and there the first bit line; then the next, and so on.
@@ -54,9 +56,9 @@ class ArrayCells:
         busy = self._busy(block, phase)
         if busy.writes and block.writes:
             return
-        row_starts = _starts(~busy.rows & ((1 << self.rows) - 1), block.rows)
-        free = ~busy.columns & ((1 << self.columns) - 1)
-        index = 0
+        open_rows = ~busy.rows & ~self._rows_holding(busy.columns) & ((1 << self.rows) - 1)
+        free = ~busy.columns & ~self._columns_held(busy.rows) & ((1 << self.columns) - 1)
+        row_starts, index = _starts(open_rows, block.rows), 0
         while row_starts and _starts(free, block.columns):
             index = bisect_left(self.tops, (row_starts & -row_starts).bit_length() - 1, index)
             if index == len(self.taken):
@@ -69,19 +71,43 @@ class ArrayCells:
                 yield top, column
                 if block.writes:
                     return
-                free &= ~(((1 << block.columns) - 1) << column)
-                row_starts = row_starts >> top + block.rows << top + block.rows
+                free &= ~self._columns_held(((1 << block.rows) - 1) << top)
+                open_rows &= ~self._rows_holding(((1 << block.columns) - 1) << column)
+                row_starts = _starts(open_rows, block.rows) >> top + block.rows << top + block.rows
 
     def put(self, block: Block, phase: int, row: int, column: int) -> None:
         """Take the cells and lines of a block that fits here."""
+        busy = self._busy(block, phase)
         first, last = self._cut(row), self._cut(row + block.rows)
         mask = ((1 << block.columns) - 1) << column
-        for strip in range(first, last):
-            self.taken[strip] |= mask
+        for strip, top in enumerate(self.tops[:-1]):
+            if first <= strip < last:
+                self.held[strip] |= mask
+                self.taken[strip] |= mask | busy.columns
+            elif busy.rows >> top & 1:
+                self.taken[strip] |= mask
         lines = self.lines.setdefault((block.period, phase), Lines())
         lines.rows |= ((1 << block.rows) - 1) << row
         lines.columns |= mask
         lines.writes = lines.writes or block.writes
+
+    def _rows_holding(self, columns: int) -> int:
+        """Return the word lines on which some cell of these bit lines is a block's."""
+        rows = 0
+        if columns:
+            for strip, held in enumerate(self.held):
+                if held & columns:
+                    rows |= (1 << self.tops[strip + 1]) - (1 << self.tops[strip])
+        return rows
+
+    def _columns_held(self, rows: int) -> int:
+        """Return the bit lines on which some cell of these word lines is a block's."""
+        columns = 0
+        if rows:
+            for top, held in zip(self.tops, self.held, strict=False):
+                if rows >> top & 1:
+                    columns |= held
+        return columns
 
     def _busy(self, block: Block, phase: int) -> Lines:
         """Return the lines of all blocks that are active in a turn in which this one is."""
@@ -107,6 +133,7 @@ class ArrayCells:
         index = bisect_left(self.tops, row)
         if self.tops[index] != row:
             self.tops.insert(index, row)
+            self.held.insert(index, self.held[index - 1])
             self.taken.insert(index, self.taken[index - 1])
         return index
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import NamedTuple
 
 Owner = int | str
@@ -98,7 +99,7 @@ def check(packing: Packing, kinds: Sequence[BlockKind]) -> tuple[str, ...]:
     if broken:
         return tuple(broken)
     for index, pattern in enumerate(packing.patterns):
-        problem = _outside(packing, pattern) or _overlap(packing, pattern) or _turns(packing, pattern)
+        problem = _outside(packing, pattern) or _overlap(packing, pattern) or _turns(packing, pattern) or _crossings(packing, pattern)
         broken += [f"pattern {index}: {problem}"] if problem else []
     return tuple(broken)
 
@@ -167,6 +168,21 @@ def _turns(packing: Packing, pattern: Pattern) -> str:
             rows.update(_range(block.row, kind.rows))
             columns.update(_range(block.column, kind.columns))
             writing = writing or kind.writes
+    return ""
+
+
+def _crossings(packing: Packing, pattern: Pattern) -> str:
+    """Return which block lies where word lines of a second cross bit lines of a third that is active with the second."""
+    for first, second in permutations(pattern.blocks, 2):
+        one, two = packing.kinds[first.kind], packing.kinds[second.kind]
+        if (packing.phases[first.owner] - packing.phases[second.owner]) % min(one.period, two.period):
+            continue
+        crossing = {(row, column) for row in _range(first.row, one.rows) for column in _range(second.column, two.columns)}
+        for block in pattern.blocks:
+            kind = packing.kinds[block.kind]
+            cells = {(row, column) for row in _range(block.row, kind.rows) for column in _range(block.column, kind.columns)}
+            if block not in (first, second) and not crossing.isdisjoint(cells):
+                return f"{block} where {first} crosses {second}"
     return ""
 
 

@@ -8,7 +8,8 @@ The problem
 
     Blocks are rectangles of cells, not rotated. Cells are owned for good, so blocks of one array do not overlap. Lines are borrowed for the
     turns of activity: blocks that meet share neither word lines nor bit lines, and do not both write. Those of one owner always meet, so they
-    lie diagonally to each other; blocks that never meet may share lines as they like.
+    lie diagonally to each other, and the cells where word lines of one cross bit lines of another belong to nobody: they are kept erased, so
+    that they add nothing to a sum (`crossloom.engine.blocks.biasing`). Blocks that never meet may share lines as they like.
 
 What no packing can beat
     Area: Σ rows · columns <= R · C · arrays.
@@ -63,7 +64,8 @@ def pack(kinds: Sequence[BlockKind], rows: int, columns: int, near: Mapping[Owne
     """Return all blocks in arrays of rows x columns cells, few of them.
 
     `near` names for an owner another in whose arrays its blocks would best lie; it never costs an array. `budget` limits the search (and
-    again the half of it one for nearness); one packing is made in any case. Raises CapacityError for a block larger than an array, ValueError for an owner with two periods.
+    again the half of it one for nearness); one packing is made in any case.
+    Raises CapacityError for a block larger than an array, ValueError for an owner with two periods.
     """
     _verify(kinds, rows, columns)
     task = Task(tuple(kinds), rows, columns)
