@@ -233,7 +233,7 @@ MIXES = {
     "functions in digital units": {"blocks_relu": "digital", "blocks_pooling": "digital", "blocks_softmax": "digital"},
     "STAR's softmax": {"softmax_unit_count": 64},
     "digital residuals": {"crossbar_residual": "digital"},
-    "smaller arrays": {"array_rows": 128, "array_columns": 128, "adc_bits": 8},
+    "smaller arrays": {"array_rows": 128, "array_columns": 128, "adc_bits": 8, "blocks_exp_bits": 10},
     "another format": {"blocks_format": "5.4", "blocks_quotient_bits": 10},
 }
 
@@ -258,7 +258,7 @@ def test_mixing(mix: str, hurry: Machine) -> None:
         ({"blocks_relu": "analog"}, "engines.blocks.relu"),
         ({"blocks_format": "6-3"}, "engines.blocks.format"),
         ({"compile_overflow": "reload"}, "compile.overflow=chips"),
-        ({"array_rows": 16, "array_columns": 16}, "softmax"),
+        ({"array_rows": 16, "array_columns": 16}, "blocks.relu=digital"),
     ],
 )
 def test_machines_without_sense(changes: dict[str, object], says: str, hurry: Machine) -> None:
@@ -285,7 +285,8 @@ def test_what_blocks_do_is_paid(field: str, hurry: Machine) -> None:
     graph = quantized(network(8, 4, "two", "none", False, "softmax", 9))
     role, action, kind = field.split(".")
     quantity = getattr(hurry.part(role).actions[action], "endurance" if kind == "endurance" else "energy_j")
-    twice = hurry.with_(**{field: {"value": 2 * quantity.value, "source": "a test", "mark": "assumed"}})
+    value = 2 * quantity.value if kind == "endurance" else f"{2 * quantity.value} J"
+    twice = hurry.with_(**{field: {"value": value, "source": "a test", "mark": "assumed"}})
     before, after = (read_ledger(program, read_timeline(program)) for program in (compile_network(graph, machine) for machine in (hurry, twice)))
     if kind == "endurance":
         assert after.first_worn is not None and before.first_worn is not None

@@ -74,6 +74,14 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
+class _Plan:
+    """Blocks in arrays, and in how many turns an inference can be done with them."""
+
+    turns: int
+    packing: Packing
+
+
+@dataclass(frozen=True, slots=True)
 class LayOut:
     """Lay the blocks of all stages into arrays that they share.
 
@@ -94,17 +102,17 @@ class LayOut:
         side = program.machine.part("array")
         size = side.whole("rows"), side.whole("columns")
         slowest = whole(max(need.steps * need.per_step for need in needs.values()))
-        least = _packed(needs, program, slowest if self.replicate else slowest * LONGEST, size)
-        if self.replicate and least.arrays > arrays_per_chip(program) * (self.exactly or 1):
-            least = _packed(needs, program, slowest * LONGEST, size)
-        chips = self._chips(least.arrays, program)
-        turns, packing = slowest, least
-        if self.replicate:
-            turns, packing = _fastest(needs, program, arrays_per_chip(program) * chips, size, least, slowest)
-        notes = (f"blocks of one copy of each layer take {least.arrays} arrays and a chip has {arrays_per_chip(program)}: {chips} chips are used",)
-        program = replace(program, chips=chips, notes=(*program.notes, *(notes if chips > 1 else ())))
-        floor = _floor(packing, needs, program)
-        stages = _handed([_timed(stage, needs, turns, packing, turn_s, program) for stage in program.stages], program)
+        tight = _Plan(slowest, _packed(needs, program, slowest, size))
+        least = tight
+        if not self.replicate or tight.packing.arrays > arrays_per_chip(program) * (self.exactly or 1):
+            least = _Plan(slowest * LONGEST, _packed(needs, program, slowest * LONGEST, size))
+        chips = self._chips(least.packing.arrays, program)
+        found = _fastest(needs, program, arrays_per_chip(program) * chips, least, slowest) if self.replicate else least
+        need, have = least.packing.arrays, arrays_per_chip(program)
+        notes = (f"blocks of one copy of each layer take {need} arrays and a chip has {have}: {chips} chips are used",) if chips > 1 else ()
+        program = replace(program, chips=chips, notes=(*program.notes, *notes))
+        floor = _floor(found.packing, needs, program)
+        stages = _handed([_timed(stage, needs, found, turn_s, program) for stage in program.stages], program)
         return replace(program, floor=floor, stages=tuple(with_hops(_in_tiles(stages, floor, program, self.spread), program)))
 
     def _chips(self, need: int, program: Program) -> int:
@@ -175,8 +183,9 @@ def _packed(needs: Mapping[str, Need], program: Program, turns: int, size: tuple
     return pack(kinds, *size, near, budget)
 
 
-def _fastest(needs: Mapping[str, Need], program: Program, budget: int, size: tuple[int, int], least: Packing, slowest: int) -> tuple[int, Packing]:
-    """Return the fewest turns in which an inference can be done with so many arrays, and the packing."""
+def _fastest(needs: Mapping[str, Need], program: Program, budget: int, least: _Plan, slowest: int) -> _Plan:
+    """Return the plan of fewest turns that takes no more than so many arrays; `least` is one that does."""
+    size = least.packing.rows, least.packing.columns
     low, high = 1, slowest
     while low < high:
         turns = (low + high) // 2
@@ -185,12 +194,13 @@ def _fastest(needs: Mapping[str, Need], program: Program, budget: int, size: tup
     turns = whole(low)
     while turns < slowest:
         if _packed(needs, program, turns, size, QUICKLY).arrays <= budget and (packing := _packed(needs, program, turns, size)).arrays <= budget:
-            return turns, packing
+            return _Plan(turns, packing)
         turns = whole(max(turns + 1, int(turns * FINER)))
-    turns = slowest
-    while (packing := _packed(needs, program, turns, size)).arrays > budget and turns < slowest * LONGEST:
+    while turns < least.turns:
+        if (packing := _packed(needs, program, turns, size)).arrays <= budget:
+            return _Plan(turns, packing)
         turns *= 2
-    return (turns, packing) if packing.arrays <= budget else (slowest * LONGEST, least)
+    return least
 
 
 def _floor(packing: Packing, needs: Mapping[str, Need], program: Program) -> FloorPlan:
@@ -206,14 +216,14 @@ def _floor(packing: Packing, needs: Mapping[str, Need], program: Program) -> Flo
     return FloorPlan(packing.rows, packing.columns, tuple(layouts))
 
 
-def _timed(stage: Stage, needs: Mapping[str, Need], turns: int, packing: Packing, turn_s: float, program: Program) -> Stage:
+def _timed(stage: Stage, needs: Mapping[str, Need], plan: _Plan, turn_s: float, program: Program) -> Stage:
     """Return a stage with its copies and its turns."""
     if not stage.arrays:
         return stage
     need = needs[stage.holder]
     abreast = engine_named(stage.engine).abreast(stage, program.graph, program.machine)
-    own = Turns(need.period(turns), packing.phases[stage.holder], turn_s)
-    return replace(stage, copies=min(stage.positions, abreast * need.copies(turns)), turns=own, per_step=need.per_step)
+    own = Turns(need.period(plan.turns), plan.packing.phases[stage.holder], turn_s)
+    return replace(stage, copies=min(stage.positions, abreast * need.copies(plan.turns)), turns=own, per_step=need.per_step)
 
 
 def _handed(stages: Sequence[Stage], program: Program) -> list[Stage]:

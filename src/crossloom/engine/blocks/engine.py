@@ -179,6 +179,13 @@ def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions
     )
 
 
+def _setting(nodes: Sequence[Node]) -> str:
+    """Return which setting decides about nodes."""
+    if isinstance(nodes[-1].op, Softmax):
+        return "softmax"
+    return "relu" if all(isinstance(node.op, Relu | Clip) for node in nodes) else "pooling"
+
+
 def placed(stage: Stage) -> InBlocks:
     placement = stage.placement
     assert isinstance(placement, InBlocks)

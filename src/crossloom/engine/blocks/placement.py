@@ -133,22 +133,23 @@ def fitted(wanted: InBlocks, positions: int) -> InBlocks:
     beside = 1
     while True:
         found = replace(wanted, beside=beside, abreast=1)
-        if (room := _room(found)) or beside >= wanted.lanes:
-            break
+        try:
+            return replace(found, abreast=min(positions, _room(found)))
+        except ValueError:
+            if beside >= wanted.lanes or wanted.function == "softmax":
+                raise
         beside = min(2 * beside, wanted.lanes)
-    if not room:
-        raise ValueError(f"{wanted.candidates} values of {wanted.bits} bits are too many for arrays of {wanted.rows} x {wanted.columns} cells")
-    return replace(found, abreast=min(positions, room))
 
 
 def _room(placement: InBlocks) -> int:
-    """Return how many positions find room abreast in a block; a tournament has the bit lines to itself."""
-    try:
-        rule = rule_of(placement)
-    except ValueError:
-        return 0
+    """Return how many positions find room abreast in a block; a tournament has the bit lines to itself. Raises ValueError if none does."""
+    rule = rule_of(placement)
     if isinstance(rule, InMemorySoftmax):
+        rule.layout(placement.candidates)
         return 1
-    fits = rule.rows <= placement.rows and rule.columns <= placement.columns
-    alone = isinstance(rule, Tournament) and len(rule.levels) > 1
-    return (1 if alone else placement.columns // rule.columns) if fits else 0
+    if rule.rows > placement.rows or rule.columns > placement.columns:
+        raise ValueError(
+            f"{placement.candidates} values of {placement.bits} bits take {rule.rows} x {rule.columns} cells and an array has "
+            f"{placement.rows} x {placement.columns}"
+        )
+    return 1 if isinstance(rule, Tournament) and len(rule.levels) > 1 else placement.columns // rule.columns
