@@ -233,7 +233,7 @@ MIXES = {
     "functions in digital units": {"blocks_relu": "digital", "blocks_pooling": "digital", "blocks_softmax": "digital"},
     "STAR's softmax": {"softmax_unit_count": 64},
     "digital residuals": {"crossbar_residual": "digital"},
-    "smaller arrays": {"array_rows": 128, "array_columns": 128, "adc_bits": 8, "blocks_exp_bits": 10},
+    "smaller arrays": {"array_rows": 256, "array_columns": 256, "adc_bits": 9, "blocks_exp_bits": 10},
     "another format": {"blocks_format": "5.4", "blocks_quotient_bits": 10},
 }
 

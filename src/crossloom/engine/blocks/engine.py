@@ -58,7 +58,7 @@ class Blocks(Engine):
             return fitted(_wanted(nodes, stage, graph, chosen), stage.positions)
         except ValueError as problem:
             raise MachineError(
-                f"machine {machine.name}: {stage.nodes[0]}: {problem}; larger arrays can hold them, or digital units do it"
+                f"machine {machine.name}: {stage.nodes[0]}: {problem}; or leave it to digital units (blocks.{_setting(nodes)}=digital)"
             ) from problem
 
     def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
