@@ -258,7 +258,7 @@ def test_mixing(mix: str, hurry: Machine) -> None:
         ({"blocks_relu": "analog"}, "engines.blocks.relu"),
         ({"blocks_format": "6-3"}, "engines.blocks.format"),
         ({"compile_overflow": "reload"}, "compile.overflow=chips"),
-        ({"array_rows": 16, "array_columns": 16}, "blocks.relu=digital"),
+        ({"array_rows": 16, "array_columns": 16}, "blocks.pooling=digital"),
     ],
 )
 def test_machines_without_sense(changes: dict[str, object], says: str, hurry: Machine) -> None:
