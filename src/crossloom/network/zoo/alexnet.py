@@ -17,3 +17,16 @@ def alexnet() -> tuple[nn.Module, tuple[Tensor, ...]]:
         nn.Flatten(), nn.Linear(256 * 6 * 6, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000),
     )  # fmt: skip
     return network, (torch.zeros(1, 3, 227, 227),)
+
+
+def alexnet_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return AlexNet's five convolutions for images of 32×32 and 10 classes, the first of 3×3, with a classifier of 1024, and an example image."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 96, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(96, 256, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(384, 384, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(256 * 4 * 4, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10),
+    )  # fmt: skip
+    return network, (torch.zeros(1, 3, 32, 32),)

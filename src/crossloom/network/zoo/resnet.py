@@ -27,11 +27,11 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, four stages of blocks, global average, classifier for 1000 classes."""
+    """Stem, four stages of blocks, global average, classifier for 1000 classes; a `small` one for images of 32×32 and 10 classes has a stem of 3×3."""
 
-    def __init__(self, depths: tuple[int, ...], bottleneck: bool) -> None:
+    def __init__(self, depths: tuple[int, ...], bottleneck: bool, small: bool = False) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(_conv(3, 64, 3), nn.ReLU()) if small else nn.Sequential(_conv(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
         stages, inputs = [], 64
         for stage, depth in enumerate(depths):
             width = 64 << stage
@@ -39,7 +39,7 @@ class ResNet(nn.Module):
                 stages.append(Block(inputs, width, 2 if stage and not block else 1, bottleneck))
                 inputs = 4 * width if bottleneck else width
         self.stages = nn.Sequential(*stages)
-        self.classify = nn.Linear(inputs, 1000)
+        self.classify = nn.Linear(inputs, 10 if small else 1000)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.classify(self.stages(self.stem(x)).mean((2, 3)))
@@ -49,6 +49,11 @@ class ResNet(nn.Module):
 def resnet18() -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return ResNet-18 and an example image."""
     return ResNet((2, 2, 2, 2), bottleneck=False), (torch.zeros(1, 3, 224, 224),)
+
+
+def resnet18_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return ResNet-18 for images of 32×32 and 10 classes, and an example image."""
+    return ResNet((2, 2, 2, 2), bottleneck=False, small=True), (torch.zeros(1, 3, 32, 32),)
 
 
 def resnet34() -> tuple[nn.Module, tuple[Tensor, ...]]:
