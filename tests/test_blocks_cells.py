@@ -14,7 +14,18 @@ from torch import Tensor
 from crossloom.engine.blocks.cells import Controller, Gate, Plane, Table, digits_of, number_of
 from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
 from crossloom.engine.blocks.in_memory_softmax_reference import Blocks, softmax_in_cells
-from crossloom.engine.blocks.maximum import Form, MaxBlock, Tournament, _won, largest, largest_in_cells, match, tournament
+from crossloom.engine.blocks.maximum import (
+    Alternating,
+    Form,
+    MaxBlock,
+    Tournament,
+    _won,
+    largest,
+    largest_in_cells,
+    match,
+    rectify_in_turn,
+    tournament,
+)
 from crossloom.engine.blocks.summing import SumBlock, sum_block, sum_in_cells, total
 from crossloom.engine.softmax.formats import Fixed
 from crossloom.engine.softmax.log_sum_exp import LogSumExp
@@ -383,3 +394,22 @@ def test_tables_read_one_row_and_nothing_beyond() -> None:
 def test_digits_are_twos_complement(values: list[int]) -> None:
     bits = digits_of(torch.tensor(values), 8)
     assert torch.equal(number_of(bits) - 256 * bits[..., 0], torch.tensor(values))
+
+
+@given(st.integers(2, 9), st.integers(1, 5), st.integers(1, 4), st.data())
+def test_two_blocks_take_turns_at_a_relu(bits: int, steps: int, width: int, data: st.DataObject) -> None:
+    """Integers, actions and cycles; the controller refuses a second write pulse in a cycle, so that the schedule is proved by running."""
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+    drawn = data.draw(st.lists(st.integers(low, high), min_size=steps * 2 * width, max_size=steps * 2 * width))
+    values = torch.tensor(drawn).reshape(steps, 2, width)
+    rule = Alternating(MaxBlock(candidates=1, bits=bits, form=Form.RECTIFIED, width=width))
+    control = Controller()
+    halves = (Plane(control, bits, width, (2,)), Plane(control, bits, width, (2,)))
+    assert torch.equal(rectify_in_turn(halves, values, rule), values.clamp(min=0))
+    assert +control.counts == rule.actions(2 * steps)
+    assert control.cycles == 2 * bits + (steps - 1) * rule.cycles
+    assert not halves[0].bits.any() and not halves[1].bits.any()
+    most = max(int(half.sets.max()) for half in halves)
+    assert most <= -(-steps // 2)
+    with pytest.raises(ValueError, match="take one block"):
+        Alternating(MaxBlock(candidates=2, bits=bits, form=Form.RECTIFIED))

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from crossloom.engine.parts import in_tile, part_seconds
 from crossloom.engine.registry import engine_named
 from crossloom.floor import Turns
+from crossloom.network.operators import Store
 from crossloom.program import Program, Stage, streamed_s
 
 Times = NDArray[np.float64]
@@ -105,7 +106,7 @@ def read_timeline(program: Program) -> Timeline:
         begin = max(through[-1], written)
         found = [_row(stage, program, finish, begin) for stage in stages]
         rows += found
-        limits = (_busiest_stage(stages), _busiest_part(stages, program), _longest_held(stages, found))
+        limits = (_busiest_stage(stages), _busiest_part(stages, program), _longest_held(stages, found, program))
         limit = max(limits, key=lambda each: each.seconds)
         worst = max(worst, limit, key=lambda each: each.seconds)
         end = max(row.finish_s for row in found)
@@ -129,8 +130,13 @@ def _whole_periods(seconds: float, program: Program) -> float:
 
 def _cache(program: Program) -> str | None:
     """Return the stage whose cells keep what earlier inferences wrote, if there is one: then the next needs the result of this one."""
-    stores = (stage.name for stage in program.stages if 0 < stage.rewrites * stage.sets < 1 and not stage.load_s)
-    return next(stores, None)
+    kept = (stage.name for stage in program.stages if _stores(stage, program) and 0 < stage.rewrites * stage.sets < 1)
+    return next(kept, None)
+
+
+def _stores(stage: Stage, program: Program) -> bool:
+    """Return whether a stage writes an operand that others read in its cells."""
+    return isinstance(program.graph.node(stage.nodes[0]).op, Store)
 
 
 def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> Row:
@@ -183,12 +189,12 @@ def _busiest_stage(stages: list[Stage]) -> _Limit:
     return _Limit(busy[holder], longest.name, longest.limited_by)
 
 
-def _longest_held(stages: list[Stage], rows: list[Row]) -> _Limit:
+def _longest_held(stages: list[Stage], rows: list[Row], program: Program) -> _Limit:
     """Return the operand that stays in its cells longest, from its first write to the last read: the next inference's has to wait that long."""
     by_name = {row.name: row for row in rows}
     worst = _Limit()
     for stage in stages:
-        if stage.rewrites * stage.sets == 1 and not stage.load_s and not stage.shares:
+        if _stores(stage, program) and stage.rewrites * stage.sets == 1 and not stage.shares:
             readers = [by_name[other.name].finish_s for other in stages if other.shares == stage.name]
             held = max(readers, default=0.0) - by_name[stage.name].start_s
             worst = max(worst, _Limit(held / stage.sets, stage.name, HELD), key=lambda each: each.seconds)

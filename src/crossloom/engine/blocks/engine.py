@@ -76,7 +76,7 @@ class Blocks(Engine):
     def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
         """Return how often one inference sets a cell at most: in each step of a copy, once or twice."""
         placement = placed(stage)
-        return float(-(-stage.positions // stage.copies) * placement.writes)
+        return -(-stage.positions // stage.copies) * placement.writes
 
     def held(self, stage: Stage, graph: Graph) -> str:
         """Return the stage's name: nobody shares its blocks."""
@@ -87,11 +87,11 @@ class Blocks(Engine):
         return dict(_actions(stage, graph, 1))
 
     def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
-        """Return the time of a step: its cycles, one after the other."""
+        """Return the time between two steps, and that from the first load to the last result."""
         if machine.cycle_s is None:
             raise MachineError(f"machine {machine.name}: functions in arrays take cycles, and the machine has none; give cycle a value")
-        seconds = placed(stage).cycles * machine.cycle_s.value
-        return Pace(seconds, seconds, "array.bias")
+        placement, cycle_s = placed(stage), machine.cycle_s.value
+        return Pace(placement.cycles * cycle_s, placement.latency * cycle_s, "array.bias")
 
     def paced_parts(self, machine: Machine) -> frozenset[str]:
         """Return the parts of an array."""

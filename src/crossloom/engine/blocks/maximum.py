@@ -24,6 +24,10 @@ maximum afterwards would cost a cycle. A single candidate meets nobody: neither 
 Rows: k·b for the candidates and c - 1 for r. After ReLU the k sign rows hold 0 and are r's first rows, at no cost; the others are added. The
 price is wear: a cell of such a row can be set twice for one result, once as a sign and once as a bit of the maximum; all others once.
 
+A ReLU by itself writes in few of its cycles, so that two blocks above each other take turns (`Alternating`): while one is rectified and read,
+the other is loaded in the write phases that are left. A period has the sense of the signs with its reset, b - 1 senses of bits, the last
+with the erase, and two more loads: b + 2 cycles, as many as there are write pulses, for 2b.
+
 A tournament has levels of such matches, each in the corner of the same cells: m groups of g = ceil(n / m) candidates lie side by side in m
 times as many bit lines, their winners are loaded again and meet each other. It is needed where the candidates do not fit into the rows, and
 pays where bit lines are free: a level takes g·(2b - 1) + b cycles, so that a few levels of about four beat one of many. `tournament` finds
@@ -120,6 +124,46 @@ class MaxBlock:
             "output_register.access": bits * self.width,
         }
         return Counts({name: windows * count for name, count in counts.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Alternating:
+    """ReLU in two blocks above each other, of which one is loaded while the other is rectified and read."""
+
+    block: MaxBlock
+
+    def __post_init__(self) -> None:
+        if self.block.candidates != 1 or self.block.form is not Form.RECTIFIED:
+            raise ValueError(f"blocks alternate for a ReLU alone, not for {self.block.candidates} {self.block.form.value} values: take one block")
+
+    @property
+    def rows(self) -> int:
+        """Rows of cells of both."""
+        return 2 * self.block.rows
+
+    @property
+    def columns(self) -> int:
+        """Bit lines."""
+        return self.block.width
+
+    @property
+    def cycles(self) -> int:
+        """Cycles from one result to the next: a write pulse in each."""
+        return self.block.bits + 2
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the first load to the last bit."""
+        return self.cycles + self.block.bits - 1
+
+    @property
+    def writes(self) -> float:
+        """How often a cell is set for one result, at most: every other one."""
+        return self.block.writes / 2
+
+    def actions(self, windows: int = 1) -> Counts:
+        """Return what is done for a number of windows."""
+        return self.block.actions(windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +273,38 @@ def match(plane: Plane, values: Tensor, block: MaxBlock, present: Tensor | None 
         if row is not None:
             _drop_losers(plane, row, rows, block.bits - 1 - place)
     return result - (1 << block.bits - 1) if block.form is Form.SIGNED else result
+
+
+def rectify_in_turn(halves: tuple[Plane, Plane], values: Tensor, rule: Alternating) -> Tensor:
+    """Return the ReLU (steps, N, width), int64, of values (steps, N, width), in two erased planes of batch (N,) that share a controller.
+
+    Both are left erased. Raises ValueError for values that the bits cannot hold.
+    """
+    block, results = rule.block, []
+    stored = [_stored(each[:, None], block)[:, 0] for each in values]
+    for row in range(block.bits):
+        with halves[0].controller.cycle():
+            _load_bit(halves[0], row, stored[0], block)
+    for step in range(len(stored)):
+        now, other = halves[step % 2], halves[1 - step % 2]
+        following = stored[step + 1] if step + 1 < len(stored) else None
+        result = torch.zeros_like(stored[step])
+        _rectify(now, range(block.bits))
+        for cycle in range(1, rule.cycles if following is not None else block.bits):
+            with now.controller.cycle():
+                if cycle < block.bits:
+                    result = 2 * result + now.sense(Gate.OR, (cycle,))
+                    now.controller.count(now.instances, output_register__access=now.columns)
+                if cycle == block.bits - 1:
+                    now.erase()
+                elif following is not None:
+                    _load_bit(other, cycle - 1 - (cycle >= block.bits), following, block)
+        results.append(result)
+    return torch.stack(results)
+
+
+def _load_bit(plane: Plane, row: int, stored: Tensor, block: MaxBlock) -> None:
+    plane.load(row, (stored >> (block.bits - 1 - row) & 1).bool())
 
 
 def _stored(values: Tensor, block: MaxBlock) -> Tensor:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from crossloom.engine.base import Counts
 from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
-from crossloom.engine.blocks.maximum import Form, MaxBlock, Tournament, tournament
+from crossloom.engine.blocks.maximum import Alternating, Form, MaxBlock, Tournament, tournament
 from crossloom.engine.blocks.summing import SumBlock, sum_block
 from crossloom.engine.softmax.formats import Fixed
 from crossloom.engine.softmax.log_sum_exp import LogSumExp
@@ -88,7 +88,16 @@ class InBlocks:
         return self.lanes * rule.cycles(self.candidates)[0] if isinstance(rule, InMemorySoftmax) else rule.cycles
 
     @property
-    def writes(self) -> int:
+    def latency(self) -> int:
+        """Cycles from the first load of a step to its last result."""
+        rule = rule_of(self)
+        if isinstance(rule, InMemorySoftmax):
+            between, until = rule.cycles(self.candidates)
+            return (self.lanes - 1) * between + until
+        return rule.latency if isinstance(rule, Alternating) else rule.cycles
+
+    @property
+    def writes(self) -> float:
         """How often a step sets a cell, at most."""
         rule = rule_of(self)
         return self.lanes * rule.writes(self.candidates) if isinstance(rule, InMemorySoftmax) else rule.writes
@@ -108,13 +117,13 @@ class InBlocks:
             rows = positions * self.lanes
             return Counts(rule.actions(rows * self.candidates, rows, self.candidates))
         counts = Counts({name: self.beside * count for name, count in rule.actions(steps).items()})
-        if isinstance(rule, Tournament):
+        if isinstance(rule, Tournament | Alternating):
             counts["array.write_cell"] -= self.bits * (self.beside * steps * self.width * self.candidates - self.loads(positions))
         return counts
 
 
 @lru_cache(maxsize=1024)
-def rule_of(placement: InBlocks) -> Tournament | SumBlock | InMemorySoftmax:
+def rule_of(placement: InBlocks) -> Tournament | Alternating | SumBlock | InMemorySoftmax:
     """Return how a block works."""
     p = placement
     if p.function == "softmax":
@@ -125,6 +134,8 @@ def rule_of(placement: InBlocks) -> Tournament | SumBlock | InMemorySoftmax:
         return sum_block(p.candidates, p.bits, width=p.width, rows=p.rows, adc_bits=p.adc_bits, signed=signed, zero=p.zero)
     form = Form(p.form)
     match = MaxBlock(candidates=p.candidates, bits=p.bits, form=form, width=p.width)
+    if p.candidates == 1 and form is Form.RECTIFIED and 2 * match.rows <= p.rows:
+        return Alternating(match)
     return Tournament((match,)) if match.rows <= p.rows else tournament(p.candidates, p.bits, form, p.width, p.rows, p.columns)
 
 

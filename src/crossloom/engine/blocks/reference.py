@@ -14,7 +14,7 @@ from crossloom.engine.blocks.cells import Controller, Plane
 from crossloom.engine.blocks.engine import moved, placed
 from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
 from crossloom.engine.blocks.in_memory_softmax_reference import softmax_in_cells
-from crossloom.engine.blocks.maximum import Tournament, play
+from crossloom.engine.blocks.maximum import Alternating, Tournament, play, rectify_in_turn
 from crossloom.engine.blocks.placement import rule_of
 from crossloom.engine.blocks.summing import SumBlock, add_up
 from crossloom.engine.blocks.windows import results, windows
@@ -62,10 +62,17 @@ class CellExecutor:
         present = torch.ones_like(values, dtype=torch.bool) if there is None else there
         steps, each = place.steps(self.stage.positions), -(-place.lanes // place.beside)
         values, present = (_in_steps(t, samples, steps * place.abreast, place.abreast, place.beside * each, each) for t in (values, present))
-        assert isinstance(rule, Tournament | SumBlock)
-        plane = Plane(Controller(), rule.rows, rule.columns, (len(values),), values.device)
-        found = play(plane, values, rule, present) if isinstance(rule, Tournament) else add_up(plane, values, rule)
-        counts.update(plane.controller.counts)
+        control = Controller()
+        if isinstance(rule, Alternating):
+            halves = tuple(Plane(control, rule.block.rows, rule.columns, (samples * place.beside,), values.device) for _ in range(2))
+            in_turn = values.reshape(samples, steps, place.beside, -1).movedim(1, 0).reshape(steps, samples * place.beside, -1)
+            found = rectify_in_turn((halves[0], halves[1]), in_turn, rule).reshape(steps, samples, place.beside, -1).movedim(0, 1)
+            control.counts["array.write_cell"] -= place.bits * int((~present).sum())  # what is not there is 0, and not loaded
+        else:
+            assert isinstance(rule, Tournament | SumBlock)
+            plane = Plane(control, rule.rows, rule.columns, (len(values),), values.device)
+            found = play(plane, values, rule, present) if isinstance(rule, Tournament) else add_up(plane, values, rule)
+        counts.update(control.counts)
         found = found.reshape(samples, steps, place.beside, place.abreast, each).movedim(2, 3).reshape(samples, steps * place.abreast, -1)
         return found[:, : self.stage.positions, : place.lanes].reshape(-1, place.lanes)
 

@@ -43,6 +43,6 @@ def vgg19() -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 def vgg16_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return VGG configuration D for images of 32×32 and 10 classes, with a classifier of 512, and an example image."""
-    features = list(_vgg("D")[0])[:31]
+    features = list(_vgg("D")[0].children())[:31]
     classifier = [nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)]
     return nn.Sequential(*features, *classifier), (torch.zeros(1, 3, 32, 32),)
