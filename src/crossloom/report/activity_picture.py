@@ -8,7 +8,7 @@ from crossloom.report.activity import Strip, runs, strip
 from crossloom.report.breakdown import layer_name
 from crossloom.report.headline import percent
 from crossloom.report.looks import role_colour, role_name, turn_words
-from crossloom.report.palette import FAINT, HIGHLIGHT, STATIC
+from crossloom.report.palette import HIGHLIGHT, PLAIN_LIGHT, STATIC
 from crossloom.report.rows import TOOLTIP, Rows, measure
 from crossloom.report.sheet import Sheet, legend_height
 from crossloom.report.text import printable
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 CURVE = 1.1
 """Height of the curve (inches)."""
-CURVES = {"this inference": STATIC, "a full pipeline": FAINT, "mean of a full pipeline": HIGHLIGHT}
+SCALE = 0.5
+"""Width of the scale beside it."""
+CURVES = {"this inference": STATIC, "a full pipeline": PLAIN_LIGHT, "mean of a full pipeline": HIGHLIGHT}
 FAINTEST = 0.15
 """How strong the colour of the least work is."""
 
@@ -38,7 +40,8 @@ def activity_figure(result: Result, width: float) -> Figure:
     top = second + legend_height(roles, width) + 0.3
     sheet = Sheet.of(width, top + rows.height + 0.3, "Cells at work" + (", of all that hold something" if width > 6 else ""))
     sheet.legend(0.32, CURVES)
-    margin, room = rows.margin, width - rows.margin - 0.3
+    margin = max(rows.margin, SCALE)
+    room = width - margin - 0.3
     _curve(sheet.axes(margin, curve, room, CURVE), found, result.utilization["temporal"])
     sheet.text(0.02, second - 0.04, "Blocks at work, by layer", fontweight="bold")
     sheet.legend(second + 0.16, roles)
@@ -52,7 +55,7 @@ def activity_figure(result: Result, width: float) -> Figure:
 
 def _curve(axes: Axes, found: Strip, mean: float) -> None:
     """Draw which share of the cells is at work: all, and those that this inference keeps so."""
-    axes.stairs(found.pipeline, found.edges_s, fill=True, color=FAINT, linewidth=0)
+    axes.stairs(found.pipeline, found.edges_s, fill=True, color=PLAIN_LIGHT, linewidth=0)
     axes.stairs(found.alone, found.edges_s, fill=True, color=STATIC, linewidth=0)
     axes.axhline(mean, color=HIGHLIGHT, linewidth=1, linestyle=(0, (4, 2)))
     axes.set_xlim(found.edges_s[0], found.edges_s[-1])

@@ -37,6 +37,8 @@ TURNS = 16
 LETTER = 0.17
 """Side of the field with a block's letter."""
 FREE = "free or erased cells"
+EDGE, THIN = 0.5, 0.04
+"""Thickness of the edge of a block (points), and the side (inches) below which it has none."""
 NAMED = 6
 """Stages that a tooltip names."""
 
@@ -90,8 +92,9 @@ def _block(axes: Axes, corner: tuple[float, float], side: float, alike: tuple[La
     laid, block = alike[0], alike[0].block
     left, top = corner[0] + side * laid.column / floor.columns, corner[1] + side * laid.row / floor.rows
     box = left, top, side * block.columns / floor.columns, side * block.rows / floor.rows
+    tooltip = "; ".join((_whose(alike, program), _size(laid)))
     _rectangle(axes, box, SURFACE, 1.0)
-    _rectangle(axes, box, role_colour(block.role), _strength(laid), "; ".join((_whose(alike, program), _size(laid))))
+    _rectangle(axes, box, role_colour(block.role), _strength(laid), tooltip, edge=EDGE if min(box[2:]) > THIN else 0.0)
 
 
 def _strength(laid: Laid) -> float:
@@ -112,12 +115,13 @@ def _size(laid: Laid) -> str:
     return f"{role_name(block.role)}, {block.rows} rows × {block.columns} columns, {percent(held)} of the cells hold something"
 
 
-def _rectangle(axes: Axes, box: tuple[float, float, float, float], colour: str, strength: float, tooltip: str = "") -> None:
-    """Draw a rectangle of left, top, width and height."""
+def _rectangle(axes: Axes, box: tuple[float, float, float, float], colour: str, strength: float, tooltip: str = "", edge: float = 0.0) -> None:
+    """Draw a rectangle of left, top, width and height, with an edge so thick (points) that tells it from its neighbour."""
     from matplotlib.patches import Rectangle
 
     left, top, width, height = box
-    drawn = Rectangle((left, top), width, height, facecolor=colour, alpha=strength if strength < 1 else None, linewidth=0, clip_on=False)
+    drawn = Rectangle((left, top), width, height, facecolor=colour, edgecolor=SURFACE, linewidth=edge, clip_on=False)
+    drawn.set_alpha(strength if strength < 1 else None)
     axes.add_patch(drawn)
     if tooltip:
         drawn.set_gid(TOOLTIP + printable(tooltip))
@@ -128,13 +132,13 @@ def array_figure(program: Program, floor: FloorPlan, width: float) -> Figure:
     turns = turns_of(program)
     layout = fullest(floor, turns)
     names = [f"{letter}  {layer_name(program, laid.stage)}" for letter, laid in zip(letters(), layout.blocks, strict=False)]
-    rows = Rows(names, [1.0] * len(names), width if width < 6 else width - LARGE - 0.9)
+    rows = Rows(names, [1.0] * len(names), width if width < 6 else width - LARGE - 0.6)
     beside = width > 6
-    strip_left = LARGE + 0.8 if beside else 0.0
+    strip_left = LARGE + 0.5 if beside else 0.0
     strip_top = 0.75 if beside else LARGE + 1.25
     sheet = Sheet.of(width, max(LARGE + 0.75, strip_top + rows.height + 0.35), _title(layout, beside))
     axes = _canvas(sheet)
-    _large(sheet, axes, (0.34, 0.42), layout, program, floor)
+    _large(sheet, axes, (0.02, 0.42), layout, program, floor)
     length = show(max(own.length_s for own in turns.values()), "s")
     sheet.text(strip_left, strip_top - 0.32, f"Turns of {length}" + (", in which each block is at work" if beside else ""), fontweight="bold")
     strip = sheet.axes(strip_left + rows.margin, strip_top, width - strip_left - rows.margin - 0.1, rows.height)
@@ -156,14 +160,13 @@ def letters() -> Iterator[str]:
 
 
 def _large(sheet: Sheet, axes: Axes, corner: tuple[float, float], layout: Layout, program: Program, floor: FloorPlan) -> None:
-    """Draw an array with its measures and the letters of those blocks that have room for one."""
+    """Draw an array and the letters of those blocks that have room for one."""
     left, top = corner
     _rectangle(axes, (left, top, LARGE, LARGE), FAINT, 1.0, "free cells")
     for letter, laid in zip(letters(), layout.blocks, strict=False):
         _block(axes, corner, LARGE, (laid,), program, floor)
         _letter(sheet, axes, corner, letter, laid, floor)
-    sheet.text(left + LARGE / 2, top + LARGE + 0.05, f"{floor.columns} bit lines", ha="center", fontsize=7.5, color=MUTED)
-    sheet.text(left - 0.08, top + LARGE / 2, f"{floor.rows} word lines", ha="right", va="center", rotation=90, fontsize=7.5, color=MUTED)
+    sheet.text(left, top + LARGE + 0.05, f"{floor.rows} word lines from left to right, {floor.columns} bit lines down", fontsize=7.5, color=MUTED)
 
 
 def _letter(sheet: Sheet, axes: Axes, corner: tuple[float, float], letter: str, laid: Laid, floor: FloorPlan) -> None:

@@ -36,7 +36,8 @@ def _plan(result: Result, floor: FloorPlan) -> Section:
     alone = sum(layout.count for layout in floor.layouts if len(layout.blocks) == 1)
     sentences = (
         f"{plural(blocks, 'block')} of cells lie in {plural(floor.arrays, 'array')}, up to {most} in one; {plural(alone, 'array')} hold one block alone.",
-        "Blocks of one array that share a word line or a bit line are at work in different turns.",
+        "Blocks of one array that share a word line or a bit line are at work in different turns; others may work at once, "
+        "as the cells in which their lines cross are erased.",
     )
     caption = (
         "A look stands for all arrays whose blocks have the same roles, sizes and places. A pale block has cells that hold nothing. "
@@ -97,12 +98,11 @@ def _time(result: Result) -> Section:
                 turn_words(each.turns),
                 *(quantity(value, "s") for value in (each.start_s, each.end_s, each.active_s)),
                 percentage(each.share),
-                percentage(share(each.active_s, result.timeline.interval_s)),
             )
         )
         for each in activity(result)
     )
-    times = numbers("first turn", "last turn", "at work", "of this span", "of a full pipeline")
+    times = numbers("first turn", "last turn", "at work", "of this span")
     columns = (*text("layer", "role"), *numbers("cells"), *text("turns"), *times)
     table = Table("activity-table", "Blocks of each layer at work", columns, rows)
     return Section(
@@ -132,10 +132,10 @@ def _array(result: Result, floor: FloorPlan) -> Section:
     columns = (*text("block", "role"), *numbers("rows", "columns", "cells"), *text("turns", "shares a line with"))
     length = show(max(own.length_s for own in turns.values()), "s")
     sentences = (
-        f"Of all arrays this one has the most different blocks; {plural(layout.count, 'array')} hold the same.",
+        "Of all arrays this one has the most different blocks" + (f"; {layout.count - 1:,} more are like it." if layout.count > 1 else "."),
         f"A turn takes {length}. Blocks that share no line may be at work together; of those that do, each has turns of its own.",
     )
-    caption = "On the left what lies where, on the right in which turns it may be at work while its layer has something to do."
+    caption = "What lies where, and in which turns a block is at work while its layer has something to do."
     picture = picture_of(result, "array", "One array with its blocks, and the turns of each", caption)
     return Section("array", "One array and its turns", sentences, picture, (Table("array-table", "Blocks of this array", columns, rows),))
 

@@ -200,7 +200,8 @@ def _span(axes: Axes, row: int, layer: Mapping[str, object], start_s: float, row
 
 
 def _utilization(result: Result, width: float) -> Figure:
-    held = [row for row in result.layers if row["arrays"]]
+    pairs = [(row, stage) for row, stage in zip(result.layers, result.program.stages, strict=True) if row["arrays"]]
+    held, stages = [row for row, _ in pairs], [stage for _, stage in pairs]
     rows = Rows([row["name"] for row in held], [row["arrays"] for row in held], width)
     use, interval_s = result.utilization, result.timeline.interval_s
     wide = width > 6
@@ -208,7 +209,7 @@ def _utilization(result: Result, width: float) -> Figure:
         "arrays": ([float(row["arrays"]) for row in held], None, f"{result.program.arrays:,} in all"),
         "cells with weights" if wide else "cells": ([row["utilization"] for row in held], use["spatial"], f"{percent(use['spatial'])} overall"),
         "time at work" if wide else "time": (
-            [share(row["busy_s"], interval_s) for row in held],
+            [share(stage.busy_s / (stage.turns.period if stage.turns else 1), interval_s) for stage in stages],
             use["temporal"],
             f"{percent(use['temporal'])} overall",
         ),

@@ -140,8 +140,9 @@ def utilization(result: Result) -> Section:
     held = sum(1 for stage in result.program.stages if stage.arrays)
     if not held:
         return Section("utilization", "Utilization", ("No layer holds arrays.",))
+    what = "Weights" if result.program.floor is None else "Weights and functions"
     sentences = (
-        f"Weights fill {percent(use['spatial'])} of the cells of the arrays that are used.",
+        f"{what} fill {percent(use['spatial'])} of the cells of the arrays that are used.",
         f"These arrays work {percent(use['temporal'])} of the time of a full pipeline.",
     )
     caption = "The dashed lines are the averages over all arrays in use."
