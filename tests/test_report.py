@@ -26,11 +26,12 @@ from crossloom.network.graph import Graph
 from crossloom.network.operators import Linear, Relu, Softmax
 from crossloom.report import rows as rows_module
 from crossloom.report.breakdown import bottleneck, component_rows, layer_energy, mark_rows, source_rows
+from crossloom.report.drawn import NARROW
 from crossloom.report.headline import headlines, percent, rate
 from crossloom.report.html import write_report
 from crossloom.report.notebook import summary_html
 from crossloom.report.pictures import Pictures
-from crossloom.report.sections import EXTENSION, NARROW
+from crossloom.report.sections import EXTENSION
 from crossloom.report.svg import inline_svg
 from crossloom.report.terminal import print_comparison, print_explain, print_machine, print_result
 from crossloom.report.text import printable, shorten

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from crossloom.errors import InputError, printable
+from crossloom.floor import Laid, Turns
 from crossloom.job.chance import Spread
 from crossloom.program import Program
 from crossloom.read.ledger import Ledger
@@ -185,6 +186,7 @@ class Result:
             "breakdown": {"energy_j": self.ledger.by_component, "area_mm2": self.ledger.area_mm2},
             "actions": self.ledger.actions,
             "wear": self._wear(),
+            "floor": self._floor(),
             "plan": [dict(row) for row in self.plans],
             "warnings": list(self.warnings),
             "versions": dict(self.versions),
@@ -198,6 +200,19 @@ class Result:
         rows = [{"stage": self._shown(w.stage), "writes_per_inference": w.per_inference, "inferences": w.inferences} for w in self.ledger.wear]
         worn = {"endurance": first.endurance.value, "mark": first.endurance.mark, "source": first.endurance.source}
         return {"rate_per_s": self.rate, "years": first.years(self.rate), **worn, "stages": rows}
+
+    def _floor(self) -> dict[str, Any] | None:
+        """Return what lies where and when it has its turn in arrays that stages share; None if each array is one stage's."""
+        floor = self.program.floor
+        if floor is None:
+            return None
+        layouts = [{"count": layout.count, "blocks": [self._laid(laid) for laid in layout.blocks]} for layout in floor.layouts]
+        return {"arrays": floor.arrays, "rows": floor.rows, "columns": floor.columns, "layouts": layouts}
+
+    def _laid(self, laid: Laid) -> dict[str, Any]:
+        block, turns = laid.block, self.program.by_name[laid.stage].turns or Turns()
+        place = {"row": laid.row, "column": laid.column, "rows": block.rows, "columns": block.columns, "cells": block.cells}
+        return {"stage": self._shown(laid.stage), "role": block.role, **place, "period": turns.period, "phase": turns.phase}
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text; every number in it is finite."""
@@ -217,7 +232,10 @@ class Result:
 
     @property
     def plot(self) -> Any:
-        """Pictures: `run.plot.energy()`, `.area()`, `.latency()`, `.gantt()`, `.utilization()`; each returns a matplotlib figure."""
+        """Pictures: `run.plot.energy()`, `.area()`, `.latency()`, `.gantt()`, `.utilization()`; each returns a matplotlib figure.
+
+        Where stages share arrays also `.floor()`, `.activity()` and `.array()`: what lies where, when it is at work, and one array closely.
+        """
         from crossloom.report.pictures import Pictures
 
         return Pictures(self)

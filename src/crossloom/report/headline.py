@@ -62,6 +62,7 @@ def headlines(result: Result) -> tuple[Headline, ...]:
         Headline("area", "Area", show(result.area, "mm²"), plural(result.program.chips, "chip")),
         Headline("chips", "Chips", f"{result.program.chips:,}", _arrays(result)),
         Headline("utilization", "Utilization", f"{percent(use['spatial'])} of cells", f"{percent(use['temporal'])} of the time"),
+        *_blocks(result),
         *_wear(result),
     )
 
@@ -108,6 +109,17 @@ def _pace(result: Result) -> str:
         return f"{bottleneck(result)} stays in its cells for {show(result.timeline.interval_s, 's')}"
     name = bottleneck(result)
     return f"slowest: {name}, {show(result.timeline.interval_s, 's')}" if name else "nothing to do"
+
+
+def _blocks(result: Result) -> tuple[Headline, ...]:
+    """Return how many blocks share arrays; nothing where each array is one layer's."""
+    floor = result.program.floor
+    if floor is None:
+        return ()
+    blocks = sum(layout.count * len(layout.blocks) for layout in floor.layouts)
+    several = sum(layout.count for layout in floor.layouts if len(layout.blocks) > 1)
+    detail = f"in {plural(floor.arrays, 'array')}, {several:,} of which hold several"
+    return (Headline("blocks", "Blocks", f"{blocks:,}", detail),)
 
 
 def _arrays(result: Result) -> str:

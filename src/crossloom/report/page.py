@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from crossloom.report.headline import Headline
+from crossloom.report.headline import Headline, percent
+from crossloom.units import show
 
 LONG = 24
 """Rows beyond which a table scrolls in a window of its own."""
@@ -94,3 +95,23 @@ def numbers(*words: str) -> tuple[Column, ...]:
 def cells(values: Iterable[Cell | str]) -> tuple[Cell, ...]:
     """Return a row, bare words as cells."""
     return tuple(value if isinstance(value, Cell) else Cell(value) for value in values)
+
+
+def quantity(value: float, unit: str) -> Cell:
+    """Return a value with its unit."""
+    return Cell(show(value, unit) if value else "0", value)
+
+
+def if_any(value: float, unit: str) -> Cell:
+    """Return a value with its unit, a dash for nothing."""
+    return Cell(show(value, unit) if value else "–", value)
+
+
+def percentage(value: float) -> Cell:
+    """Return a share."""
+    return Cell(percent(value), value)
+
+
+def counted(value: int) -> Cell:
+    """Return a count."""
+    return Cell(f"{value:,}", float(value))

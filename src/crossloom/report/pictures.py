@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crossloom.errors import InputError
+from crossloom.report.activity_picture import activity_figure
 from crossloom.report.breakdown import bottleneck, dynamic_energy, largest, layer_energy, share
+from crossloom.report.floor_pictures import array_figure, floor_figure
 from crossloom.report.headline import percent, plural
 from crossloom.report.palette import HIGHLIGHT, HIGHLIGHT_LIGHT, MUTED, OTHER, PLAIN, PLAIN_LIGHT, SERIES, STATIC, colours
 from crossloom.report.rows import Rows, bar, measure, stack
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from crossloom.floor import FloorPlan
     from crossloom.job.result import Result
 
 TOP = 0.4
@@ -64,6 +68,30 @@ class Pictures:
         """Return for each layer with arrays how many it has, the share of cells that hold weights, the share of time at work."""
         with styled():
             return _utilization(self.result, self.width)
+
+    def floor(self) -> Figure:
+        """Return how the arrays look that stages share, with their blocks to scale. Raises InputError if each array is one stage's."""
+        floor = self._floor()
+        with styled():
+            return floor_figure(self.result.program, floor, self.width)
+
+    def activity(self) -> Figure:
+        """Return which share of the cells of shared arrays is at work during one inference, in all and of each stage. Raises InputError."""
+        self._floor()
+        with styled():
+            return activity_figure(self.result, self.width)
+
+    def array(self) -> Figure:
+        """Return the shared array with the most different blocks, and the turns of each block. Raises InputError."""
+        floor = self._floor()
+        with styled():
+            return array_figure(self.result.program, floor, self.width)
+
+    def _floor(self) -> FloorPlan:
+        if self.result.program.floor is None:
+            machine = self.result.program.machine.name
+            raise InputError(f"on {machine} each array is one layer's; a floor plan needs a machine with compile.arrays: shared, such as hurry")
+        return self.result.program.floor
 
 
 def _energy(result: Result, width: float) -> Figure:
@@ -172,15 +200,16 @@ def _span(axes: Axes, row: int, layer: Mapping[str, object], start_s: float, row
 
 
 def _utilization(result: Result, width: float) -> Figure:
-    held = [row for row in result.layers if row["arrays"]]
+    pairs = [(row, stage) for row, stage in zip(result.layers, result.program.stages, strict=True) if row["arrays"]]
+    held, stages = [row for row, _ in pairs], [stage for _, stage in pairs]
     rows = Rows([row["name"] for row in held], [row["arrays"] for row in held], width)
     use, interval_s = result.utilization, result.timeline.interval_s
     wide = width > 6
     columns = {
-        "arrays": ([float(row["arrays"]) for row in held], None, f"{sum(row['arrays'] for row in held):,} in all"),
+        "arrays": ([float(row["arrays"]) for row in held], None, f"{result.program.arrays:,} in all"),
         "cells with weights" if wide else "cells": ([row["utilization"] for row in held], use["spatial"], f"{percent(use['spatial'])} overall"),
         "time at work" if wide else "time": (
-            [share(row["busy_s"], interval_s) for row in held],
+            [share(stage.busy_s / (stage.turns.period if stage.turns else 1), interval_s) for stage in stages],
             use["temporal"],
             f"{percent(use['temporal'])} overall",
         ),

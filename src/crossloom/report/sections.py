@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from crossloom.read.timeline import HELD, SEQUENCE
 from crossloom.report.breakdown import bottleneck, component_rows, layer_name, mark_rows, share, source_rows, used_parts
+from crossloom.report.drawn import picture_of
+from crossloom.report.floor_sections import floor_sections
 from crossloom.report.headline import lifetime, percent, plural, rate
-from crossloom.report.page import Cell, Column, Picture, Section, Table, cells, numbers, text
-from crossloom.report.pictures import Pictures
+from crossloom.report.page import Cell, Column, Section, Table, cells, counted, if_any, numbers, percentage, quantity, text
 from crossloom.report.references import reference_lines
-from crossloom.report.svg import inline_svg
 from crossloom.units import show
 
 if TYPE_CHECKING:
     from crossloom.job.result import Result
     from crossloom.machines import Part
 
-NARROW = 3.7
-"""Width of the pictures that a phone shows (inches)."""
 EXTENSION = "not in the paper; used by this program"
 MARKS = {
     "published": "printed in the source",
@@ -37,6 +35,7 @@ def sections(result: Result) -> tuple[Section, ...]:
         latency(result),
         gantt(result),
         utilization(result),
+        *floor_sections(result),
         *wear(result),
         layers(result),
         plan(result),
@@ -60,11 +59,13 @@ def energy(result: Result) -> Section:
         "energy-table",
         "Energy of one inference by component",
         (*text("component"), *numbers("at work", "static", "share")),
-        tuple(cells((row.name, _some(row.dynamic_j, "J"), _some(row.static_j, "J"), _percent(row.energy_share))) for row in rows),
-        cells(("total", _si(result.energy - static, "J"), _si(static, "J"), _percent(1.0 if result.energy else 0.0))),
+        tuple(cells((row.name, if_any(row.dynamic_j, "J"), if_any(row.static_j, "J"), percentage(row.energy_share))) for row in rows),
+        cells(("total", quantity(result.energy - static, "J"), quantity(static, "J"), percentage(1.0 if result.energy else 0.0))),
     )
     caption = "Above, the whole inference; below, the actions of each layer. Rest on a bar to read its value."
-    return Section("energy", "Energy", tuple(sentences), _picture(result, "energy", "Energy by component, in total and by layer", caption), (table,))
+    return Section(
+        "energy", "Energy", tuple(sentences), picture_of(result, "energy", "Energy by component, in total and by layer", caption), (table,)
+    )
 
 
 def area(result: Result) -> Section:
@@ -76,14 +77,14 @@ def area(result: Result) -> Section:
         "area-table",
         "Area of all chips by component",
         (*text("component"), *numbers("area", "share")),
-        tuple(cells((row.name, _si(row.area_mm2, "mm²"), _percent(row.area_share))) for row in rows),
-        cells(("total", _si(result.area, "mm²"), _percent(1.0 if result.area else 0.0))),
+        tuple(cells((row.name, quantity(row.area_mm2, "mm²"), percentage(row.area_share))) for row in rows),
+        cells(("total", quantity(result.area, "mm²"), percentage(1.0 if result.area else 0.0))),
     )
     return Section(
         "area",
         "Area",
         tuple(sentences),
-        _picture(result, "area", "Area of one chip by component", "A component has the same colour as in the picture of energy."),
+        picture_of(result, "area", "Area of one chip by component", "A component has the same colour as in the picture of energy."),
         (table,),
     )
 
@@ -107,8 +108,8 @@ def latency(result: Result) -> Section:
             (
                 row["name"],
                 layer_name(result.program, row["waits_for"]) if row["waits_for"] else "the input",
-                *(_si(row[key], "s") for key in ("start_s", "finish_s", "latency_s", "busy_s")),
-                _si(max(0.0, row["latency_s"] - row["busy_s"]), "s"),
+                *(quantity(row[key], "s") for key in ("start_s", "finish_s", "latency_s", "busy_s")),
+                quantity(max(0.0, row["latency_s"] - row["busy_s"]), "s"),
                 stage.limited_by,
             )
         )
@@ -122,7 +123,7 @@ def latency(result: Result) -> Section:
         "latency",
         "Latency and who waits for whom",
         tuple(sentences),
-        _picture(result, "latency", "Time of each layer, in all and at work", caption),
+        picture_of(result, "latency", "Time of each layer, in all and at work", caption),
         (table,),
     )
 
@@ -130,7 +131,7 @@ def latency(result: Result) -> Section:
 def gantt(result: Result) -> Section:
     """Return one inference as a chart."""
     caption = "Time runs to the right, the network down. Bars that lie above each other work on the same inference at once."
-    return Section("gantt", "One inference through the pipeline", (), _picture(result, "gantt", "Gantt chart of one inference", caption))
+    return Section("gantt", "One inference through the pipeline", (), picture_of(result, "gantt", "Gantt chart of one inference", caption))
 
 
 def utilization(result: Result) -> Section:
@@ -139,13 +140,14 @@ def utilization(result: Result) -> Section:
     held = sum(1 for stage in result.program.stages if stage.arrays)
     if not held:
         return Section("utilization", "Utilization", ("No layer holds arrays.",))
+    what = "Weights" if result.program.floor is None else "Weights and functions"
     sentences = (
-        f"Weights fill {percent(use['spatial'])} of the cells of the arrays that are used.",
+        f"{what} fill {percent(use['spatial'])} of the cells of the arrays that are used.",
         f"These arrays work {percent(use['temporal'])} of the time of a full pipeline.",
     )
     caption = "The dashed lines are the averages over all arrays in use."
     return Section(
-        "utilization", "Utilization", sentences, _picture(result, "utilization", "Arrays of each layer, and how far they are used", caption)
+        "utilization", "Utilization", sentences, picture_of(result, "utilization", "Arrays of each layer, and how far they are used", caption)
     )
 
 
@@ -161,7 +163,7 @@ def wear(result: Result) -> tuple[Section, ...]:
                 layer_name(result.program, each.stage),
                 Cell(f"{each.per_inference:.3g}", each.per_inference),
                 Cell(f"{lines.get(each.stage, 0):,}", lines.get(each.stage, 0)),
-                _si(energy.get(each.stage, 0.0), "J"),
+                quantity(energy.get(each.stage, 0.0), "J"),
                 Cell(lifetime(each.years(result.rate)), each.years(result.rate)),
             )
         )
@@ -190,16 +192,16 @@ def layers(result: Result) -> Section:
         cells(
             (
                 row["name"],
-                _count(place),
+                counted(place),
                 row["op"],
                 row["engine"],
-                _si(row["energy_j"], "J"),
-                _percent(share(row["energy_j"], total)),
-                _si(row["latency_s"], "s"),
-                _si(row["busy_s"], "s"),
-                *(_count(row[key]) for key in ("positions", "copies", "arrays")),
-                _percent(row["utilization"]) if row["arrays"] else Cell("–", -1.0),
-                _percent(share(row["busy_s"], interval_s)),
+                quantity(row["energy_j"], "J"),
+                percentage(share(row["energy_j"], total)),
+                quantity(row["latency_s"], "s"),
+                quantity(row["busy_s"], "s"),
+                *(counted(row[key]) for key in ("positions", "copies", "arrays")),
+                percentage(row["utilization"]) if row["arrays"] else Cell("–", -1.0),
+                percentage(share(row["busy_s"], interval_s)),
             )
         )
         for place, row in enumerate(result.layers, 1)
@@ -231,10 +233,10 @@ def actions(result: Result) -> Section:
             cells(
                 (
                     name,
-                    _count(count),
-                    _si(price.value, "J"),
-                    _si(whole, "J"),
-                    _percent(share(whole, result.energy)),
+                    counted(count),
+                    quantity(price.value, "J"),
+                    quantity(whole, "J"),
+                    percentage(share(whole, result.energy)),
                     Cell("", None, (price.mark,)),
                     price.source,
                 )
@@ -272,8 +274,8 @@ def machine(result: Result) -> Section:
             "total",
             "",
             "",
-            _si(sum(part.total * part.area_mm2.value for part in parts), "mm²"),
-            _si(sum(part.total * part.power_w.value for part in parts), "W"),
+            quantity(sum(part.total * part.area_mm2.value for part in parts), "mm²"),
+            quantity(sum(part.total * part.power_w.value for part in parts), "W"),
             "",
             "",
             "",
@@ -305,8 +307,8 @@ def _part_row(part: Part) -> tuple[Cell, ...]:
             part.unit,
             Cell(part.name, badge=EXTENSION if part.extension else ""),
             Cell(f"{part.total:,.10g}", part.total),
-            _si(part.total * area_mm2.value, "mm²"),
-            _si(part.total * power_w.value, "W"),
+            quantity(part.total * area_mm2.value, "mm²"),
+            quantity(part.total * power_w.value, "W"),
             Cell("", None, tuple(dict.fromkeys((area_mm2.mark, power_w.mark)))),
             part.about,
             source,
@@ -324,7 +326,7 @@ def sources(result: Result) -> Section:
         "What the totals rest on",
         (*text("mark", "meaning"), *numbers("numbers", "share of energy", "share of area")),
         tuple(
-            cells((Cell("", None, (row.mark,)), MARKS[row.mark], _count(row.numbers), _percent(row.energy_share), _percent(row.area_share)))
+            cells((Cell("", None, (row.mark,)), MARKS[row.mark], counted(row.numbers), percentage(row.energy_share), percentage(row.area_share)))
             for row in marks
         ),
     )
@@ -332,7 +334,7 @@ def sources(result: Result) -> Section:
         "sources-table",
         "Sources",
         (*text("mark"), Column("source", wide=True), *numbers("numbers"), Column("what", wide=True)),
-        tuple(cells((Cell("", None, (row.mark,)), row.source, _count(len(row.fields)), _few(row.fields))) for row in rows),
+        tuple(cells((Cell("", None, (row.mark,)), row.source, counted(len(row.fields)), _few(row.fields))) for row in rows),
     )
     sentences = (f"{plural(total, 'number')} from {plural(len(rows), 'source')} price this result; those that were chosen or fitted come first.",)
     return Section(
@@ -351,28 +353,6 @@ def settings(result: Result) -> Section:
     tables.append(Table("versions-table", "Seed and versions", text("what", "value"), tuple(cells(row) for row in made)))
     sentence = "The machine is as its file describes it; the user set no field." if not overrides else "The user changed the machine."
     return Section("settings", "What was run", (sentence,), tables=tuple(tables))
-
-
-def _picture(result: Result, name: str, label: str, caption: str) -> Picture:
-    wide, narrow = Pictures(result), Pictures(result, NARROW)
-    label = f"{label}. The same numbers are in the tables."
-    return Picture(name, inline_svg(getattr(wide, name)(), label), inline_svg(getattr(narrow, name)(), label, tooltips=False), caption)
-
-
-def _si(value: float, unit: str) -> Cell:
-    return Cell(show(value, unit) if value else "0", value)
-
-
-def _some(value: float, unit: str) -> Cell:
-    return Cell(show(value, unit) if value else "–", value)
-
-
-def _percent(value: float) -> Cell:
-    return Cell(percent(value), value)
-
-
-def _count(value: int) -> Cell:
-    return Cell(f"{value:,}", float(value))
 
 
 def _few(fields: tuple[str, ...], shown: int = 4) -> str:
