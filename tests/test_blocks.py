@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from crossloom.compiler import compile_network
+from crossloom.compiler.more_turns import with_more_turns
 from crossloom.engine.blocks.placement import InBlocks
 from crossloom.engine.blocks.reference import cell_executor
 from crossloom.engine.crossbar.engine import reference_executor
@@ -294,3 +295,19 @@ def test_what_blocks_do_is_paid(field: str, hurry: Machine) -> None:
     else:
         assert after.energy_j - before.energy_j == pytest.approx(before.actions[f"{role}.{action}"] * quantity.value)
         assert before.actions[f"{role}.{action}"] > 0
+
+
+def test_turns_that_nobody_needs_are_used() -> None:
+    """A stage alone in its arrays has every turn; two in the same lines keep half each; a third that shares with one of them takes what is left."""
+
+    def laid(stage: str, row: int, column: int) -> Laid:
+        return Laid(stage, row, column, Block(8, 8, 1, 64))
+
+    floor = FloorPlan(
+        16, 16, (Layout(1, (laid("alone", 0, 0),)), Layout(2, (laid("a", 0, 0), laid("b", 0, 8))), Layout(1, (laid("b", 0, 0), laid("c", 8, 0))))
+    )
+    given = {"alone": Turns(8, 5, 1.0), "a": Turns(8, 0, 1.0), "b": Turns(8, 1, 1.0), "c": Turns(4, 2, 1.0)}
+    found = with_more_turns(floor, given)
+    assert found["alone"] == Turns(1, 0, 1.0)
+    assert (found["a"].period, found["b"].period, found["c"].period) == (2, 2, 2)
+    assert not found["a"].meet(found["b"]) and not found["b"].meet(found["c"]) and found["a"].meet(found["c"])

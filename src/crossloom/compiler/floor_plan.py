@@ -6,7 +6,7 @@ One inference asks of a stage D = ⌈positions / (abreast · copies)⌉ · turns
 
 so that a stage with much to do has many copies and every turn, one with little to do has a single copy and leaves most turns to those that share
 its lines. The smallest T whose blocks can be packed into the arrays there are is looked for: first the smallest for which there are cells enough,
-then from there upwards.
+then from there upwards. In the end stages get turns that nobody else can use (`more_turns`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from crossloom.compiler.blocks import BlockKind, Owner, Packing
+from crossloom.compiler.more_turns import with_more_turns
 from crossloom.compiler.packing import BUDGET, pack
 from crossloom.compiler.passes import arrays_per_chip, arrays_per_tile, with_hops
 from crossloom.engine.registry import engine_named
@@ -112,7 +113,9 @@ class LayOut:
         notes = (f"blocks of one copy of each layer take {need} arrays and a chip has {have}: {chips} chips are used",) if chips > 1 else ()
         program = replace(program, chips=chips, notes=(*program.notes, *notes))
         floor = _floor(found.packing, needs, program)
-        stages = _handed([_timed(stage, needs, found, turn_s, program) for stage in program.stages], program)
+        turns = {name: Turns(need.period(found.turns), found.packing.phases[name], turn_s) for name, need in needs.items()}
+        turns = with_more_turns(floor, turns)
+        stages = _handed([_timed(stage, needs, found, turns, program) for stage in program.stages], program)
         return replace(program, floor=floor, stages=tuple(with_hops(_in_tiles(stages, floor, program, self.spread), program)))
 
     def _chips(self, need: int, program: Program) -> int:
@@ -216,14 +219,13 @@ def _floor(packing: Packing, needs: Mapping[str, Need], program: Program) -> Flo
     return FloorPlan(packing.rows, packing.columns, tuple(layouts))
 
 
-def _timed(stage: Stage, needs: Mapping[str, Need], plan: _Plan, turn_s: float, program: Program) -> Stage:
+def _timed(stage: Stage, needs: Mapping[str, Need], plan: _Plan, turns: Mapping[str, Turns], program: Program) -> Stage:
     """Return a stage with its copies and its turns."""
     if not stage.arrays:
         return stage
     need = needs[stage.holder]
     abreast = engine_named(stage.engine).abreast(stage, program.graph, program.machine)
-    own = Turns(need.period(plan.turns), plan.packing.phases[stage.holder], turn_s)
-    return replace(stage, copies=min(stage.positions, abreast * need.copies(plan.turns)), turns=own, per_step=need.per_step)
+    return replace(stage, copies=min(stage.positions, abreast * need.copies(plan.turns)), turns=turns[stage.holder], per_step=need.per_step)
 
 
 def _handed(stages: Sequence[Stage], program: Program) -> list[Stage]:

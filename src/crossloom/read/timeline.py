@@ -130,7 +130,7 @@ def _whole_periods(seconds: float, program: Program) -> float:
 
 def _cache(program: Program) -> str | None:
     """Return the stage whose cells keep what earlier inferences wrote, if there is one: then the next needs the result of this one."""
-    kept = (stage.name for stage in program.stages if _stores(stage, program) and 0 < stage.rewrites * stage.sets < 1)
+    kept = (stage.name for stage in program.stages if 0 < stage.rewrites * stage.sets < 1 and _stores(stage, program))
     return next(kept, None)
 
 
@@ -194,7 +194,7 @@ def _longest_held(stages: list[Stage], rows: list[Row], program: Program) -> _Li
     by_name = {row.name: row for row in rows}
     worst = _Limit()
     for stage in stages:
-        if _stores(stage, program) and stage.rewrites * stage.sets == 1 and not stage.shares:
+        if stage.rewrites * stage.sets == 1 and not stage.shares and _stores(stage, program):
             readers = [by_name[other.name].finish_s for other in stages if other.shares == stage.name]
             held = max(readers, default=0.0) - by_name[stage.name].start_s
             worst = max(worst, _Limit(held / stage.sets, stage.name, HELD), key=lambda each: each.seconds)
