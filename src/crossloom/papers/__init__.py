@@ -13,6 +13,7 @@ from crossloom.papers.claim import Claim as Claim
 PAPERS = {
     "cascade": "crossloom.papers.cascade",
     "crossstack": "crossloom.papers.crossstack",
+    "hurry": "crossloom.papers.hurry",
     "isaac": "crossloom.papers.isaac",
     "neural-pim": "crossloom.papers.neural_pim",
     "pipelayer": "crossloom.papers.pipelayer",

@@ -28,12 +28,13 @@ def network(name: str) -> Graph:
     return load(*build(name, weights=False), name=name)
 
 
-def with_bits(graph: Graph, bits: int, *, signed: bool = True) -> Graph:
+def with_bits(graph: Graph, bits: int, *, signed: bool = True, gain: int = 1) -> Graph:
     """Return a graph whose tensors are all declared to be integers of some bits, for readings that need no values.
 
-    Activations are never negative if not `signed`, as those after a ReLU; weights always may be.
+    Activations are never negative if not `signed`, as those after a ReLU; weights always may be. One step of an activation is worth `gain` steps
+    of a sum of products.
     """
-    q, whole = Quantization((1.0,), 0, bits, signed=True), Quantization((1.0,), 0, bits, signed=signed)
+    q, whole = Quantization((1.0 / gain,), 0, bits, signed=True), Quantization((1.0,), 0, bits, signed=signed)
     names = [name for name, type in graph.inputs if type.dtype == "f32"] + [node.name for node in graph.nodes if node.type.dtype == "f32"]
     weights = [node.inputs[1] for node in graph.nodes if len(node.inputs) > 1 and node.inputs[1] in graph.constants]
     constants = {name: value.to(carrier(q)) if name in weights else value for name, value in graph.constants.items()}
