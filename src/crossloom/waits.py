@@ -43,6 +43,18 @@ class Blocks(Rule):
 
 
 @dataclass(frozen=True, slots=True)
+class Abreast(Rule):
+    """Rows of `width` positions, of which the source computes `times` at once: position i of a row comes with position i // times of its row."""
+
+    times: int
+    width: int
+
+    def last(self, positions: Positions, source: int) -> Positions:
+        row, place = np.divmod(positions, self.width)
+        return np.minimum(row * -(-self.width // self.times) + place // self.times, source - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Everything(Rule):
     """Every position needs the whole of the source."""
 

@@ -16,13 +16,13 @@ class ReplicateBalanced:
     """Give early layers more copies, so that all stages take about as many steps, until the arrays of the chips are used up.
 
     Shafiee et al. 2016, Section V: a layer that feeds one with stride s needs s² times its copies. Here the number of steps T
-    is the smallest for which Σ arrays · copies fits, each layer having ⌈reads / T⌉ copies, or as many as are of use (`Demand`).
+    is the smallest for which Σ arrays · copies fits, of each kit, each layer having ⌈reads / T⌉ copies, or as many as are of use (`Demand`).
     """
 
     def __call__(self, program: Program) -> Program:
-        budget = arrays_per_chip(program) * program.chips
+        budgets = {view.kit: arrays_per_chip(program, view.kit) * program.chips for view in program.machine.views}
         demands = demands_of(program.stages, program)
-        steps = {segment: fewest_steps(stages, demands, budget) for segment, stages in program.segments.items()}
+        steps = {segment: fewest_steps(stages, demands, budgets) for segment, stages in program.segments.items()}
         stages = []
         for stage in program.stages:
             if not stage.arrays:
@@ -57,7 +57,7 @@ def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
     for stage in stages:
         if stage.arrays:
             members.setdefault(stage.holder, []).append(stage)
-    pace = {s.name: engine_named(s.engine).pace(s, program.graph, program.machine).interval_s for group in members.values() for s in group}
+    pace = {s.name: engine_named(s.engine).pace(s, program.graph, program.machine_of(s)).interval_s for group in members.values() for s in group}
     fastest = min((pace[s.name] for group in members.values() for s in group if pace[s.name] > 0 and not writes(s, program)), default=1.0)
     found = {}
     for holder, group in members.items():
@@ -71,12 +71,15 @@ def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
     return found
 
 
-def fewest_steps(stages: Sequence[Stage], demands: Mapping[str, Demand], budget: int) -> int:
-    """Return the smallest number of steps with which all stages fit together."""
-    need = [(stage.arrays, demands[stage.name]) for stage in stages if stage.own_arrays]
-    low, high = 1, max((demand.reads for _, demand in need), default=1)
+def fewest_steps(stages: Sequence[Stage], demands: Mapping[str, Demand], budgets: Mapping[str, int]) -> int:
+    """Return the smallest number of steps with which all stages fit together into the arrays that there are of each kit."""
+    need: dict[str, list[tuple[int, Demand]]] = {}
+    for stage in stages:
+        if stage.own_arrays:
+            need.setdefault(stage.kit, []).append((stage.arrays, demands[stage.name]))
+    low, high = 1, max((demand.reads for each in need.values() for _, demand in each), default=1)
     while low < high:
         steps = (low + high) // 2
-        fits = sum(arrays * demand.copies(steps) for arrays, demand in need) <= budget
+        fits = all(sum(arrays * demand.copies(steps) for arrays, demand in each) <= budgets[kit] for kit, each in need.items())
         low, high = (low, steps) if fits else (steps + 1, high)
     return max(1, low)

@@ -22,6 +22,7 @@ Accumulates = Literal["digital", "buffered", "analog"]
 Range = Literal["unit", "full", "layer", "ideal"]
 Residual = Literal["digital", "analog"]
 Stacking = Literal["planar", "expansion", "deep-net"]
+Overlap = Literal["none", "auto"] | Annotated[int, Field(strict=True, ge=1, le=1024)]
 
 Cycles = Annotated[int, Field(strict=True, ge=0, le=10**6)]
 Columns = Annotated[int, Field(strict=True, ge=0, le=128)]
@@ -54,6 +55,7 @@ class _File(PhysicsFields):
     first_digit: Literal["low", "high"] = "low"
     residual: Residual = "digital"
     residual_rows: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
+    overlap: Overlap = "none"
     stack: Stacking = "planar"
     fetch_cycles: Cycles = 1
     pause_cycles: Cycles = 0
@@ -85,7 +87,7 @@ class Crossbars:
     `rows` are those of all layers that are read together, and `layers` says how many these are: two in CrossStack's expansion mode
     (eshraghian2021), where both layers drive the same bit lines. `banks` are layers that are read apart from each other: two in its deep-net
     mode, where one is written while the other is read. With `residual` analog an addition after a product is made on its bit lines, by up to
-    `residual_rows` word lines for each result. In `shared` arrays lie blocks of several layers, and a read is paid by the cell.
+    `residual_rows` word lines for each result. `overlap` says how many neighbouring windows of a convolution share an array. In `shared` arrays lie blocks of several layers, and a read is paid by the cell.
     """
 
     rows: int
@@ -112,6 +114,7 @@ class Crossbars:
     banks: int = 1
     residual: Residual = "digital"
     residual_rows: int = 8
+    overlap: Overlap = "none"
     shared: bool = False
 
     @property
@@ -365,6 +368,7 @@ def crossbars(machine: Machine) -> Crossbars:
         banks=banks,
         residual=given.residual,
         residual_rows=given.residual_rows,
+        overlap=given.overlap,
         shared=shared,
     )
     _check_cells(machine, found)
