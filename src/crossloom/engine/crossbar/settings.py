@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from crossloom.engine.crossbar.circuits import Circuits
 from crossloom.engine.crossbar.convert import Converter
@@ -22,7 +23,6 @@ Accumulates = Literal["digital", "buffered", "analog"]
 Range = Literal["unit", "full", "layer", "ideal"]
 Residual = Literal["digital", "analog"]
 Stacking = Literal["planar", "expansion", "deep-net"]
-Overlap = Literal["none", "auto"] | Annotated[int, Field(strict=True, ge=1, le=1024)]
 
 Cycles = Annotated[int, Field(strict=True, ge=0, le=10**6)]
 Columns = Annotated[int, Field(strict=True, ge=0, le=128)]
@@ -32,8 +32,17 @@ LOSSLESS_BITS = 62
 """Of a converter that changes no integer."""
 MOST_REAL = 1 << 22
 """Cells of an array that have errors of their own, or wires: 2048 x 2048."""
+MOST_WINDOWS = 1024
+"""Of a convolution that share an array."""
 LARGEST_ARRAY = 1 << 16
 """Word lines or bit lines of an array; a partial sum of more could overflow the plans' accumulators."""
+
+
+def _overlap(value: Any) -> str | int:
+    if value in ("none", "auto") or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_WINDOWS):
+        found: str | int = value
+        return found
+    raise PydanticCustomError("overlap", "give none, auto, or how many windows share an array, from 1 to {most}", {"most": MOST_WINDOWS})
 
 
 class _File(PhysicsFields):
@@ -55,7 +64,7 @@ class _File(PhysicsFields):
     first_digit: Literal["low", "high"] = "low"
     residual: Residual = "digital"
     residual_rows: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
-    overlap: Overlap = "none"
+    overlap: Annotated[Any, AfterValidator(_overlap)] = "none"
     stack: Stacking = "planar"
     fetch_cycles: Cycles = 1
     pause_cycles: Cycles = 0
@@ -114,7 +123,7 @@ class Crossbars:
     banks: int = 1
     residual: Residual = "digital"
     residual_rows: int = 8
-    overlap: Overlap = "none"
+    overlap: str | int = "none"
     shared: bool = False
 
     @property
