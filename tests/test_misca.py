@@ -13,12 +13,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
-from crossloom.compiler.kits import Demand, fastest, fitting, longest, seconds_of
+from crossloom.compiler.kits import CLOSE, Demand, fastest, fitting, longest, seconds_of
 from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.engine.crossbar.overlap import Windows, best_times, staggered
-from crossloom.engine.crossbar.tiling import Tiling, matrix_shape, tile_matrices
+from crossloom.engine.crossbar.tiling import Tiling, matrix_shape
 from crossloom.engine.registry import adapted
-from crossloom.errors import CapacityError, CrossloomError, MachineError, ModelError
+from crossloom.errors import CapacityError, MachineError, ModelError
 from crossloom.job.module import to_torch
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
@@ -45,10 +45,10 @@ def convolutions(draw: st.DrawFn) -> tuple[Graph, torch.Tensor]:
     """A convolution of one, two or three axes, with or without functions after it, quantised, and what it is to be computed for."""
     axes, groups = draw(st.sampled_from([1, 2, 2, 2, 3])), draw(st.sampled_from([1, 1, 2, 3]))
     channels, results = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 4))
-    kernel = tuple(draw(st.integers(1, 3)) for _ in range(axes - 1)) + (draw(st.integers(1, 5)),)
+    kernel = (*(draw(st.integers(1, 3)) for _ in range(axes - 1)), draw(st.integers(1, 5)))
     stride, dilation = (tuple(draw(st.integers(1, 3)) for _ in range(axes)) for _ in range(2))
     padding = tuple(draw(st.integers(0, 2)) for _ in range(2 * axes))
-    size = tuple(draw(st.integers(4, 5)) for _ in range(axes - 1)) + (draw(st.integers(5, 14)),)
+    size = (*(draw(st.integers(4, 5)) for _ in range(axes - 1)), draw(st.integers(5, 14)))
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     assume(all(s + padding[i] + padding[axes + i] >= reach[i] for i, s in enumerate(size)))
     weights = (seeded(draw(st.integers(0, 99)), results, channels // groups, *kernel),)
@@ -128,7 +128,13 @@ def test_the_kernel_lies_lower_by_the_stride() -> None:
 
 @settings(max_examples=60)
 @given(
-    st.integers(1, 20), st.integers(1, 200), st.integers(1, 7), st.integers(1, 3), st.integers(1, 60), st.sampled_from([32, 128, 512]), st.integers(1, 8)
+    st.integers(1, 20),
+    st.integers(1, 200),
+    st.integers(1, 7),
+    st.integers(1, 3),
+    st.integers(1, 60),
+    st.sampled_from([32, 128, 512]),
+    st.integers(1, 8),
 )
 def test_auto_wastes_the_fewest_cells_for_each_result(depth: int, columns: int, kernel: int, shift: int, count: int, size: int, slices: int) -> None:
     windows = Windows(kernel, shift, count)
@@ -309,11 +315,11 @@ def test_the_choice_of_kits_is_close_to_the_best(given_) -> None:
     best = exhaustive(table, budgets)
     choice = fitting(table, budgets, longest(table))
     if choice is None:
-        assert best == float("inf") or len(table) > 2
+        assert best == float("inf")
         return
     found = seconds_of(table, budgets, fastest(table, budgets, choice))
     assert best <= found * (1 + 1e-6)
-    assert found <= 1.5 * best
+    assert found <= best * (1 + 2 * CLOSE)
 
 
 def test_what_does_not_fit_and_what_is_not_compiled_for_gets_one_line() -> None:

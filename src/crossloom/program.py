@@ -197,7 +197,9 @@ class Program:
         """How many cells of the arrays hold something of each stage that works in arrays; stages that share weights have the same ones."""
         if self.floor is None:
             return {
-                stage.name: stage.arrays * _size(self.machine_of(stage)) * stage.placement.spatial_utilization for stage in self.stages if stage.arrays
+                stage.name: stage.arrays * _size(self.machine_of(stage)) * stage.placement.spatial_utilization
+                for stage in self.stages
+                if stage.arrays
             }
         held: dict[str, float] = {}
         for layout in self.floor.layouts:

@@ -50,8 +50,9 @@ class Abreast(Rule):
     width: int
 
     def last(self, positions: Positions, source: int) -> Positions:
-        row, place = np.divmod(positions, self.width)
-        return np.minimum(row * -(-self.width // self.times) + place // self.times, source - 1)
+        across = -(-self.width // self.times)
+        found: Positions = np.minimum(positions // self.width * across + positions % self.width // self.times, source - 1)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

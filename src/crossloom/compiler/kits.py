@@ -6,8 +6,8 @@ from kit to kit). If an inference is to be done every T seconds it needs
     u_lk(T) = a_lk · min( n_lk, ⌈ n_lk / ⌊T / t_lk⌋ ⌉ ) / B_k
 
 of the B_k arrays that the chips have of the kit. Looked for is the smallest T for which there is a choice k(l) with Σ_{l: k(l) = k} u_lk(T) ≤ 1 for
-every k. For a given T that is the scheduling of jobs on unrelated machines, which is NP-hard; here by prices and exchanges: layers go where they
-are cheapest at prices of the kits that rise with their loads, then single layers are moved, and two exchanged, while that lowers the loads.
+every k. For a given T that is the scheduling of jobs on unrelated machines, which is NP-hard, and small: dozens of layers, a few kits. A solver of integer
+programs looks for a choice, so many nodes of its search tree far, and T is found by bisection.
 """
 
 from __future__ import annotations
@@ -16,21 +16,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossloom.compiler.passes import Adapt, Assign, Connect, Place, arrays_per_chip
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError, MachineError
 from crossloom.program import Program, Stage
 
-Loads = NDArray[np.float64]
-Choice = NDArray[np.int64]
+Choice = tuple[int, ...]
+"""The place of each layer's kit among the kits."""
 
-ROUNDS = 40
-"""Of prices, before layers are exchanged."""
-EXPONENT = 16
-"""The loads that exchanges lower are Σ load^16: next to the largest, and the others where that is as it was."""
-CLOSE = 1e-4
+NODES = 2_000
+"""Of a search, after which no choice counts as found: a number of seconds would make the result depend on the computer."""
+CLOSE = 1e-3
 """Relative distance between the times that are tried last."""
 
 
@@ -111,7 +108,9 @@ def _demands(program: Program) -> dict[str, Demand]:
 def _weights(stage: Stage, program: Program) -> str:
     inputs = program.graph.node(stage.nodes[0]).inputs
     if len(inputs) < 2 or inputs[1] not in program.graph.constants:
-        raise MachineError(f"machine {program.machine.name}: {stage.nodes[0]} holds no constant weights, and kits hold nothing else; use another engine")
+        raise MachineError(
+            f"machine {program.machine.name}: {stage.nodes[0]} holds no constant weights, and kits hold nothing else; use another engine"
+        )
     return inputs[1]
 
 
@@ -120,7 +119,7 @@ def longest(table: Table) -> float:
     return max(demand.positions * demand.interval_s for row in table for demand in row)
 
 
-def seconds_of(table: Table, budgets: Sequence[int], choice: Sequence[int]) -> float:
+def seconds_of(table: Table, budgets: Sequence[int], choice: Choice) -> float:
     """Return the time from one inference to the next for a choice; infinite for one of which one copy does not fit."""
 
     def fits(seconds: float) -> bool:
@@ -154,56 +153,23 @@ def fastest(table: Table, budgets: Sequence[int], choice: Choice) -> Choice:
 def fitting(table: Table, budgets: Sequence[int], seconds: float) -> Choice | None:
     """Return a choice with which everything is done in so many seconds, or None if none is found."""
     shares = np.array([[demand.need(seconds) / budget for demand, budget in zip(row, budgets, strict=True)] for row in table])
-    shares[shares > 1] = np.inf
-    if not np.isfinite(shares.min(1)).all() or shares.min(1).sum() > len(budgets):
+    possible = shares <= 1
+    if not possible.any(1).all() or np.where(possible, shares, np.inf).min(1).sum() > len(budgets):
         return None
-    choice = _priced(shares)
-    while _loads(shares, choice).max() > 1 + 1e-12:
-        better = _exchanged(shares, choice)
-        if better is None:
-            return None
-        choice = better
-    return choice
+    from scipy.optimize import Bounds, LinearConstraint, milp
 
-
-def _loads(shares: Loads, choice: Choice) -> Loads:
-    """Return the share of each kit that a choice takes."""
-    return np.bincount(choice, shares[np.arange(len(choice)), choice], shares.shape[1])
-
-
-def _priced(shares: Loads) -> Choice:
-    """Return the best of the choices in which every layer is where it is cheapest, while prices follow the loads."""
-    prices = np.full(shares.shape[1], 1.0)
-    best, least = None, np.inf
-    for turn in range(ROUNDS):
-        choice = np.argmin(shares * prices, axis=1)
-        loads = _loads(shares, choice)
-        if best is None or loads.max() < least:
-            best, least = choice, loads.max()
-        prices *= np.exp((loads - loads.mean()) / (max(loads.mean(), 1e-12) * (turn + 2)))
-    assert best is not None
-    return best
-
-
-def _exchanged(shares: Loads, choice: Choice) -> Choice | None:
-    """Return the choice with one layer moved, or two exchanged, that lowers the loads most; None if none does."""
     layers, kits = shares.shape
-    loads, every = _loads(shares, choice), np.arange(layers)
-    moves = [(layer, kit) for layer in range(layers) for kit in range(kits) if kit != choice[layer] and np.isfinite(shares[layer, kit])]
-    best, least = None, float((loads**EXPONENT).sum()) * (1 - 1e-9)
-    for layer, kit in moves:
-        after = loads.copy()
-        after[choice[layer]] -= shares[layer, choice[layer]]
-        after[kit] += shares[layer, kit]
-        back = np.where(choice == kit, shares[:, choice[layer]], np.inf)
-        pairs = np.repeat(after[None], layers, axis=0)
-        pairs[:, kit] -= shares[every, choice]
-        pairs[:, choice[layer]] += back
-        values = np.concatenate(([float((after**EXPONENT).sum())], (pairs**EXPONENT).sum(1)))
-        found = int(values.argmin())
-        if values[found] < least:
-            least, best = float(values[found]), choice.copy()
-            best[layer] = kit
-            if found:
-                best[found - 1] = choice[layer]
-    return best
+    once = np.kron(np.eye(layers), np.ones(kits))
+    used = np.hstack([np.diag(row) for row in np.where(possible, shares, 0.0)])
+    found = milp(
+        np.zeros(layers * kits),
+        integrality=np.ones(layers * kits),
+        bounds=Bounds(0, possible.ravel().astype(float)),
+        constraints=(LinearConstraint(once, 1, 1), LinearConstraint(used, -np.inf, 1)),
+        options={"node_limit": NODES},
+    )
+    if found.x is None:
+        return None
+    choice = found.x.reshape(layers, kits).argmax(1)
+    loads = np.bincount(choice, shares[np.arange(layers), choice], kits)
+    return tuple(choice.tolist()) if loads.max() <= 1 + 1e-9 else None  # the solver's tolerance is wider

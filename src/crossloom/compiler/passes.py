@@ -75,7 +75,11 @@ class Assign:
 def _joined(stage: Stage, node: Node, engine: str, program: Program) -> Stage | None:
     """Return a stage with a node that follows it, or None if that needs a stage of its own."""
     grown = replace(stage, name=node.name, nodes=(*stage.nodes, node.name))
-    if engine == stage.engine and stage.own == len(stage.nodes) and engine_named(engine).continues(stage, node, program.graph, program.machine_of(stage)):
+    if (
+        engine == stage.engine
+        and stage.own == len(stage.nodes)
+        and engine_named(engine).continues(stage, node, program.graph, program.machine_of(stage))
+    ):
         return replace(grown, own=len(grown.nodes))
     return grown if isinstance(node.op, Unary) and engine == "digital" != stage.engine else None
 

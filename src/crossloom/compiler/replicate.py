@@ -41,14 +41,22 @@ class Demand:
         reads: positions, or more where one takes longer than in the fastest layer: heads that share a stored operand read it in turn.
         most: copies that are of use: one for each position; of an operand that every inference writes, no more than make its reading as short
             as its writing, since each copy is written too.
+        each: steps that a read takes, which no two copies share.
     """
 
     reads: int
     most: int
+    each: float = 1.0
 
     def copies(self, steps: int) -> int:
         """Return the copies with which all is done in so many steps, if there may be so many."""
-        return min(-(-self.reads // steps), self.most)
+        whole = int(steps / self.each + 1e-9)
+        return min(-(-self.reads // whole), self.most) if whole else self.most
+
+    @property
+    def steps(self) -> int:
+        """Steps that a single copy takes."""
+        return math.ceil(self.reads * self.each - 1e-9)
 
 
 def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
@@ -62,12 +70,13 @@ def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
     found = {}
     for holder, group in members.items():
         readers = [stage for stage in group if not writes(stage, program)]
-        reads = sum(max(1, math.ceil(round(s.positions * pace[s.name] / fastest, 6))) for s in readers)
+        each = max((pace[s.name] / fastest for s in readers), default=1.0) if program.kits else 1.0
+        reads = sum(max(1, math.ceil(round(s.positions * pace[s.name] / fastest / each, 6))) for s in readers)
         most = max(1, sum(s.positions for s in readers))
         written = sum(s.positions * pace[s.name] for s in group if writes(s, program))
         if written:
             most = min(most, math.ceil(sum(s.positions * pace[s.name] for s in readers) / written))
-        found[holder] = Demand(reads, max(1, most))
+        found[holder] = Demand(reads, max(1, most), each)
     return found
 
 
@@ -77,7 +86,7 @@ def fewest_steps(stages: Sequence[Stage], demands: Mapping[str, Demand], budgets
     for stage in stages:
         if stage.own_arrays:
             need.setdefault(stage.kit, []).append((stage.arrays, demands[stage.name]))
-    low, high = 1, max((demand.reads for each in need.values() for _, demand in each), default=1)
+    low, high = 1, max((demand.steps for each in need.values() for _, demand in each), default=1)
     while low < high:
         steps = (low + high) // 2
         fits = all(sum(arrays * demand.copies(steps) for arrays, demand in each) <= budgets[kit] for kit, each in need.items())

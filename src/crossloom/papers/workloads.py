@@ -41,9 +41,7 @@ def with_bits(graph: Graph, bits: int, *, signed: bool = True, weights: int = 0)
     names = [name for name, type in graph.inputs if type.dtype == "f32"] + [node.name for node in graph.nodes if node.type.dtype == "f32"]
     held = [node.inputs[1] for node in graph.nodes if len(node.inputs) > 1 and node.inputs[1] in graph.constants]
     constants = {name: value.to(carrier(q)) if name in held else value for name, value in graph.constants.items()}
-    return Graph(
-        graph.name, graph.inputs, graph.nodes, graph.outputs, constants, dict.fromkeys(names, whole) | dict.fromkeys(held, q), graph.batch
-    )
+    return Graph(graph.name, graph.inputs, graph.nodes, graph.outputs, constants, dict.fromkeys(names, whole) | dict.fromkeys(held, q), graph.batch)
 
 
 def operations(graph: Graph) -> int:

@@ -98,9 +98,7 @@ class Tiling:
         if self.stagger:
             times, kernel, shift = self.stagger
             points, copies = (Counter(place % every for place in along) for along, every in ((rows, kernel + (times - 1) * shift), (columns, times)))
-            return len(rows) * len(columns) - sum(
-                points[copy * shift + point] * count for copy, count in copies.items() for point in range(kernel)
-            )
+            return len(rows) * len(columns) - sum(points[copy * shift + point] * count for copy, count in copies.items() for point in range(kernel))
         diagonal = self.blank // (self.groups * (self.columns - 1)) if self.blank else 0
         beside = min(len(rows), max(0, rows.stop - (self.rows - diagonal)))
         return beside * len(columns) - beside * len(columns) // self.columns
