@@ -26,7 +26,7 @@ from crossloom.network.operators import Conv, Interleave, Linear, MaxPool, Produ
 from crossloom.network.operators.shape import Concat
 from crossloom.network.quantize import Recipe, quantize
 from crossloom.network.types import Batch
-from crossloom.papers.workloads import network, with_bits
+from crossloom.papers.workloads import compiled_use, network, overlapped_use, with_bits
 from crossloom.program import Program
 from crossloom.program_text import parse_program, print_program
 from crossloom.read.ledger import read_ledger
@@ -188,16 +188,15 @@ def test_the_pipeline_of_overlapped_layers_by_hand() -> None:
     assert read_timeline(plain).latency_s == pytest.approx(7 * cycle + 2 * operation)
 
 
-def test_a_result_travels_to_who_reads_it_interleaved() -> None:
-    graph = with_bits(network("alexnet"), 8)
-    for machine in (ISAAC.with_(overlap=2), MISCA):
-        program = compile_network(graph, machine)
-        moved = {stage.name: stage for stage in program.stages if isinstance(program.graph.node(stage.name).op, Interleave)}
-        readers = {name: [s for s in program.stages for wait in s.waits if wait.stage == name] for name in moved}
-        for name, stage in moved.items():
-            source = program.by_name[stage.waits[0].stage]
-            assert source.tiles[0] == stage.tiles[0] and len(readers[name]) >= 1
-            assert source.hops >= 1
+@pytest.mark.parametrize("machine", [ISAAC.with_(overlap=2), MISCA.with_(overlap=2)], ids=lambda machine: machine.name)
+def test_a_result_travels_to_who_reads_it_interleaved(machine: Machine) -> None:
+    """Not only as far as the interleaving, which is in the same tiles."""
+    program = compile_network(with_bits(network("resnet18"), 8), machine)
+    moved = [stage for stage in program.stages if isinstance(program.graph.node(stage.name).op, Interleave)]
+    sources = [program.by_name[stage.waits[0].stage] for stage in moved]
+    assert [stage.tiles for stage in moved] == [stage.tiles for stage in sources]
+    assert [stage.hops for stage in moved] == [stage.hops for stage in sources]
+    assert max(stage.hops for stage in sources) > 1
 
 
 def test_pooling_and_a_residual_in_the_arrays_go_with_overlap() -> None:
@@ -339,6 +338,14 @@ def test_what_does_not_fit_and_what_is_not_compiled_for_gets_one_line() -> None:
             compile_network(graph, MISCA.with_(**change))
 
 
+def test_attention_has_its_weights_in_kits_and_its_products_elsewhere() -> None:
+    graph = with_bits(network("vit-base"), 8)
+    program = compile_network(graph, MISCA)
+    assert {stage.kit for stage in program.stages if stage.arrays} == set(MISCA.kits)
+    with pytest.raises(MachineError, match=r"set dynamic\.products=digital"):
+        compile_network(graph, MISCA.with_(products="written"))
+
+
 @pytest.mark.parametrize("value", [0, -1, 1.5, "some", True, 5000])
 def test_an_overlap_that_makes_no_sense_gets_one_line(value: object, capsys: pytest.CaptureFixture[str]) -> None:
     graph, _ = kits_network()
@@ -373,3 +380,14 @@ def test_tilings_of_overlap_are_those_of_the_formula() -> None:
     tiling = program.stages[0].placement
     assert (tiling.rows, tiling.columns) == (xbar_rows, 288) and tiling.arrays == 5 * 9
     assert program.stages[0].positions == 55 * 19
+
+
+def test_overlap_fills_large_arrays() -> None:
+    """Table 1 of the paper for AlexNet, 99, 79 and 57 %; overlapped windows never use less of the cells."""
+    plain, overlapped = ([overlapped_use("alexnet", size, overlap) for size in (128, 256, 512)] for overlap in ("none", "auto"))
+    assert [round(100 * use.held) for use in plain] == [99, 79, 57]
+    assert all(use.held == use.mapped for use in plain)
+    assert all(one.held <= other.held <= other.mapped for one, other in zip(plain, overlapped, strict=True))
+    assert overlapped[-1].mapped > 0.85
+    use = compiled_use(compile_network(with_bits(network("resnet18"), 8, signed=False, weights=2), MISCA))
+    assert 0.75 < use.held < use.mapped < 1

@@ -109,7 +109,8 @@ def _weights(stage: Stage, program: Program) -> str:
     inputs = program.graph.node(stage.nodes[0]).inputs
     if len(inputs) < 2 or inputs[1] not in program.graph.constants:
         raise MachineError(
-            f"machine {program.machine.name}: {stage.nodes[0]} holds no constant weights, and kits hold nothing else; use another engine"
+            f"machine {program.machine.name}: {stage.nodes[0]} has no constant weights, and arrays of several sizes hold nothing else; "
+            "set dynamic.products=digital"
         )
     return inputs[1]
 

@@ -39,10 +39,6 @@ class Dynamic(Engine):
         chosen = dynamics(machine)
         if chosen.products == "digital":
             return graph, ()
-        if machine.kits:
-            raise MachineError(
-                f"machine {machine.name}: operands are written into arrays of one size, and there are kits; set dynamic.products=digital"
-            )
         _check(machine)
         if chosen.products == "rewritten":
             graph, notes = rewritten(graph, chosen.dual_access)
