@@ -14,7 +14,7 @@ from typing import Any
 
 from crossloom.floor import FloorPlan, Turns
 from crossloom.machines import Machine
-from crossloom.network.graph import Graph
+from crossloom.network.graph import Graph, Node
 from crossloom.waits import Rule
 
 
@@ -61,6 +61,7 @@ class Stage:
         stays: its results go straight into the arrays that need them, past the buffer.
         fed: what it reads comes straight from other arrays, likewise.
         in_tile: where a floor plan says so, the share of its work that each of its tiles does.
+        kit: of arrays and periphery that it works in, on a machine that has several; empty on others, and for a stage without arrays.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Stage:
     stays: bool = False
     fed: bool = False
     in_tile: tuple[float, ...] = ()
+    kit: str = ""
 
     @property
     def steps(self) -> int:
@@ -159,7 +161,8 @@ class Program:
     """A network compiled for a machine.
 
     `graph` is the network as the machine's engines have it; `chips` is how many the placement uses; `notes` say what a reader should know;
-    `floor` is what lies where in arrays that stages share, None where each array is one stage's.
+    `floor` is what lies where in arrays that stages share, None where each array is one stage's; `kits` says which kit of a machine with
+    several holds which weights, by their name.
     """
 
     graph: Graph
@@ -169,6 +172,15 @@ class Program:
     notes: tuple[str, ...] = ()
     given: Graph | None = field(default=None, compare=False)
     floor: FloorPlan | None = None
+    kits: Mapping[str, str] = field(default_factory=dict)
+
+    def machine_of(self, stage: Stage) -> Machine:
+        """Return the machine as a stage sees it: with the arrays and the periphery of its kit."""
+        return self.machine.view(stage.kit) if stage.kit else self.machine
+
+    def kit_of(self, node: Node) -> str:
+        """Return the kit that holds a node's weights; empty if it has none."""
+        return self.kits.get(node.inputs[1], "") if len(node.inputs) > 1 else ""
 
     @property
     def network(self) -> Graph:
@@ -184,9 +196,11 @@ class Program:
     def cells(self) -> dict[str, float]:
         """How many cells of the arrays hold something of each stage that works in arrays; stages that share weights have the same ones."""
         if self.floor is None:
-            side = self.machine.optional("array")
-            each = side.parameters["rows"] * side.parameters["columns"] if side is not None else 0.0
-            return {stage.name: stage.arrays * each * stage.placement.spatial_utilization for stage in self.stages if stage.arrays}
+            return {
+                stage.name: stage.arrays * _size(self.machine_of(stage)) * stage.placement.spatial_utilization
+                for stage in self.stages
+                if stage.arrays
+            }
         held: dict[str, float] = {}
         for layout in self.floor.layouts:
             for laid in layout.blocks:
@@ -196,8 +210,9 @@ class Program:
     @property
     def available_cells(self) -> float:
         """Cells of the arrays in use."""
-        side = self.machine.optional("array")
-        return self.arrays * side.parameters["rows"] * side.parameters["columns"] if side is not None else 0.0
+        if self.kits:
+            return sum(stage.own_arrays * _size(self.machine_of(stage)) for stage in self.stages)
+        return self.arrays * _size(self.machine)
 
     @cached_property
     def by_name(self) -> dict[str, Stage]:
@@ -221,3 +236,9 @@ class Program:
         from crossloom.program_text import print_program
 
         return print_program(self)
+
+
+def _size(machine: Machine) -> float:
+    """Return the cells of an array; 0 for a machine without."""
+    side = machine.optional("array")
+    return side.parameters["rows"] * side.parameters["columns"] if side is not None else 0.0

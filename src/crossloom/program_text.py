@@ -2,6 +2,7 @@
 
     program small on isaac-ce, 1 chip
     note ...
+    kit 128 conv1.weight
     stage conv1 (conv1, relu1) crossbar
       placement Tiling(groups=1, rows=27, ...)
       runs positions=64 copies=4 interval_s=8e-07 latency_s=1.4e-06 limited_by='array.read' arrays=8 tiles=(0, 1) hops=1
@@ -52,6 +53,7 @@ _RUNS = (
     "stays",
     "fed",
     "in_tile",
+    "kit",
 )
 
 
@@ -59,6 +61,7 @@ def print_program(program: Program) -> str:
     """Return the text form."""
     lines = [f"program {program.graph.name} on {program.machine.name}, {program.chips} chips"]
     lines += [f"note {note}" for note in program.notes]
+    lines += [f"kit {kit} {weights}" for weights, kit in program.kits.items()]
     for stage in program.stages:
         lines.append(f"stage {stage.name} ({', '.join(stage.nodes)}) {stage.engine}")
         if stage.placement is not None:
@@ -85,9 +88,10 @@ def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
     """Return the program that a text describes for a quantised network and a machine. Raises ModelError with the line that cannot be read."""
     from crossloom.engine.registry import adapted
 
-    program = Program(adapted(graph, machine)[0], machine, (), given=graph)
+    program = Program(graph, machine, (), given=graph)
     stages: list[Stage] = []
     notes: list[str] = []
+    kits: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         keyword, _, rest = line.strip().partition(" ")
         try:
@@ -96,6 +100,9 @@ def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
                 program = replace(program, chips=int(header["chips"]) if header else 1)
             elif keyword == "note":
                 notes.append(rest)
+            elif keyword == "kit":
+                kit, _, weights = rest.partition(" ")
+                kits[weights] = machine.view(kit).kit
             elif keyword == "stage":
                 stages.append(_stage(line))
             elif keyword in ("floor", "arrays", "block"):
@@ -104,7 +111,7 @@ def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
                 stages[-1] = replace(stages[-1], **_field(keyword, rest, stages[-1]))
         except (ValueError, SyntaxError, KeyError, TypeError, IndexError) as problem:
             raise ModelError(f"program text, line {number}: {problem}; compare it with the form in crossloom.program_text") from problem
-    return replace(program, stages=tuple(stages), notes=tuple(notes))
+    return replace(program, graph=adapted(graph, machine, kits)[0], stages=tuple(stages), notes=tuple(notes), kits=kits)
 
 
 def _stage(line: str) -> Stage:

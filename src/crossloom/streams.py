@@ -19,6 +19,7 @@ from crossloom.network.operators import (
     Conv,
     Gather,
     GroupNorm,
+    Interleave,
     LayerNorm,
     Linear,
     MatMul,
@@ -33,7 +34,7 @@ from crossloom.network.operators import (
     Transpose,
 )
 from crossloom.network.types import Batch, TensorType, resolve
-from crossloom.waits import Everything, Rule, Same, Window
+from crossloom.waits import Abreast, Everything, Rule, Same, Window
 
 _LARGE = 10007
 """A batch size that divides nothing else, to tell the batch apart when dimensions are merged and split."""
@@ -98,6 +99,8 @@ def _follow(node: Node, sources: Sequence[Stream | None], graph: Graph) -> tuple
         if first.labels == labels:
             wait[0] = _window(op, node, first, graph)
         return labels, wait
+    if isinstance(op, Interleave) and first.labels == "nc" + "p" * (dims - 2):
+        return first.labels, [Abreast(op.times, op.size)]
     if isinstance(op, Linear | MatMul):
         left, right = sources[:2]
         if right is not None and left is not None and right.positions == left.positions > 1 and _causal(node, graph):

@@ -43,6 +43,19 @@ class Blocks(Rule):
 
 
 @dataclass(frozen=True, slots=True)
+class Abreast(Rule):
+    """Rows of `width` positions, of which the source computes `times` at once: position i of a row comes with position i // times of its row."""
+
+    times: int
+    width: int
+
+    def last(self, positions: Positions, source: int) -> Positions:
+        across = -(-self.width // self.times)
+        found: Positions = np.minimum(positions // self.width * across + positions % self.width // self.times, source - 1)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Everything(Rule):
     """Every position needs the whole of the source."""
 

@@ -84,7 +84,7 @@ class TimeMultiplex:
             segments.setdefault(stage.segment, []).append(stage)
         times = []
         for members in segments.values():
-            steps = fewest_steps(members, demands_of(members, program), budget) if self.balanced else max(stage.positions for stage in members)
+            steps = fewest_steps(members, demands_of(members, program), {"": budget}) if self.balanced else max(stage.positions for stage in members)
             paces = {stage.name: engine_named(stage.engine).pace(stage, program.graph, program.machine) for stage in members}
             busy = max(paces[s.name].interval_s * s.parts * (min(steps, s.positions) if s.arrays else s.positions) for s in members)
             compute = self.inferences_per_load * busy + sum(pace.latency_s for pace in paces.values())

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 from crossloom.engine import engines_of
 from crossloom.engine.base import Engine, Pace
-from crossloom.engine.parts import missing, part_seconds, performed
+from crossloom.engine.parts import missing, paced_names, part_named, part_seconds, performed
 from crossloom.engine.registry import adapted, engine_named
 from crossloom.errors import CapacityError, MachineError, ModelError
 from crossloom.floor import Turns
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import MatMul, Store, Unary
+from crossloom.network.operators import Interleave, MatMul, Store, Unary
 from crossloom.program import Program, Stage, Wait
 from crossloom.streams import streams
 from crossloom.waits import Everything, Rule
@@ -35,7 +35,7 @@ class Adapt:
     """Let each engine of the machine have the network as it needs it: operands stored, products rewritten, other formats."""
 
     def __call__(self, program: Program) -> Program:
-        graph, notes = adapted(program.graph, program.machine)
+        graph, notes = adapted(program.graph, program.machine, program.kits)
         return replace(program, graph=graph, given=program.graph, notes=(*program.notes, *notes))
 
 
@@ -53,7 +53,7 @@ class Assign:
         stages: list[Stage] = []
         home: dict[str, int] = {}
         for node in graph.nodes:
-            engine, why = taker(node, graph, machine, engines)
+            engine, why = taker(node, graph, machine.view(program.kit_of(node)), engines)
             if engine is None:
                 raise ModelError(f"{node.name} ({type(node.op).__name__}) runs on no engine of {machine.name} ({why}); choose another machine")
             place = self._read_alone(node, graph, home)
@@ -61,7 +61,7 @@ class Assign:
                 stages[place] = joined
             else:
                 place = len(stages)
-                stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine))
+                stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine, kit=program.kit_of(node)))
             home[node.name] = place
         return replace(program, stages=tuple(stages))
 
@@ -75,7 +75,11 @@ class Assign:
 def _joined(stage: Stage, node: Node, engine: str, program: Program) -> Stage | None:
     """Return a stage with a node that follows it, or None if that needs a stage of its own."""
     grown = replace(stage, name=node.name, nodes=(*stage.nodes, node.name))
-    if engine == stage.engine and stage.own == len(stage.nodes) and engine_named(engine).continues(stage, node, program.graph, program.machine):
+    if (
+        engine == stage.engine
+        and stage.own == len(stage.nodes)
+        and engine_named(engine).continues(stage, node, program.graph, program.machine_of(stage))
+    ):
         return replace(grown, own=len(grown.nodes))
     return grown if isinstance(node.op, Unary) and engine == "digital" != stage.engine else None
 
@@ -100,7 +104,7 @@ class Place:
         flows, _ = streams(program.graph)
         for stage in program.stages:
             node, stage = program.graph.node(stage.nodes[0]), replace(stage, positions=max(1, flows[stage.name].positions))
-            layout = engine_named(stage.engine).place(stage, program.graph, program.machine)
+            layout = engine_named(stage.engine).place(stage, program.graph, program.machine_of(stage))
             sets = node.op.sets if isinstance(node.op, Store) else 1
             placed.append(replace(stage, placement=layout, arrays=getattr(layout, "arrays", 0) * sets, sets=sets))
         return replace(program, stages=tuple(placed))
@@ -169,19 +173,25 @@ class UseChips:
     most: int = 1 << 16
 
     def __call__(self, program: Program) -> Program:
-        need, have = sum(stage.own_arrays for stage in program.stages), arrays_per_chip(program)
-        if need == 0:
-            return program
+        needs: dict[str, int] = {}
+        for stage in program.stages:
+            if stage.own_arrays:
+                needs[stage.kit] = needs.get(stage.kit, 0) + stage.own_arrays
+        found = [self._chips(need, arrays_per_chip(program, kit), kit, program) for kit, need in needs.items()]
+        chips = max(found, default=program.chips)
+        need, have = sum(needs.values()), sum(arrays_per_chip(program, view.kit) for view in program.machine.views)
+        notes = (f"one copy of each layer takes {need} arrays and a chip has {have}: {chips} chips are used",) if needs and chips > 1 else ()
+        return replace(program, chips=chips, notes=(*program.notes, *notes))
+
+    def _chips(self, need: int, have: int, kit: str, program: Program) -> int:
+        """Return the chips on which there are so many arrays of a kit."""
         if have < 1:
             raise MachineError(f"machine {program.machine.name} has no arrays; give its units a count of at least 1")
-        chips = self.exactly or -(-need // have)
         allowed = self.exactly or self.most
         if need > allowed * have:
-            raise CapacityError(
-                "arrays", need, have * allowed, f"set compile.chips={-(-need // have)} and compile.overflow=chips, or use fewer bits for the weights"
-            )
-        notes = (f"one copy of each layer takes {need} arrays and a chip has {have}: {chips} chips are used",) if chips > 1 else ()
-        return replace(program, chips=chips, notes=(*program.notes, *notes))
+            what, remedy = f"arrays{f' of kit {kit}' if kit else ''}", f"set compile.chips={-(-need // have)} and compile.overflow=chips"
+            raise CapacityError(what, need, have * allowed, f"{remedy}, or use fewer bits for the weights")
+        return self.exactly or -(-need // have)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,17 +214,22 @@ class Allocate:
     spread: bool = True
 
     def __call__(self, program: Program) -> Program:
-        used: dict[int, int] = {}
+        used: dict[tuple[int, str], int] = {}
         where: dict[str, _Where] = {}
         stages = []
-        in_each = {segment: self._in_each_tile(members, program) for segment, members in program.segments.items()}
+        in_each = {
+            (segment, view.kit): self._in_each_tile([stage for stage in members if stage.kit == view.kit], program, view.kit)
+            for segment, members in program.segments.items()
+            for view in program.machine.views
+        }
         for stage in program.stages:
             if stage.shares:
                 place = where[stage.shares]
             elif stage.arrays:
-                start, each = used.get(stage.segment, 0), in_each[stage.segment]
+                of = stage.segment, stage.kit
+                start, each = used.get(of, 0), in_each[of]
                 first, last = (int(array // each) for array in (start, start + stage.arrays - 1))
-                used[stage.segment] = start + stage.arrays
+                used[of] = start + stage.arrays
                 place = _Where((first, last - first + 1), int(start - first * each), each)
             else:
                 place = _Where(next((where[wait.stage].tiles for wait in stage.waits if wait.stage in where), (0, 1)))
@@ -222,21 +237,25 @@ class Allocate:
             stages.append(replace(stage, tiles=place.tiles, before=place.before, per_tile=place.per_tile))
         return replace(program, stages=tuple(with_hops(stages, program)))
 
-    def _in_each_tile(self, stages: list[Stage], program: Program) -> float:
-        """Return how many arrays of each tile are used."""
-        there = arrays_per_tile(program)
+    def _in_each_tile(self, stages: list[Stage], program: Program, kit: str) -> float:
+        """Return how many arrays (of a kit) of each tile are used."""
+        there = arrays_per_tile(program, kit)
         if not self.spread:
             return there
-        tiles = max(1.0, arrays_per_chip(program) * program.chips / there)
+        tiles = max(1.0, arrays_per_chip(program, kit) * program.chips / there)
         return min(there, max(1, math.ceil(sum(stage.own_arrays for stage in stages) / tiles)))
 
 
 def with_hops(stages: list[Stage], program: Program) -> list[Stage]:
-    """Count the routers between the middle tiles of a stage and of its farthest reader, on a square mesh with four tiles a router."""
+    """Count the routers between the middle tiles of a stage and of its farthest reader, on a square mesh with four tiles a router.
+
+    Results that are only interleaved go straight to who reads them then.
+    """
     readers: dict[str, list[Stage]] = {}
-    for stage in stages:
+    for stage in reversed(stages):
+        moved = isinstance(program.graph.node(stage.name).op, Interleave)
         for wait in stage.waits:
-            readers.setdefault(wait.stage, []).append(stage)
+            readers.setdefault(wait.stage, []).extend(readers.get(stage.name, []) if moved else [stage])
     tiles = next((count for path, count in program.machine.units.items() if path.endswith(".tile")), 1.0)
     side = max(1, math.ceil(math.sqrt(tiles / 4)))
 
@@ -259,19 +278,20 @@ class Schedule:
         stages = []
         absent: set[str] = set()
         for stage in program.stages:
-            engine = engine_named(stage.engine)
-            pace = engine.pace(stage, program.graph, program.machine)
-            counts = dict(engine.price(stage, program.graph, program.machine))
+            engine, view = engine_named(stage.engine), program.machine_of(stage)
+            pace = engine.pace(stage, program.graph, view)
+            pace = replace(pace, limited_by=part_named(pace.limited_by, view))
+            counts = {part_named(name, view): count for name, count in engine.price(stage, program.graph, view).items()}
             if stage.engine != "digital":
                 for name in stage.nodes[stage.own :]:
                     for action, count in engine_named("digital").price(replace(stage, nodes=(name,)), program.graph, program.machine).items():
                         counts[action] = counts.get(action, 0) + count
             absent |= missing(program, counts)
-            stage = replace(stage, actions=performed(program, counts), rewrites=engine.rewrites(stage, program.graph, program.machine))
+            stage = replace(stage, actions=performed(program, counts), rewrites=engine.rewrites(stage, program.graph, view))
             if stage.turns is not None:
                 pace = _in_turns(pace, stage, stage.turns)
             if stage.arrays:
-                pace = slowed(pace, stage, program, engine.paced_parts(program.machine))
+                pace = slowed(pace, stage, program, paced_names(engine.paced_parts(view), view))
             stage = replace(stage, interval_s=pace.interval_s, latency_s=pace.latency_s, limited_by=pace.limited_by)
             stages.append(stage)
         notes = (f"{program.machine.name} has no {', '.join(sorted(absent))}: what it would do takes no time and costs nothing",) if absent else ()
@@ -327,15 +347,15 @@ def _held(stage: Stage, graph: Graph) -> float:
     return entries * graph.types[node.inputs[0]].sizes()[1] * graph.quantization[node.inputs[0]].bits / 8
 
 
-def arrays_per_chip(program: Program) -> int:
-    """Return the number of arrays of a chip; 0 for a machine without."""
-    part = program.machine.optional("array")
+def arrays_per_chip(program: Program, kit: str = "") -> int:
+    """Return the number of arrays of a chip, or of those of one kit; 0 for a machine without."""
+    part = program.machine.view(kit).optional("array")
     return int(part.total) if part is not None else 0
 
 
-def arrays_per_tile(program: Program) -> float:
-    """Return the number of arrays of a tile, or all if there are no tiles."""
-    part = program.machine.optional("array")
+def arrays_per_tile(program: Program, kit: str = "") -> float:
+    """Return the number of arrays of a tile (of one kit), or all if there are no tiles."""
+    part = program.machine.view(kit).optional("array")
     if part is None:
         return 1.0
     tiles = next((count for path, count in program.machine.units.items() if path.endswith(".tile")), 1.0)

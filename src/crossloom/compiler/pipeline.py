@@ -6,6 +6,7 @@ from typing import Any
 
 from crossloom.compiler.floor_plan import LayOut
 from crossloom.compiler.grain import OPERAND, Grain
+from crossloom.compiler.kits import ChooseKits
 from crossloom.compiler.multiplex import TimeMultiplex
 from crossloom.compiler.passes import (
     Adapt,
@@ -51,9 +52,10 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
             raise MachineError(f"machine {machine.name}: compile.{name} must be one of {', '.join(choices)}, got {value!r}")
     chips, inferences = (_whole(machine, name, options.get(name, least), least) for name, least in (("chips", 0), ("inferences_per_load", 1)))
     overflow = options.get("overflow", "chips")
-    banks = max((engine.banks(machine) for engine in engines_of(machine)), default=1)
+    banks = max((engine.banks(view) for engine in engines_of(machine) for view in machine.views), default=1)
     replicate, spread = options.get("replicate", "balanced") == "balanced", options.get("allocate", "spread") == "spread"
     most = 1 if overflow == "refuse" else 1 << 16
+    _check_kits(machine, options)
     fit: tuple[Pass, ...]
     if options.get("arrays", "whole") == "shared":
         if overflow == "reload":
@@ -66,6 +68,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
     else:
         fit = (UseChips(chips, most), *_copies(replicate), Allocate(spread))
     return (
+        ChooseKits(replicate, chips, most),
         Adapt(),
         Assign(),
         Place(),
@@ -81,6 +84,15 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
 
 def _copies(replicate: bool) -> tuple[Pass, ...]:
     return (ReplicateBalanced(),) if replicate else ()
+
+
+def _check_kits(machine: Machine, options: dict[str, Any]) -> None:
+    """Raise MachineError for what arrays of several sizes are not compiled for."""
+    for name, value, instead in (("arrays", "shared", "whole"), ("overflow", "reload", "chips")):
+        if machine.kits and options.get(name) == value:
+            raise MachineError(
+                f"machine {machine.name}: compile.{name}={value} is for arrays of one size, and there are kits {', '.join(machine.kits)}; set {instead}"
+            )
 
 
 def _grain(machine: Machine, value: Any) -> int:

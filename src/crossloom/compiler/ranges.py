@@ -24,7 +24,7 @@ class SetRanges:
     """Show each stage what it will see: the samples that the network was calibrated on, computed in integers up to its input."""
 
     def __call__(self, program: Program) -> Program:
-        listening = {engine.name for engine in engines_of(program.machine) if engine.listens(program.machine)}
+        listening = {engine.name for engine in engines_of(program.machine) if any(engine.listens(view) for view in program.machine.views)}
         if not listening:
             return program
         if not program.graph.samples:
@@ -42,9 +42,10 @@ class SetRanges:
         batch, placements = batch_of(graph, given), {}
         with torch.no_grad():
             for node, unused in zip(graph.nodes, last_uses(graph), strict=True):
+                read = [tensors[name] for name in node.inputs]
                 if (stage := heads.get(node.name)) is not None:
-                    placements[stage.name] = engine_named(stage.engine).tune(stage, graph, program.machine, [tensors[name] for name in node.inputs])
-                tensors[node.name] = evaluate(graph, node, [tensors[name] for name in node.inputs], batch)
+                    placements[stage.name] = engine_named(stage.engine).tune(stage, graph, program.machine_of(stage), read)
+                tensors[node.name] = evaluate(graph, node, read, batch)
                 for name in unused:
                     del tensors[name]
         return placements

@@ -16,13 +16,13 @@ class ReplicateBalanced:
     """Give early layers more copies, so that all stages take about as many steps, until the arrays of the chips are used up.
 
     Shafiee et al. 2016, Section V: a layer that feeds one with stride s needs s² times its copies. Here the number of steps T
-    is the smallest for which Σ arrays · copies fits, each layer having ⌈reads / T⌉ copies, or as many as are of use (`Demand`).
+    is the smallest for which Σ arrays · copies fits, of each kit, each layer having ⌈reads / T⌉ copies, or as many as are of use (`Demand`).
     """
 
     def __call__(self, program: Program) -> Program:
-        budget = arrays_per_chip(program) * program.chips
+        budgets = {view.kit: arrays_per_chip(program, view.kit) * program.chips for view in program.machine.views}
         demands = demands_of(program.stages, program)
-        steps = {segment: fewest_steps(stages, demands, budget) for segment, stages in program.segments.items()}
+        steps = {segment: fewest_steps(stages, demands, budgets) for segment, stages in program.segments.items()}
         stages = []
         for stage in program.stages:
             if not stage.arrays:
@@ -41,14 +41,22 @@ class Demand:
         reads: positions, or more where one takes longer than in the fastest layer: heads that share a stored operand read it in turn.
         most: copies that are of use: one for each position; of an operand that every inference writes, no more than make its reading as short
             as its writing, since each copy is written too.
+        each: steps that a read takes, which no two copies share.
     """
 
     reads: int
     most: int
+    each: float = 1.0
 
     def copies(self, steps: int) -> int:
         """Return the copies with which all is done in so many steps, if there may be so many."""
-        return min(-(-self.reads // steps), self.most)
+        whole = int(steps / self.each + 1e-9)
+        return min(-(-self.reads // whole), self.most) if whole else self.most
+
+    @property
+    def steps(self) -> int:
+        """Steps that a single copy takes."""
+        return math.ceil(self.reads * self.each - 1e-9)
 
 
 def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
@@ -57,26 +65,30 @@ def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
     for stage in stages:
         if stage.arrays:
             members.setdefault(stage.holder, []).append(stage)
-    pace = {s.name: engine_named(s.engine).pace(s, program.graph, program.machine).interval_s for group in members.values() for s in group}
+    pace = {s.name: engine_named(s.engine).pace(s, program.graph, program.machine_of(s)).interval_s for group in members.values() for s in group}
     fastest = min((pace[s.name] for group in members.values() for s in group if pace[s.name] > 0 and not writes(s, program)), default=1.0)
     found = {}
     for holder, group in members.items():
         readers = [stage for stage in group if not writes(stage, program)]
-        reads = sum(max(1, math.ceil(round(s.positions * pace[s.name] / fastest, 6))) for s in readers)
+        each = max((pace[s.name] / fastest for s in readers), default=1.0) if program.kits else 1.0
+        reads = sum(max(1, math.ceil(round(s.positions * pace[s.name] / fastest / each, 6))) for s in readers)
         most = max(1, sum(s.positions for s in readers))
         written = sum(s.positions * pace[s.name] for s in group if writes(s, program))
         if written:
             most = min(most, math.ceil(sum(s.positions * pace[s.name] for s in readers) / written))
-        found[holder] = Demand(reads, max(1, most))
+        found[holder] = Demand(reads, max(1, most), each)
     return found
 
 
-def fewest_steps(stages: Sequence[Stage], demands: Mapping[str, Demand], budget: int) -> int:
-    """Return the smallest number of steps with which all stages fit together."""
-    need = [(stage.arrays, demands[stage.name]) for stage in stages if stage.own_arrays]
-    low, high = 1, max((demand.reads for _, demand in need), default=1)
+def fewest_steps(stages: Sequence[Stage], demands: Mapping[str, Demand], budgets: Mapping[str, int]) -> int:
+    """Return the smallest number of steps with which all stages fit together into the arrays that there are of each kit."""
+    need: dict[str, list[tuple[int, Demand]]] = {}
+    for stage in stages:
+        if stage.own_arrays:
+            need.setdefault(stage.kit, []).append((stage.arrays, demands[stage.name]))
+    low, high = 1, max((demand.steps for each in need.values() for _, demand in each), default=1)
     while low < high:
         steps = (low + high) // 2
-        fits = sum(arrays * demand.copies(steps) for arrays, demand in need) <= budget
+        fits = all(sum(arrays * demand.copies(steps) for arrays, demand in each) <= budgets[kit] for kit, each in need.items())
         low, high = (low, steps) if fits else (steps + 1, high)
     return max(1, low)

@@ -16,6 +16,8 @@ from crossloom.program import Program, Stage
 
 Counts = Counter[str]
 """How often each `part.action` was performed."""
+Kits = Mapping[str, str]
+"""The kit in whose arrays weights lie, by their name; empty where a machine has one kind of array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,10 @@ class Engine(Protocol):
 
     name: str
 
-    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
         """Return a quantised network as the engine would have it on a machine (operands stored, other formats), and what a reader should know.
 
-        What has been adapted once is returned as it is.
+        Weights keep their names, by which `kits` says where each of them lies. What has been adapted once is returned as it is.
         """
         return graph, ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crossloom.errors import MachineError
-from crossloom.machines import Part
+from crossloom.machines import Machine, Part
 from crossloom.program import Program, Stage
 
 
@@ -21,6 +21,18 @@ def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[
             instances = part.total / tiles / busiest if in_tile(part) else part.total * program.chips
             found[name] = count * part.actions[action].latency_s.value / (instances * part.parameters.get("lanes", 1))
     return found
+
+
+def part_named(action: str, machine: Machine) -> str:
+    """Return a `role.action` of a view under the name of the part that plays the role: `array.read` is `array_128.read` in kit 128."""
+    role, _, done = action.partition(".")
+    part = machine.by_role.get(role)
+    return f"{part.name}.{done}" if part is not None else action
+
+
+def paced_names(roles: frozenset[str], machine: Machine) -> frozenset[str]:
+    """Return the names of the parts that play some roles in a view."""
+    return frozenset(machine.by_role[role].name if role in machine.by_role else role for role in roles)
 
 
 def in_tile(part: Part) -> bool:

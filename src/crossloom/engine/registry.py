@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import MappingProxyType
 
-from crossloom.engine.base import Engine
+from crossloom.engine.base import Engine, Kits
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
@@ -44,11 +45,11 @@ def engines_of(machine: Machine) -> list[Engine]:
     return [engine_named(name) for name in sorted(machine.engines, key=lambda name: name == "digital")]
 
 
-def adapted(graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+def adapted(graph: Graph, machine: Machine, kits: Kits = MappingProxyType({})) -> tuple[Graph, tuple[str, ...]]:
     """Return a quantised network as a machine's engines would have it, and what a reader should know of that."""
     notes: tuple[str, ...] = ()
     for engine in engines_of(machine):
-        graph, more = engine.adapt(graph, machine)
+        graph, more = engine.adapt(graph, machine, kits)
         notes += more
     return graph, notes
 

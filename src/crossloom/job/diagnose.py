@@ -174,7 +174,7 @@ class _Step:
 
 def _steps(machine: Machine) -> list[_Step]:
     """Return the rungs that a machine has: what lies between cells and converters before what the cells do."""
-    xbar = crossbars(machine)
+    xbar = crossbars(machine.views[0])
     off: dict[str, Any] = {"crossbar.effects": "none", "crossbar.adder": "ideal", "crossbar.converter": "ideal", "crossbar.buffer_sigma": 0.0}
     steps = [_Step("converters", off, False)]
     if xbar.buffer:

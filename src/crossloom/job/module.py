@@ -27,7 +27,7 @@ from crossloom.engine.crossbar.written import matrices
 from crossloom.errors import InputError, ModelError
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph, Node, bound
-from crossloom.network.operators import Conv, ConvTranspose, Linear, ProductAdd
+from crossloom.network.operators import Conv, ConvTranspose, Interleave, Linear, ProductAdd
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.quantize import accumulator_scale, weight_quantization
 from crossloom.network.replay import batch_of
@@ -59,6 +59,8 @@ class ChipModule(nn.Module):
         self._program = compile_network(network, machine)
         if any(isinstance(node.op, ProductAdd) for node in self._program.graph.nodes):
             raise ModelError(f"{network.name}: residuals in arrays cannot be trained for; set crossbar.residual=digital")
+        if any(isinstance(node.op, Interleave) for node in self._program.graph.nodes):
+            raise ModelError(f"{network.name}: overlapped convolutions cannot be trained for; set crossbar.overlap=none")
         self.weights = nn.ParameterDict()
         self.biases = nn.ParameterDict()
         for node in self._held():
@@ -152,7 +154,8 @@ class ChipModule(nn.Module):
 
 def _written(node: Node, program: Program, seed: int) -> tuple[Tensor, Tensor | None]:
     """Return what a layer's arrays make of its weights, and the spread from read to read, both real and in the weight's shape."""
-    layer = layer_of(node, program.graph, program.machine, program.stage_of[node.name].placement)
+    stage = program.stage_of[node.name]
+    layer = layer_of(node, program.graph, program.machine_of(stage), stage.placement)
     scale = layer.weight_q.scale_of(layer.weight.dim()).to(torch.float64)
     if layer.xbar.physics.ideal:
         return layer.weight.to(torch.float64) * scale, None
@@ -205,7 +208,7 @@ def to_torch(network: Graph, machine: Machine | str, seed: int = 0, every: int =
         every: training steps from one drawing of the cells to the next.
 
     Raises:
-        ModelError: the network is in floating point, or the machine adds residuals in its arrays.
+        ModelError: the network is in floating point, or the machine adds residuals in its arrays, or overlaps convolutions.
         CapacityError: it does not fit the machine.
     """
     return ChipModule(network, machine if isinstance(machine, Machine) else load_machine(machine), seed, every)

@@ -147,6 +147,7 @@ class Result:
                     "energy_j": self.ledger.by_stage.get(stage.name, 0.0),
                     "arrays": stage.own_arrays,
                     "shares": stage.shares,
+                    **({"kit": stage.kit} if self.program.kits else {}),
                     "start_s": row.start_s,
                     "finish_s": row.finish_s,
                     "busy_s": row.busy_s,

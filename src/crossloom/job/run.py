@@ -110,7 +110,7 @@ def fixed_batch(network: Graph) -> str:
 
 def engine_notes(machine: Machine) -> tuple[str, ...]:
     """Return what a machine's engines want known of its description."""
-    return tuple(note for engine in engines_of(machine) for note in engine.notes(machine))
+    return tuple(dict.fromkeys(note for engine in engines_of(machine) for view in machine.views for note in engine.notes(view)))
 
 
 def _limits(program: Program, timeline: Timeline) -> list[str]:

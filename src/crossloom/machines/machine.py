@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +60,9 @@ class Machine:
 
     `engines` and `compile` hold settings as the file has them; the engines and the compiler check them.
     `document` is the file's content after inheritance and overrides, from which a variant is made.
+
+    Arrays of several sizes, each with its own periphery, are *kits*: parts whose names end alike, such as `array_128` and `adc_128` beside
+    `array_256` and `adc_256`. Engines see one kit at a time, in a view of the machine in which these parts play the roles `array` and `adc`.
     """
 
     name: str
@@ -76,14 +79,47 @@ class Machine:
     costs_only: bool = False
     assemblies: Mapping[str, str] = field(default_factory=dict)
     """Which assembly of the library each unit is that is one, by path."""
+    kit: str = ""
+    """The kit that a view shows; empty for a machine as it is."""
 
     @cached_property
     def by_role(self) -> dict[str, Part]:
-        """Parts by their last name; a name that occurs twice is left out."""
+        """Parts by their last name, without that of the kit that is shown; a name that occurs twice is left out."""
         roles: dict[str, Part | None] = {}
         for part in self.parts.values():
-            roles[part.name] = None if part.name in roles else part
+            role = part.name.removesuffix(f"_{self.kit}") if self.kit else part.name
+            roles[role] = None if role in roles else part
         return {name: part for name, part in roles.items() if part is not None}
+
+    @property
+    def kits(self) -> tuple[str, ...]:
+        """Names of the kits, `128` for an `array_128`, of which there is at least one; none where there is one kind of array, or in a view."""
+        return tuple(self._views)
+
+    def view(self, kit: str) -> Machine:
+        """Return the machine with the parts of one kit in their roles and those of other kits out of sight; itself for no kit. Raises MachineError."""
+        if not kit:
+            return self
+        if kit not in self._views:
+            raise MachineError(f"machine {self.name} has no kit {kit}; it has {', '.join(self.kits) or 'none'}")
+        return self._views[kit]
+
+    @property
+    def views(self) -> tuple[Machine, ...]:
+        """The view of each kit; the machine itself where there are none."""
+        return tuple(self._views.values()) or (self,)
+
+    @cached_property
+    def _views(self) -> dict[str, Machine]:
+        if self.kit:
+            return {}
+        names = {part.name.removeprefix("array_"): part.total for part in self.parts.values() if part.name.startswith("array_")}
+
+        def of(kit: str) -> Machine:
+            others = tuple(f"_{name}" for name in names if name != kit)
+            return replace(self, kit=kit, parts={path: part for path, part in self.parts.items() if not part.name.endswith(others)})
+
+        return {kit: of(kit) for kit, total in names.items() if total}
 
     def part(self, role: str) -> Part:
         """Return the part that plays a role. Raises MachineError if there is none or more than one."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import prod
+from typing import Literal
 
 import torch
 
 from crossloom.compiler import compile_network
+from crossloom.engine.crossbar.overlap import Windows, best_times, overlapped_shape
 from crossloom.engine.crossbar.tiling import Tiling, matrix_shape
 from crossloom.job.check import macs
 from crossloom.job.source import load
@@ -18,6 +21,7 @@ from crossloom.network.operators import Conv
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.types import Batch, TensorType
 from crossloom.network.zoo import build
+from crossloom.program import Program
 from crossloom.read.ledger import Ledger, read_ledger
 from crossloom.read.timeline import read_timeline
 
@@ -28,19 +32,17 @@ def network(name: str) -> Graph:
     return load(*build(name, weights=False), name=name)
 
 
-def with_bits(graph: Graph, bits: int, *, signed: bool = True, gain: int = 1) -> Graph:
-    """Return a graph whose tensors are all declared to be integers of some bits, for readings that need no values.
+def with_bits(graph: Graph, bits: int, *, signed: bool = True, weights: int = 0, gain: int = 1) -> Graph:
+    """Return a graph whose tensors are all declared to be integers of some bits, for readings that need no values; `weights` may have others.
 
     Activations are never negative if not `signed`, as those after a ReLU; weights always may be. One step of an activation is worth `gain` steps
     of a sum of products.
     """
-    q, whole = Quantization((1.0 / gain,), 0, bits, signed=True), Quantization((1.0,), 0, bits, signed=signed)
+    q, whole = Quantization((1.0 / gain,), 0, weights or bits, signed=True), Quantization((1.0,), 0, bits, signed=signed)
     names = [name for name, type in graph.inputs if type.dtype == "f32"] + [node.name for node in graph.nodes if node.type.dtype == "f32"]
-    weights = [node.inputs[1] for node in graph.nodes if len(node.inputs) > 1 and node.inputs[1] in graph.constants]
-    constants = {name: value.to(carrier(q)) if name in weights else value for name, value in graph.constants.items()}
-    return Graph(
-        graph.name, graph.inputs, graph.nodes, graph.outputs, constants, dict.fromkeys(names, whole) | dict.fromkeys(weights, q), graph.batch
-    )
+    held = [node.inputs[1] for node in graph.nodes if len(node.inputs) > 1 and node.inputs[1] in graph.constants]
+    constants = {name: value.to(carrier(q)) if name in held else value for name, value in graph.constants.items()}
+    return Graph(graph.name, graph.inputs, graph.nodes, graph.outputs, constants, dict.fromkeys(names, whole) | dict.fromkeys(held, q), graph.batch)
 
 
 def operations(graph: Graph) -> int:
@@ -92,14 +94,51 @@ def ratio(runs: Mapping[str, Run], ours: str, baseline: str, what: str) -> float
     return runs[baseline].energy_j / runs[ours].energy_j
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Shares of the cells of arrays: `held` by weights, `mapped` on the rows and columns of layers, blank ones between overlapped windows among them."""
+
+    held: float
+    mapped: float
+
+    @classmethod
+    def of(cls, tilings: Iterable[tuple[Tiling, int]]) -> Use:
+        """Return the shares for tilings, each with how often it is there."""
+        found = [(tiling, times, tiling.arrays * tiling.array_rows * tiling.array_columns * times) for tiling, times in tilings]
+        cells = sum(taken for _, _, taken in found)
+        held, mapped = (
+            sum(share * taken for share, (_, _, taken) in zip(shares, found, strict=True)) / cells
+            for shares in ([t.spatial_utilization for t, _, _ in found], [t.mapped_utilization for t, _, _ in found])
+        )
+        return cls(held, mapped)
+
+
+def overlapped_use(name: str, size: int, overlap: int | Literal["none", "auto"] = "none") -> Use:
+    """Return the use of cells when each convolution is tiled by itself, one cell for each weight, neighbouring windows overlapped."""
+    graph = network(name)
+    return Use.of((_one_cell_each(node, graph, size, overlap), 1) for node in graph.nodes if isinstance(node.op, Conv))
+
+
+def compiled_use(program: Program) -> Use:
+    """Return the use of cells of a program's convolutions, all copies of them."""
+    held = [stage for stage in program.stages if stage.arrays and isinstance(program.graph.node(stage.nodes[0]).op, Conv)]
+    return Use.of((stage.placement, stage.arrays // stage.placement.arrays) for stage in held)
+
+
+def _one_cell_each(node: Node, graph: Graph, size: int, overlap: int | Literal["none", "auto"]) -> Tiling:
+    """Return the tiling of a convolution with one cell for each weight."""
+    shape, windows = matrix_shape(node, graph), Windows.of(node, graph)
+
+    def tiling(times: int) -> Tiling:
+        groups, rows, columns = overlapped_shape(shape, windows, times) if windows else shape
+        blank = groups * rows * columns - prod(shape) * times
+        return Tiling(groups=groups, rows=rows, columns=columns, slices=1, array_rows=size, array_columns=size, packed=1, unit=0, blank=blank)
+
+    if windows is None or overlap == "none":
+        return tiling(1)
+    return tiling(best_times(windows, lambda times: tiling(times).arrays) if overlap == "auto" else min(overlap, windows.count))
+
+
 def utilization(name: str, size: int) -> float:
     """Return the share of cells that hold weights when each convolution is tiled by itself, one cell for each weight."""
-    graph = network(name)
-    used = taken = 0
-    for node in graph.nodes:
-        if isinstance(node.op, Conv):
-            groups, rows, columns = matrix_shape(node, graph)
-            tiling = Tiling(groups=groups, rows=rows, columns=columns, slices=1, array_rows=size, array_columns=size, packed=1, unit=0)
-            used += tiling.cells
-            taken += tiling.arrays * size * size
-    return used / taken
+    return overlapped_use(name, size).held

@@ -125,7 +125,7 @@ def _wear(program: Program) -> Iterator[Wear]:
     phases = len(program.segments) + sum(stage.parts - 1 for stage in program.stages)
     for stage in program.stages:
         if stage.rewrites:
-            action = program.machine.part("array").actions.get("write_cell" if "array.write_cell" in stage.actions else "write_row")
+            action = program.machine_of(stage).part("array").actions.get("write_cell" if "array.write_cell" in stage.actions else "write_row")
             if action is not None and action.endurance is not None and action.endurance.value:
                 yield Wear(stage.name, stage.rewrites * (phases if stage.load_s else 1), action.endurance)
 

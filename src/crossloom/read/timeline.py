@@ -29,7 +29,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.engine.parts import in_tile, part_seconds
+from crossloom.engine.parts import in_tile, paced_names, part_seconds
 from crossloom.engine.registry import engine_named
 from crossloom.floor import Turns
 from crossloom.network.operators import Store
@@ -219,7 +219,8 @@ def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
     most: dict[str, tuple[float, str, str]] = {}
     for stage in stages:
         first, shares = stage.tiles[0], np.asarray(stage.in_tiles)
-        paced = engine_named(stage.engine).paced_parts(program.machine) if stage.arrays else frozenset[str]()
+        view = program.machine_of(stage)
+        paced = paced_names(engine_named(stage.engine).paced_parts(view), view) if stage.arrays else frozenset[str]()
         for name, seconds in part_seconds(stage, program, paced).items():
             role = name.partition(".")[0]
             if in_tile(program.machine.part(role)):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from crossloom.engine import Counts, Executor, Inferences
-from crossloom.engine.parts import performed
+from crossloom.engine.parts import part_named, performed
 from crossloom.engine.registry import engine_named
 from crossloom.network.graph import Node
 from crossloom.network.integer import quantized_inputs, real_outputs
@@ -77,11 +77,11 @@ class Values:
 
     def _computed(self, node: Node, inputs: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Compute one node. What is the same for all samples is computed here once, and by the machine for each inference anew."""
-        if node.type.batched or self.program.graph.batch is not None:
-            return self.executors[node.name](inputs, inferences, counts)
-        once: Counts = Counter()
-        result = self.executors[node.name](inputs, Inferences(1), once)
-        counts.update({name: count * inferences.count for name, count in once.items()})
+        every = node.type.batched or self.program.graph.batch is not None
+        done: Counts = Counter()
+        result = self.executors[node.name](inputs, inferences if every else Inferences(1), done)
+        view, times = self.program.machine_of(self.program.stage_of[node.name]), 1 if every else inferences.count
+        counts.update({part_named(name, view): count * times for name, count in done.items()})
         return result
 
     def inferences(self, samples: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Engine, Executor, Inferences, Pace
+from crossloom.engine.base import Counts, Engine, Executor, Inferences, Kits, Pace
 from crossloom.engine.blocks.adapt import signed_before_relu, softmax_of, with_softmax_formats
 from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
 from crossloom.engine.blocks.maximum import Form
@@ -33,7 +33,7 @@ class Blocks(Engine):
 
     name: str = "blocks"
 
-    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
         """Return the network with a sign before each ReLU, and scores and weights of softmax in the format of the blocks."""
         chosen = functions(machine)
         if chosen.relu:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Engine, Executor, Inferences, Pace
+from crossloom.engine.base import Counts, Engine, Executor, Inferences, Kits, Pace
 from crossloom.engine.crossbar.actions import array_actions, traffic
 from crossloom.engine.crossbar.analog import Deferred
 from crossloom.engine.crossbar.fuse import with_residuals
 from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.overlap import with_overlap
 from crossloom.engine.crossbar.plan import Plan, plan
 from crossloom.engine.crossbar.reach import reach
 from crossloom.engine.crossbar.reference import reference_sums
@@ -32,10 +33,13 @@ class Crossbar(Engine):
 
     name: str = "crossbar"
 
-    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
-        """Return the network with residual additions on the bit lines of products, if the machine makes them there."""
-        xbar = crossbars(machine)
-        return with_residuals(graph, xbar) if xbar.residual == "analog" else (graph, ())
+    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
+        """Return the network with residual additions on the bit lines of products, and overlapped convolutions, if the machine has them so."""
+        of_kit = {view.kit: crossbars(view) for view in machine.views}
+        first, xbar = next(iter(of_kit.items()))
+        graph, residuals = with_residuals(graph, xbar) if xbar.residual == "analog" else (graph, ())
+        graph, overlaps = with_overlap(graph, lambda node: of_kit[kits.get(node.inputs[1], first)])
+        return graph, (*residuals, *overlaps)
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
@@ -114,7 +118,7 @@ class Crossbar(Engine):
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a layer's integers by the cheapest plan."""
         stage = program.stage_of[node.name]
-        layer = layer_of(node, program.graph, program.machine, stage.placement)
+        layer = layer_of(node, program.graph, program.machine_of(stage), stage.placement)
         return CrossbarExecutor(layer, plan(layer, seed), stage, program)
 
 
@@ -218,7 +222,7 @@ class ReferenceExecutor:
 def reference_executor(node: Node, program: Program, seed: int = 0) -> ReferenceExecutor:
     """Return the plain executor of a crossbar node on ideal cells, where nothing is left to chance."""
     stage = program.stage_of[node.name]
-    return ReferenceExecutor(layer_of(node, program.graph, program.machine, stage.placement), stage, program)
+    return ReferenceExecutor(layer_of(node, program.graph, program.machine_of(stage), stage.placement), stage, program)
 
 
 CROSSBAR = Crossbar()

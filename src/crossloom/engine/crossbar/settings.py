@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from crossloom.engine.crossbar.circuits import Circuits
 from crossloom.engine.crossbar.convert import Converter
@@ -31,8 +32,17 @@ LOSSLESS_BITS = 62
 """Of a converter that changes no integer."""
 MOST_REAL = 1 << 22
 """Cells of an array that have errors of their own, or wires: 2048 x 2048."""
+MOST_WINDOWS = 1024
+"""Of a convolution that share an array."""
 LARGEST_ARRAY = 1 << 16
 """Word lines or bit lines of an array; a partial sum of more could overflow the plans' accumulators."""
+
+
+def _overlap(value: Any) -> str | int:
+    if value in ("none", "auto") or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_WINDOWS):
+        found: str | int = value
+        return found
+    raise PydanticCustomError("overlap", "give none, auto, or how many windows share an array, from 1 to {most}", {"most": MOST_WINDOWS})
 
 
 class _File(PhysicsFields):
@@ -54,6 +64,7 @@ class _File(PhysicsFields):
     first_digit: Literal["low", "high"] = "low"
     residual: Residual = "digital"
     residual_rows: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
+    overlap: Annotated[Any, AfterValidator(_overlap)] = "none"
     stack: Stacking = "planar"
     fetch_cycles: Cycles = 1
     pause_cycles: Cycles = 0
@@ -85,7 +96,7 @@ class Crossbars:
     `rows` are those of all layers that are read together, and `layers` says how many these are: two in CrossStack's expansion mode
     (eshraghian2021), where both layers drive the same bit lines. `banks` are layers that are read apart from each other: two in its deep-net
     mode, where one is written while the other is read. With `residual` analog an addition after a product is made on its bit lines, by up to
-    `residual_rows` word lines for each result. In `shared` arrays lie blocks of several layers, and a read is paid by the cell.
+    `residual_rows` word lines for each result. `overlap` says how many neighbouring windows of a convolution share an array. In `shared` arrays lie blocks of several layers, and a read is paid by the cell.
     """
 
     rows: int
@@ -112,6 +123,7 @@ class Crossbars:
     banks: int = 1
     residual: Residual = "digital"
     residual_rows: int = 8
+    overlap: str | int = "none"
     shared: bool = False
 
     @property
@@ -365,6 +377,7 @@ def crossbars(machine: Machine) -> Crossbars:
         banks=banks,
         residual=given.residual,
         residual_rows=given.residual_rows,
+        overlap=given.overlap,
         shared=shared,
     )
     _check_cells(machine, found)

@@ -3,13 +3,14 @@
 A layer is one matrix, or one for each group of a grouped convolution. A matrix larger than an array is cut into row tiles and
 column tiles. Matrices much smaller than an array lie on a diagonal of it, each on rows and columns of its own, so that one read
 serves all of them: a depthwise 3×3 layer puts 14 channels into 128 rows instead of a dense matrix of zeros. A layer with a residual
-on its bit lines is cut by its results into matrices that see the same input.
+on its bit lines is cut by its results into matrices that see the same input. Of overlapped windows each has columns of its own on the rows of all.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from math import prod
 
 from crossloom.engine.crossbar.encode import weight_slices
 from crossloom.engine.crossbar.residual import Added, column_groups
@@ -17,7 +18,7 @@ from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.errors import ModelError
 from crossloom.floor import Block
 from crossloom.network.graph import Graph, Node
-from crossloom.network.operators import Conv, ConvTranspose, Linear, ProductAdd, product_of
+from crossloom.network.operators import Conv, ConvTranspose, Interleave, Linear, ProductAdd, Unary, product_of
 from crossloom.network.quantization import Quantization
 from crossloom.periphery.adder import SLICES
 
@@ -33,7 +34,8 @@ class Tiling:
         packed: matrices in one array, if more than one fits.
         unit: columns beside the data that hold ones, for each matrix.
         spare: bit lines that a weight leaves unused, where an accumulator is wired to a group of them; they are the rightmost of an array.
-        blank: weights that are zero whatever the layer's are: beside the diagonals of a residual.
+        blank: weights that are zero whatever the layer's are: beside the diagonals of a residual, and around the kernels of overlapped windows.
+        stagger: of overlapped windows, how many, the points of one and the points from one to the next (`overlap.py`); empty without.
         reach: the largest magnitude of each line that is converted, as samples showed it; empty if nobody looked.
     """
 
@@ -47,6 +49,7 @@ class Tiling:
     unit: int
     spare: int = 0
     blank: int = 0
+    stagger: tuple[int, ...] = ()
     reach: tuple[int, ...] = ()
 
     @property
@@ -78,21 +81,27 @@ class Tiling:
         if self.packed > 1:
             full, rest = divmod(self.groups, self.packed)
             sizes = [(self.packed, full), (rest, 1 if rest else 0)]
-            return tuple(
-                Block(many * self.rows, many * (self.columns * width + self.unit), times, many * self.rows * (self.columns * self.slices + self.unit))
-                for many, times in sizes
-                if times
-            )
+            held = self.weights // self.groups * self.slices + self.rows * self.unit
+            return tuple(Block(many * self.rows, many * (self.columns * width + self.unit), times, many * held) for many, times in sizes if times)
         found: Counter[tuple[int, int, int]] = Counter()
-        diagonal = self.blank // (self.groups * (self.columns - 1)) if self.blank else 0
-        for start in range(0, self.rows, self.array_rows):
-            rows = min(self.array_rows, self.rows - start)
-            beside = min(rows, max(0, start + rows - (self.rows - diagonal)))
-            for weights, across in _cut(self.columns, self.weights_per_array):
-                blank = beside * weights - beside * weights // self.columns
-                held = rows * (weights * self.slices + self.unit) - blank * self.slices
-                found[rows, weights * width + self.unit, held] += self.groups * across
+        each = self.weights_per_array
+        for top in range(0, self.rows, self.array_rows):
+            rows = range(top, min(top + self.array_rows, self.rows))
+            for left in range(0, self.columns, each):
+                columns = range(left, min(left + each, self.columns))
+                held = (len(rows) * len(columns) - self._blank_in(rows, columns)) * self.slices + len(rows) * self.unit
+                found[len(rows), len(columns) * width + self.unit, held] += self.groups
         return tuple(Block(rows, columns, count, cells) for (rows, columns, cells), count in found.items())
+
+    def _blank_in(self, rows: range, columns: range) -> int:
+        """Return how many weights of a part of a matrix are blank."""
+        if self.stagger:
+            times, kernel, shift = self.stagger
+            points, copies = (Counter(place % every for place in along) for along, every in ((rows, kernel + (times - 1) * shift), (columns, times)))
+            return len(rows) * len(columns) - sum(points[copy * shift + point] * count for copy, count in copies.items() for point in range(kernel))
+        diagonal = self.blank // (self.groups * (self.columns - 1)) if self.blank else 0
+        beside = min(len(rows), max(0, rows.stop - (self.rows - diagonal)))
+        return beside * len(columns) - beside * len(columns) // self.columns
 
     @property
     def inseparable(self) -> int:
@@ -136,11 +145,10 @@ class Tiling:
         """Cells that hold weights, as a share of the cells of the arrays that they lie in."""
         return self.cells / (self.arrays * self.array_rows * self.array_columns)
 
-
-def _cut(length: int, most: int) -> list[tuple[int, int]]:
-    """Return the sizes of the pieces of a length, and how many there are of each."""
-    full, rest = divmod(length, most)
-    return [(size, count) for size, count in ((most, full), (rest, 1)) if size and count]
+    @property
+    def mapped_utilization(self) -> float:
+        """Cells on the layer's rows and columns, blank ones among them, as a share of the cells of the arrays that they lie in."""
+        return (self.weights + self.blank) * self.slices / (self.arrays * self.array_rows * self.array_columns)
 
 
 def matrix_shape(node: Node, graph: Graph) -> tuple[int, int, int]:
@@ -167,7 +175,26 @@ def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
     shape, q = matrix_shape(node, graph), graph.quantization[node.inputs[1]]
     if isinstance(node.op, ProductAdd):
         return _with_residual(node, graph, shape[1:], q, xbar)
-    return tile_matrices(node.name, shape, q, xbar)
+    found = tile_matrices(node.name, shape, q, xbar)
+    return _overlapped(found, node, graph) if overlap_of(node, graph) else found
+
+
+def overlap_of(node: Node, graph: Graph) -> int:
+    """Return how many windows of a convolution share an array; 0 for a layer without: an interleaving after it, and functions between, tells."""
+    op = node.op
+    while isinstance(op, Conv | Unary) and len(users := graph.users[node.name]) == 1:
+        node, op = users[0], users[0].op
+    return op.times if isinstance(op, Interleave) else 0
+
+
+def _overlapped(tiling: Tiling, node: Node, graph: Graph) -> Tiling:
+    """Return the tiling of overlapped windows with what of it is blank."""
+    op, times = product_of(node.op), overlap_of(node, graph)
+    assert isinstance(op, Conv)
+    shift, points = op.stride[-1] // times // op.dilation[-1], int(graph.constants[node.inputs[1]].shape[-1])
+    kernel = points - (times - 1) * shift
+    blank = prod((tiling.groups, tiling.columns, tiling.rows // points, points - kernel))
+    return replace(tiling, blank=blank, stagger=(times, kernel, shift))
 
 
 def _with_residual(node: Node, graph: Graph, shape: tuple[int, int], q: Quantization, xbar: Crossbars) -> Tiling:

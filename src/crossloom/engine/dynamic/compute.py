@@ -55,7 +55,7 @@ class ProductExecutor:
     @classmethod
     def of(cls, node: Node, stage: Stage, program: Program, seed: int) -> ProductExecutor:
         """Return what computes a node of a program."""
-        layer = layer_of(node, program.graph, program.machine, stage.placement)
+        layer = layer_of(node, program.graph, program.machine_of(stage), stage.placement)
         held = program.graph.quantization[node.inputs[1]]
         return cls(node, Geometry.of(node, program.graph), layer, held, stage, program, seed, exact_whatever_is_held(layer))
 

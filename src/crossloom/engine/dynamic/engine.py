@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from crossloom.engine.base import Engine, Executor, Pace
+from crossloom.engine.base import Engine, Executor, Kits, Pace
 from crossloom.engine.crossbar.actions import array_actions
 from crossloom.engine.crossbar.reach import reach
 from crossloom.engine.crossbar.settings import crossbars, paced_roles
@@ -33,7 +33,7 @@ class Dynamic(Engine):
 
     name: str = "dynamic"
 
-    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
         """Return the network with attention rewritten, if the machine asks for it, and operands stored."""
         notes: tuple[str, ...] = ()
         chosen = dynamics(machine)

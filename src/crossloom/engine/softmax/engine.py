@@ -13,7 +13,7 @@ from math import prod
 
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Engine, Executor, Inferences, Pace
+from crossloom.engine.base import Counts, Engine, Executor, Inferences, Kits, Pace
 from crossloom.engine.parts import in_tile
 from crossloom.engine.softmax.formatted import in_formats
 from crossloom.engine.softmax.settings import ROLE, softmax_unit, unit_path
@@ -33,7 +33,7 @@ class SoftmaxEngine(Engine):
 
     name: str = "softmax"
 
-    def adapt(self, graph: Graph, machine: Machine) -> tuple[Graph, tuple[str, ...]]:
+    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
         """Return the network with scores and weights in the formats of the unit, where nothing else reads them."""
         found = softmax_unit(machine)
         if found is None or not found[2]:

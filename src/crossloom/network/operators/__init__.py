@@ -50,6 +50,7 @@ from crossloom.network.operators.shape import Concat as Concat
 from crossloom.network.operators.shape import Expand as Expand
 from crossloom.network.operators.shape import Gather as Gather
 from crossloom.network.operators.shape import GatherElements as GatherElements
+from crossloom.network.operators.shape import Interleave as Interleave
 from crossloom.network.operators.shape import Pad as Pad
 from crossloom.network.operators.shape import Reshape as Reshape
 from crossloom.network.operators.shape import Resize as Resize

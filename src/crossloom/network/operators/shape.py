@@ -107,6 +107,22 @@ class Pad(Move):
 
 
 @dataclass(frozen=True, slots=True)
+class Interleave(Move):
+    """x (N, C·times, ..., W) as (N, C, ..., size): channels c·times, c·times + 1, ... side by side along the last axis, what is beyond `size` left out.
+
+    It undoes what a convolution does that computes several positions at once. Machines put it in; no importer makes it.
+    """
+
+    times: int
+    size: int
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        x = tensors[0]
+        apart = x.reshape(x.shape[0], x.shape[1] // self.times, self.times, *x.shape[2:]).movedim(2, -1)
+        return apart.reshape(*apart.shape[:-2], -1)[..., : self.size]
+
+
+@dataclass(frozen=True, slots=True)
 class Resize(Operator):
     """x (N, C, *space) at another spatial size. "nearest" takes floor(i · in/out), as torch does."""
 
