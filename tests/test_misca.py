@@ -26,6 +26,7 @@ from crossloom.network.operators import Conv, Interleave, Linear, MaxPool, Produ
 from crossloom.network.operators.shape import Concat
 from crossloom.network.quantize import Recipe, quantize
 from crossloom.network.types import Batch
+from crossloom.papers import misca as claimed
 from crossloom.papers.workloads import compiled_use, network, overlapped_use, with_bits
 from crossloom.program import Program
 from crossloom.program_text import parse_program, print_program
@@ -391,3 +392,21 @@ def test_overlap_fills_large_arrays() -> None:
     assert overlapped[-1].mapped > 0.85
     use = compiled_use(compile_network(with_bits(network("resnet18"), 8, signed=False, weights=2), MISCA))
     assert 0.75 < use.held < use.mapped < 1
+
+
+def test_claims_compare_equal_areas() -> None:
+    """Arrays of one size take MISCA's area, to an IMA for each tile; and the example of overlapped windows saves a quarter of the drives."""
+    mixed = claimed.machine("misca")
+    for size in claimed.SIZES:
+        single = claimed.machine(str(size))
+        ima = sum(part.total * part.area_mm2.value for part in single.parts.values() if ".ima." in part.path) / single.count_of("ima")
+        assert abs(single.area_mm2 - mixed.area_mm2) <= ima * single.count_of("tile")
+    assert claimed._toy_case().verdict == "match"
+
+
+def test_every_claim_about_a_network_is_computed_from_its_programs() -> None:
+    figures, use = claimed._compiled("resnet18", "misca")
+    program = claimed._program("resnet18", "misca")
+    assert figures.interval_s == read_timeline(program).interval_s >= figures.arrays_s > 0
+    assert 0 < use.held < use.mapped <= 1
+    assert claimed._convolutions_j("resnet18", "misca") < figures.energy_j

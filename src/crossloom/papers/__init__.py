@@ -15,6 +15,7 @@ PAPERS = {
     "crossstack": "crossloom.papers.crossstack",
     "hurry": "crossloom.papers.hurry",
     "isaac": "crossloom.papers.isaac",
+    "misca": "crossloom.papers.misca",
     "neural-pim": "crossloom.papers.neural_pim",
     "pipelayer": "crossloom.papers.pipelayer",
     "retransformer": "crossloom.papers.retransformer",
