@@ -8,7 +8,7 @@ from itertools import combinations, permutations
 
 from ortools.sat.python import cp_model
 
-from crossloom.compiler.blocks import BlockKind, Owner
+from crossloom.compiler.packing.kinds import BlockKind, Owner
 
 SIDE = 16
 """Word lines and bit lines of an array of the small cases."""

@@ -15,9 +15,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crossloom.compiler.blocks import BlockKind, Owner, Packing
 from crossloom.compiler.more_turns import with_more_turns
-from crossloom.compiler.packing import BUDGET, pack
+from crossloom.compiler.packing import BUDGET, BlockKind, Owner, Packing, pack
 from crossloom.compiler.passes import arrays_per_chip, arrays_per_tile, with_hops
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError, MachineError

@@ -65,10 +65,6 @@ def _periphery() -> list[Claim]:
         adc = machine.part("adc")
         return arrays * adc.total / machine.part("array").total * adc.power_w.value
 
-    def area(machine: Machine, arrays: int) -> float:
-        inside = [part for part in machine.parts.values() if ".ima." in part.path]
-        return arrays / machine.part("array").total * sum(part.total * part.area_mm2.value for part in inside)
-
     return [
         _claim(
             id="adc-power",
@@ -83,24 +79,23 @@ def _periphery() -> list[Claim]:
             id="array-area",
             statement="Area of sixteen arrays of 128x128 with their periphery over that of one of 512x512: 3.7",
             published=3.7,
-            computed=area(isaac, 16) / area(hurry, 1),
+            computed=_area_ratio(isaac, hurry),
             tolerance=0.1,
             basis="area of two IMAs of ISAAC over that of one of HURRY",
             free_parameters=("sense amplifiers of 4 um2 and line drivers of 1 um2 (assumed)",),
             note="A 9-bit ADC takes half as much again as one of 8 bits by that law. With ADCs whose area does not grow with bits the ratio is "
-            f"{_flat_area_ratio(isaac, hurry):.1f}.",
+            f"{_area_ratio(isaac, hurry, flat=True):.1f}.",
         ),
     ]
 
 
-def _flat_area_ratio(isaac: Machine, hurry: Machine) -> float:
-    """Return the ratio of areas with ADCs of 1200 µm² whatever their bits."""
+def _area_ratio(isaac: Machine, hurry: Machine, *, flat: bool = False) -> float:
+    """Return the area of sixteen small arrays with their periphery over that of a large one; with `flat` an ADC takes 1200 µm² whatever its bits."""
 
     def area(machine: Machine) -> float:
         inside = [part for part in machine.parts.values() if ".ima." in part.path]
-        flat = isaac.part("adc").area_mm2.value
-        total = sum(part.total * (flat if part.name == "adc" else part.area_mm2.value) for part in inside)
-        return total / machine.part("array").total
+        each = {part.name: isaac.part("adc").area_mm2.value if flat and part.name == "adc" else part.area_mm2.value for part in inside}
+        return sum(part.total * each[part.name] for part in inside) / machine.part("array").total
 
     return 16 * area(isaac) / area(hurry)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crossloom.engine.softmax.formats import Fixed
+from crossloom.engine.softmax.formats import Format
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 
@@ -22,18 +22,9 @@ class _File(BaseModel):
     relu: Where = "array"
     pooling: Where = "array"
     softmax: Where = "array"
-    format: str = "6.3"
+    format: Format = "6.3"
     exp_bits: Annotated[int, Field(strict=True, ge=1, le=24)] = 16
     quotient_bits: Annotated[int, Field(strict=True, ge=1, le=16)] = 8
-
-    @field_validator("format", mode="before")
-    @classmethod
-    def _readable(cls, value: object) -> object:
-        """Take 6.3 without quotes, too: YAML and the command line read a number."""
-        text = str(value) if isinstance(value, float) else value
-        if isinstance(text, str):
-            Fixed.of(text)
-        return text
 
 
 @dataclass(frozen=True, slots=True)

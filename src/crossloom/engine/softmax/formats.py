@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from crossloom.network.quantization import Quantization
 
@@ -61,3 +64,15 @@ class Fixed:
 
     def __str__(self) -> str:
         return f"{self.integer}.{self.fraction}"
+
+
+def _readable(value: object) -> object:
+    """Take 6.3 without quotes, too: YAML and the command line read a number."""
+    text = str(value) if isinstance(value, float) else value
+    if isinstance(text, str):
+        Fixed.of(text)
+    return text
+
+
+Format = Annotated[str, BeforeValidator(_readable)]
+"""A format as a machine's file has it, checked."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossloom.engine.softmax.cmos import Cmos
-from crossloom.engine.softmax.formats import Fixed
+from crossloom.engine.softmax.formats import Fixed, Format
 from crossloom.engine.softmax.log_sum_exp import LogSumExp
 from crossloom.engine.softmax.softermax import Softermax
 from crossloom.engine.softmax.star import Star
@@ -31,21 +31,12 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     kind: Kind = "by_unit"
-    format: str = "6.2"
+    format: Format = "6.2"
     precision: Literal["format", "ideal"] = "format"
     exp_bits: Annotated[int, Field(strict=True, ge=0, le=24)] = 0
     counter_bits: Bits = 10
     quotient_bits: Annotated[int, Field(strict=True, ge=1, le=16)] = 8
     lanes: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
-
-    @field_validator("format", mode="before")
-    @classmethod
-    def _readable(cls, value: object) -> object:
-        """Take 6.3 without quotes, too: YAML and the command line read a number."""
-        text = str(value) if isinstance(value, float) else value
-        if isinstance(text, str):
-            Fixed.of(text)
-        return text
 
 
 def softmax_unit(machine: Machine) -> tuple[Unit, str, bool] | None:

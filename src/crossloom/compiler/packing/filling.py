@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from crossloom.compiler.block_array import ArrayCells, Block
-from crossloom.compiler.blocks import BlockKind, Owner, Pattern, Placed
+from crossloom.compiler.packing.array import ArrayCells, Block
+from crossloom.compiler.packing.kinds import BlockKind, Owner, Pattern, Placed
 
 _PHASES_TRIED = 8
 """Phases that are compared when an owner's first block is placed."""

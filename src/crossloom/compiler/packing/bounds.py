@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.compiler.blocks import BlockKind, Owner
+from crossloom.compiler.packing.kinds import BlockKind, Owner
 
 _THRESHOLDS = 16
 """How many thresholds are tried in each direction, at most."""

@@ -1,34 +1,4 @@
-"""Blocks packed into as few arrays as possible: rectangles in two dimensions, and in time.
-
-The problem
-    Turns are counted t = 0, 1, 2, ... A stage ("owner") of period n = 2^k and phase p is active where t mod n = p. Owners of periods n and m
-    and phases p and q meet in some turn exactly if p mod min(n, m) = q mod min(n, m): the shorter period is repeated within the longer. Phases
-    are the nodes of a binary tree whose levels are the bits of p, lowest first, and two owners meet if one is the other's ancestor or
-    equal: the buddy system of memory allocators, with 1/n of the time as the size.
-
-    Blocks are rectangles of cells, not rotated. Cells are owned for good, so blocks of one array do not overlap. Lines are borrowed for the
-    turns of activity: blocks that meet share neither word lines nor bit lines, and do not both write. Those of one owner always meet, so they
-    lie diagonally to each other, and the cells where word lines of one cross bit lines of another belong to nobody: they are kept erased, so
-    that they add nothing to a sum (`crossloom.engine.blocks.biasing`). Blocks that never meet may share lines as they like.
-
-What no packing can beat
-    Area: Σ rows · columns <= R · C · arrays.
-    Time: the blocks that cross a line are active in turn, so Σ 1/period <= 1 for every line (Kraft's inequality for the phases as a
-    prefix code; conversely, phases exist for any one line on which it holds). Summed over an array's word lines: Σ rows / period <= R · arrays, and
-    likewise for columns. With period 1, an array holds one diagonal, and k equal blocks fill 1/k of it
-    at most.
-    Owner: Σ rows <= R · arrays over the blocks of one owner, whatever its period, and likewise for columns.
-    Writing: Σ 1/period <= arrays over the blocks that write, and an owner's writing blocks lie in as many arrays.
-
-    Exclusion: blocks of which no two can share an array need an array each.
-
-How it is searched
-    An array is filled greedily (`block_plan`): kinds in some order, each as often as it fits, on the first word line that takes it and there
-    on the first bit line. An owner's phase is chosen when its first block is placed: that which lets it lie first (so that it shares lines
-    already used), of equal ones the least loaded. The array found is repeated as often as there are blocks for it; at least one kind
-    then runs short, so there are few patterns however many the blocks. Several orders are tried, then small changes of the best, until
-    the bound is met or the budget is used up. The budget is counted in steps, not seconds, so the result is the same everywhere.
-"""
+"""The search for a good packing: orders, directions and phases; the problem is in the package's docstring."""
 
 from __future__ import annotations
 
@@ -38,12 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from types import MappingProxyType
 
-from crossloom.compiler.block_bounds import fewest_arrays
-from crossloom.compiler.block_plan import Filling, Plan, Task
-from crossloom.compiler.blocks import BlockKind, Owner, Packing, Pattern, Placed, check
+from crossloom.compiler.packing.bounds import fewest_arrays
+from crossloom.compiler.packing.filling import Filling, Plan, Task
+from crossloom.compiler.packing.kinds import BlockKind, Owner, Packing, Pattern, Placed
 from crossloom.errors import CapacityError
-
-__all__ = ["BlockKind", "Owner", "Packing", "Pattern", "Placed", "check", "fewest_arrays", "pack"]
 
 BUDGET = 20_000
 """Steps of a search (kinds tried, strips of an array looked at); some microseconds each."""
