@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -199,7 +200,8 @@ def test_digits_from_the_first_layer_to_probabilities(probabilities: tuple[Graph
     right = [float((each.argmax(1) == labels).float().mean()) for each in (real, fast)]
     assert right[1] >= right[0]
     scores = Values.exactly(replace(program, graph=_until_scores(program.graph)))((images,))[0][0]
-    assert float((torch.softmax(scores, 1) - fast).abs().max()) < 2**-8 + 2**-6
+    stated = 2**-9 + 2**-6 + 2**-8  # a weight's last bit, two tables of the logarithm, and what is cut off before the second (docs/blocks.md)
+    assert float((torch.softmax(scores, 1) - fast).abs().max()) < stated
 
 
 def _until_scores(graph: Graph) -> Graph:
@@ -249,6 +251,18 @@ def test_mixing(mix: str, hurry: Machine) -> None:
     assert float((y.sum(1) - 1).abs().max()) < 0.05
     used = {stage.engine for stage in program.stages}
     assert ("blocks" in used) == (mix != "functions in digital units") and ("softmax" in used) == (mix == "STAR's softmax")
+
+
+def test_with_the_trained_converters_of_another_machine() -> None:
+    """A few lines of YAML: products accumulate in trained circuits, functions stay in cells; what was counted is what is paid."""
+    machine = load_machine(str(Path(__file__).parents[1] / "examples" / "hurry_neural.yaml"))
+    program = compile_network(quantized(network(8, 33, "two", "none", True, "softmax", 9)), machine)
+    x = torch.rand(16, 1, 9, 9)
+    (y,), counts = Values.of(program)((x,))
+    assert counts == priced(program, 16) and violations(program) == []
+    assert {"accumulator.accumulate", "array.bias", "adc.convert"} <= counts.keys()
+    exact = Values.exactly(program)((x,))[0][0]
+    assert not torch.equal(y, exact) and float((y - exact).abs().max()) < 0.1
 
 
 @pytest.mark.parametrize(
