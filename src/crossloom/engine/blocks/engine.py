@@ -13,6 +13,7 @@ from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
 from crossloom.engine.blocks.maximum import Form
 from crossloom.engine.blocks.placement import InBlocks, fitted, rule_of
 from crossloom.engine.blocks.settings import Functions, functions
+from crossloom.engine.blocks.unfit import LARGEST, is_largest, unfit
 from crossloom.engine.blocks.windows import candidates, missing, overlap
 from crossloom.errors import MachineError
 from crossloom.floor import Block
@@ -20,11 +21,8 @@ from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import Operand, evaluate
 from crossloom.network.integer.arithmetic import rescaled
-from crossloom.network.operators import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Clip, MaxPool, Reduce, Relu, Softmax
+from crossloom.network.operators import Clip, Relu, Softmax
 from crossloom.program import Program, Stage
-
-LARGEST = (MaxPool, AdaptiveMaxPool)
-AVERAGE = (AvgPool, AdaptiveAvgPool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +35,12 @@ class Blocks(Engine):
         """Return the network with a sign before each ReLU, and scores and weights of softmax in the format of the blocks."""
         chosen = functions(machine)
         if chosen.relu:
-            graph = signed_before_relu(graph, lambda node: _unfit(node, graph, chosen) is None)
+            graph = signed_before_relu(graph, lambda node: unfit(node, graph, chosen) is None)
         return with_softmax_formats(graph, softmax_of(chosen)) if chosen.softmax else graph, ()
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
-        return _unfit(node, graph, functions(machine))
+        return unfit(node, graph, functions(machine))
 
     def continues(self, stage: Stage, node: Node, graph: Graph, machine: Machine) -> bool:
         """Return whether a node is one half of ReLU and maximum, of which the stage is the other."""
@@ -102,50 +100,6 @@ class Blocks(Engine):
         return BlockExecutor(node, program)
 
 
-def _unfit(node: Node, graph: Graph, chosen: Functions) -> str | None:
-    """Return why a node is no function that arrays compute, or None."""
-    op, x, y = node.op, graph.quantization.get(node.inputs[0]) if node.inputs else None, graph.quantization.get(node.name)
-    if not isinstance(op, Relu | Clip | MaxPool | AvgPool | AdaptiveMaxPool | AdaptiveAvgPool | Reduce | Softmax):
-        return "no function that arrays compute"
-    if x is None or y is None or not node.type.batched or graph.batch is not None:
-        return "its values are no integers of one sample after the other"
-    if isinstance(op, Relu | Clip):
-        if not chosen.relu:
-            return "ReLU is left to digital units"
-        return _unfit_relu(op, graph, node)
-    if isinstance(op, Softmax):
-        return None if chosen.softmax and not op.log and len(node.inputs) == 1 else "no softmax that arrays compute"
-    return _unfit_pool(node, graph) if chosen.pooling else "pooling is left to digital units"
-
-
-def _unfit_relu(op: Relu | Clip, graph: Graph, node: Node) -> str | None:
-    x, y = graph.quantization[node.inputs[0]], graph.quantization[node.name]
-    if x.scale != y.scale or x.zero or y.zero:
-        return "its result has another scale or zero than what it reads"
-    if isinstance(op, Clip) and (op.low != 0 or op.high < y.high * y.scale[0]):
-        return "it limits more than a ReLU does"
-    return None
-
-
-def _unfit_pool(node: Node, graph: Graph) -> str | None:
-    op, shape = node.op, graph.types[node.inputs[0]].sizes()
-    if isinstance(op, Reduce):
-        space = tuple(range(2, len(shape)))
-        if op.kind not in ("max", "mean", "sum") or len(shape) < 3 or tuple(sorted(axis % len(shape) for axis in op.axes)) != space:
-            return "it does not reduce all of space"
-    if isinstance(op, MaxPool | AdaptiveMaxPool | Reduce) and _is_largest(op) and graph.quantization[node.inputs[0]] != graph.quantization[node.name]:
-        return "its result has another scale than what it reads"
-    try:
-        candidates(op, shape)
-    except ValueError as problem:
-        return str(problem)
-    return None
-
-
-def _is_largest(op: object) -> bool:
-    return isinstance(op, LARGEST) or (isinstance(op, Reduce) and op.kind == "max")
-
-
 def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions) -> InBlocks:
     """Return what a stage asks of blocks, before their sizes are known."""
     main = next((node for node in nodes if not isinstance(node.op, Relu | Clip)), nodes[0])
@@ -157,7 +111,7 @@ def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions
     else:
         rectified = any(isinstance(node.op, Relu | Clip) for node in nodes) and x.signed
         form = Form.RECTIFIED if rectified else Form.SIGNED if x.signed else Form.UNSIGNED
-        function = "largest" if isinstance(main.op, Relu | Clip) or _is_largest(main.op) else "sum"
+        function = "largest" if isinstance(main.op, Relu | Clip) or is_largest(main.op) else "sum"
         lanes = main.type.count(1) // stage.positions
     return InBlocks(
         function=function,
