@@ -293,7 +293,7 @@ def test_functions_that_arrays_leave_to_digital_units(hurry: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["array.read_cell.energy", "array.write_cell.energy", "array.bias.energy", "sense_amplifier.sense.energy", "array.write_cell.endurance"]
+    "field", ["array.read_row.energy", "array.write_cell.energy", "array.bias.energy", "sense_amplifier.sense.energy", "array.write_cell.endurance"]
 )
 def test_what_blocks_do_is_paid(field: str, hurry: Machine) -> None:
     """Each price of an array's cells reaches the ledger, in proportion to what was counted."""

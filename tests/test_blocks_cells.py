@@ -311,7 +311,7 @@ def test_gates_and_their_counts() -> None:
     with plane.controller.cycle():
         assert plane.convert(range(3)).tolist() == [[0, 1, 1, 3]] * 2
     assert plane.controller.cycles == 7
-    expected = {"array.bias": 3, "array.write_cell": 12, "array.read_cell": 44, "dac.drive": 11, "sense_amplifier.sense": 12}
+    expected = {"array.bias": 3, "array.write_cell": 12, "array.read_row": 11, "dac.drive": 11, "sense_amplifier.sense": 12}
     expected |= {"sample_hold.sample": 4, "adc.convert": 4}
     assert plane.controller.counts == {name: 2 * count for name, count in expected.items()}
 
@@ -385,7 +385,7 @@ def test_tables_read_one_row_and_nothing_beyond() -> None:
     with control.cycle():
         found = table.read(torch.tensor([3, 0, 4, 99, 2]), torch.tensor([True, True, True, True, False]))
     assert number_of(found).tolist() == [3, 5, 0, 0, 0] and table.parts == 2
-    assert control.counts == {"dac.drive": 4, "array.read_cell": 12, "sense_amplifier.sense": 12}
+    assert control.counts == {"dac.drive": 4, "array.read_row": 4, "sense_amplifier.sense": 12}
     with control.cycle(), pytest.raises(ValueError, match="read twice"):
         table.read(torch.tensor([0])), table.read(torch.tensor([1]))
 

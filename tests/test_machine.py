@@ -218,7 +218,7 @@ _SILENT = {
     "digital.": "names of parts: tested with the digital engine",
     ".static": "zero in this machine unless given; tested by setting it",
     "write_row": "ISAAC writes no cells at run time",
-    "read_cell": "of arrays that layers share: tested with blocks",
+    "read_row": "of arrays that layers share: tested with blocks",
     "compile.arrays": "likewise",
     "vector.multiply_add": "this network multiplies no two activations",
     "vector.power": "an extension is no part of the machine's power; its actions have energies of their own",

@@ -85,7 +85,7 @@ class _Plan:
 class LayOut:
     """Lay the blocks of all stages into arrays that they share.
 
-    With `replicate` stages get copies until the arrays of the chips are used up. Raises CapacityError for what does not fit on `exactly` so many
+    With `replicate` stages get copies until the arrays of the chips are used up, else each has one. Raises CapacityError for what does not fit on `exactly` so many
     chips, or on `most`.
     """
 
@@ -97,6 +97,8 @@ class LayOut:
     def __call__(self, program: Program) -> Program:
         turn_s = _turn_s(program)
         needs = _needs(program, turn_s)
+        if not self.replicate:
+            needs = {name: replace(need, most=1) for name, need in needs.items()}
         if not needs:
             return program
         side = program.machine.part("array")
@@ -104,12 +106,12 @@ class LayOut:
         slowest = whole(max(need.steps * need.per_step for need in needs.values()))
         tight = _Plan(slowest, _packed(needs, program, slowest, size))
         least = tight
-        if not self.replicate or tight.packing.arrays > arrays_per_chip(program) * (self.exactly or 1):
+        if tight.packing.arrays > arrays_per_chip(program) * (self.exactly or 1):
             least = _Plan(slowest * LONGEST, _packed(needs, program, slowest * LONGEST, size))
         chips = self._chips(least.packing.arrays, program)
-        found = _fastest(needs, program, arrays_per_chip(program) * chips, least, slowest) if self.replicate else least
+        found = _fastest(needs, program, arrays_per_chip(program) * chips, least, slowest)
         need, have = least.packing.arrays, arrays_per_chip(program)
-        notes = (f"blocks of one copy of each layer take {need} arrays and a chip has {have}: {chips} chips are used",) if chips > 1 else ()
+        notes = (f"blocks of one copy of each layer take {need} arrays and a chip has {have}: {chips} chips are used",) if need > have else ()
         program = replace(program, chips=chips, notes=(*program.notes, *notes))
         floor = _floor(found.packing, needs, program)
         turns = {name: Turns(need.period(found.turns), found.packing.phases[name], turn_s) for name, need in needs.items()}

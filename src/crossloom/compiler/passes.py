@@ -300,7 +300,8 @@ class Schedule:
 
 def _in_turns(pace: Pace, stage: Stage, turns: Turns) -> Pace:
     """Return the pace of a stage that shares its arrays: between two turns that a step takes, others have theirs."""
-    waited = (stage.per_step - 1) * (turns.period - 1) * turns.length_s
+    inside_s = pace.interval_s if pace.inside_s is None else pace.inside_s
+    waited = (math.ceil(inside_s / turns.length_s - 1e-6) - 1) * (turns.period - 1) * turns.length_s
     return Pace(stage.per_step * turns.between_s, pace.latency_s + waited, pace.limited_by if turns.period == 1 else TURNS)
 
 

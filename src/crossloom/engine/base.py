@@ -22,11 +22,15 @@ Kits = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds between two steps of a stage, from a step's start to its result, and the `part.action` that sets the interval."""
+    """Seconds between two steps of a stage, from a step's start to its result, and the `part.action` that sets the interval.
+
+    `inside_s` of the latency are spent in arrays: as long as the interval, unless a step goes on while the next one has begun.
+    """
 
     interval_s: float
     latency_s: float
     limited_by: str = ""
+    inside_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

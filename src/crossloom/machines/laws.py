@@ -116,7 +116,7 @@ def cells(base: Parameters, wanted: Parameters) -> Factors:
         factor,
         1.0,
         f"x{factor:g} for {wanted['rows']:g}x{wanted['columns']:g} cells as in PUMA's and PIMSYN's constants",
-        actions={"write_row": wanted["columns"] / base["columns"], "read_cell": 1.0, "write_cell": 1.0},
+        actions={"write_row": wanted["columns"] / base["columns"], "read_row": wanted["columns"] / base["columns"], "write_cell": 1.0},
     )
 
 

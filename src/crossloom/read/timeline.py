@@ -146,7 +146,7 @@ def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float)
     ready, slowest = _ready(stage, place, finish, program)
     ready = np.full(len(steps), begin) if ready is None else np.maximum(ready, begin)
     if stage.turns is not None:
-        starts = _in_turns(steps, ready, stage.turns, stage.per_step)
+        starts = _in_turns(steps, ready, stage.turns, ceil(stage.interval_s / stage.turns.between_s - 1e-6))
     else:
         starts = steps.astype(np.float64) * stage.interval_s + part * stage.pause_s
         starts = starts + np.maximum.accumulate(ready - starts)

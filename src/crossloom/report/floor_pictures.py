@@ -166,7 +166,7 @@ def _large(sheet: Sheet, axes: Axes, corner: tuple[float, float], layout: Layout
     for letter, laid in zip(letters(), layout.blocks, strict=False):
         _block(axes, corner, LARGE, (laid,), program, floor)
         _letter(sheet, axes, corner, letter, laid, floor)
-    sheet.text(left, top + LARGE + 0.05, f"{floor.rows} word lines from left to right, {floor.columns} bit lines down", fontsize=7.5, color=MUTED)
+    sheet.text(left, top + LARGE + 0.05, f"{floor.rows} word lines run from left to right, {floor.columns} bit lines down", fontsize=7.5, color=MUTED)
 
 
 def _letter(sheet: Sheet, axes: Axes, corner: tuple[float, float], letter: str, laid: Laid, floor: FloorPlan) -> None:

@@ -9,7 +9,7 @@ for all of these rows, and either set (to 1) or reset (to 0).
 Whatever breaks these rules raises ValueError. A set is for cells that hold 0: a second set of the same cell would be wear without use, and
 a sign that the program has lost track. Counted are (see the ledger for prices):
 
-- `array.read_cell`: rows driven x bit lines sensed;                         `dac.drive`: rows driven;
+- `array.read_row`, `dac.drive`: a row driven, with all cells on its word line, those of other blocks too;
 - `sense_amplifier.sense`: a bit line compared with its references;          `sample_hold.sample`, `adc.convert`: a bit line converted;
 - `array.bias`: a write pulse, whether it sets, resets or erases;            `array.write_cell`: a cell given a new bit, whatever the bit is.
 
@@ -158,7 +158,7 @@ class Plane:
         driven = [self._cells[row][..., columns] for row in rows]
         latch = driven[0] ^ driven[1] if gate is Gate.XOR else reduce(or_ if gate is Gate.OR else and_, driven)
         width = latch.shape[-1]
-        self._count(active, dac__drive=len(rows), array__read_cell=len(rows) * width, sense_amplifier__sense=width)
+        self._count(active, dac__drive=len(rows), array__read_row=len(rows), sense_amplifier__sense=width)
         return latch.clone() if active is None else latch & active[..., None]
 
     def convert(self, rows: Sequence[int]) -> Tensor:
@@ -167,7 +167,7 @@ class Plane:
         self.controller.read(self._lines)
         sums = torch.stack([self._cells[row] for row in rows]).sum(0)
         width = self.columns
-        self._count(None, dac__drive=len(rows), array__read_cell=len(rows) * width, sample_hold__sample=width, adc__convert=width)
+        self._count(None, dac__drive=len(rows), array__read_row=len(rows), sample_hold__sample=width, adc__convert=width)
         return sums
 
     def erase(self) -> None:
@@ -243,7 +243,7 @@ class Table:
         there = (address < len(self.cells)) if active is None else (address < len(self.cells)) & active
         latch = self.cells[address.clamp(0, len(self.cells) - 1)] & there[..., None]
         times, width = address.numel() if active is None else int(active.sum()), self.cells.shape[1]
-        self.controller.count(times, dac__drive=1, array__read_cell=width, sense_amplifier__sense=width)
+        self.controller.count(times, dac__drive=1, array__read_row=1, sense_amplifier__sense=width)
         return latch
 
 

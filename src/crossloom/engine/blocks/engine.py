@@ -12,8 +12,8 @@ from crossloom.engine.blocks.adapt import signed_before_relu, softmax_of, with_s
 from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
 from crossloom.engine.blocks.maximum import Form
 from crossloom.engine.blocks.placement import InBlocks, fitted, rule_of
-from crossloom.engine.blocks.settings import Functions, functions
-from crossloom.engine.blocks.unfit import LARGEST, is_largest, unfit
+from crossloom.engine.blocks.settings import Functions, cycle_of, functions
+from crossloom.engine.blocks.unfit import LARGEST, is_largest, left_over, unfit
 from crossloom.engine.blocks.windows import candidates, missing, overlap
 from crossloom.errors import MachineError
 from crossloom.floor import Block
@@ -36,7 +36,8 @@ class Blocks(Engine):
         chosen = functions(machine)
         if chosen.relu:
             graph = signed_before_relu(graph, lambda node: unfit(node, graph, chosen) is None)
-        return with_softmax_formats(graph, softmax_of(chosen)) if chosen.softmax else graph, ()
+        notes = left_over(graph, chosen)
+        return with_softmax_formats(graph, softmax_of(chosen)) if chosen.softmax else graph, notes
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
@@ -58,6 +59,12 @@ class Blocks(Engine):
             raise MachineError(
                 f"machine {machine.name}: {stage.nodes[0]}: {problem}; or leave it to digital units (blocks.{_setting(nodes)}=digital)"
             ) from problem
+
+    def vectors(self, stage: Stage, graph: Graph) -> int | None:
+        """Return the rows of a softmax that do not come position by position: one over space, each of which needs all of them."""
+        placement = placed(stage)
+        rows = graph.node(stage.name).type.count(1) // placement.candidates
+        return rows if placement.function == "softmax" and placement.lanes * stage.positions != rows else None
 
     def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
         """Return the rectangles of one copy."""
@@ -86,10 +93,9 @@ class Blocks(Engine):
 
     def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
         """Return the time between two steps, and that from the first load to the last result."""
-        if machine.cycle_s is None:
-            raise MachineError(f"machine {machine.name}: functions in arrays take cycles, and the machine has none; give cycle a value")
-        placement, cycle_s = placed(stage), machine.cycle_s.value
-        return Pace(placement.cycles * cycle_s, placement.latency * cycle_s, "array.bias")
+        placement, (cycle_s, limited_by) = placed(stage), cycle_of(machine)
+        latency_s = placement.latency * cycle_s
+        return Pace(placement.cycles * cycle_s, latency_s, limited_by, latency_s)
 
     def paced_parts(self, machine: Machine) -> frozenset[str]:
         """Return the parts of an array."""
@@ -107,7 +113,8 @@ def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions
     shape = graph.types[main.inputs[0]].sizes()
     many = candidates(main.op, shape)
     if isinstance(main.op, Softmax):
-        function, lanes, form = "softmax", main.type.count(1) // (many * stage.positions), Form.SIGNED
+        rows = main.type.count(1) // many
+        function, lanes, form = "softmax", rows // stage.positions if rows % stage.positions == 0 else 1, Form.SIGNED
     else:
         rectified = any(isinstance(node.op, Relu | Clip) for node in nodes) and x.signed
         form = Form.RECTIFIED if rectified else Form.SIGNED if x.signed else Form.UNSIGNED

@@ -193,7 +193,7 @@ class InMemorySoftmax:
         read = 2 * bits + power + weight
         counts = {
             "dac.drive": 4,
-            "array.read_cell": read,
+            "array.read_row": 4,
             "sense_amplifier.sense": read,
             "shift_add.add": 2 * bits,
             "array.bias": 1,
@@ -210,7 +210,7 @@ class InMemorySoftmax:
         counts = {
             "array.bias": 1 + plan.score_rows + plan.rounds,
             "dac.drive": length + 2,
-            "array.read_cell": length * columns + log,
+            "array.read_row": length + 2,
             "sense_amplifier.sense": log,
             "sample_hold.sample": converted,
             "adc.convert": converted,

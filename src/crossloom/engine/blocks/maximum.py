@@ -118,7 +118,7 @@ class MaxBlock:
         counts = {
             "array.bias": loads + rectify + len(self.scratch) + self._matches + 1,
             "array.write_cell": (loads + len(self.scratch)) * self.width - self.bits * self.empty,
-            "array.read_cell": driven * self.width,
+            "array.read_row": driven,
             "dac.drive": driven,
             "sense_amplifier.sense": senses,
             "output_register.access": bits * self.width,

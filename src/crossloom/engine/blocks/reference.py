@@ -21,6 +21,7 @@ from crossloom.engine.blocks.windows import results, windows
 from crossloom.network.graph import Node
 from crossloom.network.integer import Operand, requantize
 from crossloom.network.integer.arithmetic import rescaled
+from crossloom.network.integer.rules import window_sums
 from crossloom.network.operators import AvgPool, Clip, Reduce, Relu, Softmax
 from crossloom.network.quantization import carrier
 from crossloom.program import Program, Stage
@@ -54,7 +55,7 @@ class CellExecutor:
         made = results(self.node, found, len(tensors[0]))
         if not isinstance(rule_of(placed(stage)), SumBlock):
             return made.to(carrier(graph.quantization[self.node.name]))
-        return self._requantized(node, made, there)
+        return self._requantized(node, made)
 
     def _run(self, values: Tensor, there: Tensor | None, samples: int, counts: Counts) -> Tensor:
         """Return the results (N · positions, lanes) of values (N · positions, k, lanes)."""
@@ -71,17 +72,18 @@ class CellExecutor:
         else:
             assert isinstance(rule, Tournament | SumBlock)
             plane = Plane(control, rule.rows, rule.columns, (len(values),), values.device)
-            found = play(plane, values, rule, present) if isinstance(rule, Tournament) else add_up(plane, values, rule)
+            found = play(plane, values, rule, present) if isinstance(rule, Tournament) else add_up(plane, values, rule, present)
         counts.update(control.counts)
         found = found.reshape(samples, steps, place.beside, place.abreast, each).movedim(2, 3).reshape(samples, steps * place.abreast, -1)
         return found[:, : self.stage.positions, : place.lanes].reshape(-1, place.lanes)
 
-    def _requantized(self, node: Node, sums: Tensor, there: Tensor | None) -> Tensor:
+    def _requantized(self, node: Node, sums: Tensor) -> Tensor:
         """Return what the sums stand for: means, of as many values as count."""
         x, y = self.program.graph.quantization[node.inputs[0]], self.program.graph.quantization[node.name]
         many = torch.tensor(float(placed(self.stage).candidates))
-        if isinstance(node.op, AvgPool) and not node.op.count_padding and there is not None:
-            many = results(node, there.sum(1), len(sums)).to(torch.float32)
+        if isinstance(node.op, AvgPool):
+            shape = self.program.graph.types[node.inputs[0]].sizes()
+            many = window_sums(node.op, torch.ones(1, 1, *shape[2:]), float(node.op.count_padding))
         if isinstance(node.op, Reduce) and node.op.kind == "sum":
             many = torch.tensor(1.0)
         return requantize(sums.to(torch.float64), torch.tensor(x.scale[0]) / torch.tensor(y.scale[0]) / many, y)

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from crossloom.engine.crossbar.settings import crossbars
 from crossloom.engine.softmax.formats import Format
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 
 Where = Literal["array", "digital"]
-ACTIONS = {"array": ("read_cell", "write_cell", "bias"), "sense_amplifier": ("sense",)}
+ACTIONS = {"array": ("read_row", "write_cell", "bias"), "sense_amplifier": ("sense",)}
 """What the parts of a machine must be able to do that computes functions in its arrays."""
 
 
@@ -58,6 +59,14 @@ def functions(machine: Machine) -> Functions:
     return Functions(relu, pooling, softmax, given.format, given.exp_bits, given.quotient_bits, rows, columns, adc_bits)
 
 
+def cycle_of(machine: Machine) -> tuple[float, str]:
+    """Return the seconds of a cycle and the `part.action` that sets them: as long as a product's, and long enough for a read pulse and a write pulse."""
+    xbar, does = crossbars(machine), machine.part("array").actions
+    written = max(("write_cell", "bias"), key=lambda name: does[name].latency_s.value)
+    pulses = does["read_row"].latency_s.value + does[written].latency_s.value
+    return (pulses, f"array.{written}") if pulses > xbar.cycle_s else (xbar.cycle_s, xbar.paced_by)
+
+
 def _check(machine: Machine) -> None:
     """Raise MachineError for arrays in which no function can be computed."""
     where = f"machine {machine.name}: engines.blocks"
@@ -72,3 +81,8 @@ def _check(machine: Machine) -> None:
         part = machine.part(role)
         if missing := [action for action in actions if action not in part.actions]:
             raise MachineError(f"{where}: {part.path} ({part.component}) has no action {missing[0]}; give it one, {remedy}")
+    array, sense = machine.part("array"), machine.part("sense_amplifier")
+    if sense.total < array.total * array.whole("columns"):
+        raise MachineError(
+            f"{where}: every bit line needs a sense amplifier and {sense.path}.count gives {sense.total:g} on a chip; give it one for each, {remedy}"
+        )

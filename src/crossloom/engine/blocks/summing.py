@@ -2,7 +2,7 @@
 
 A value lies along a row, its b bits in as many neighbouring bit lines, and the values to be added lie in the same bit lines. One read with
 all rows driven gives, on each bit line, how many values have this bit; the shift-and-add unit weighs what the ADCs hand it with 2^i, the sign
-of two's complement with -2^(b-1). Its register begins with -k·z, so that the zero point z of the values is taken out for nothing.
+of two's complement with -2^(b-1). Its register begins with -z for each value that there is, so that the zero point z is taken out for nothing.
 
 With k values in m groups side by side there are g = ceil(k / m) rows of m·b bit lines for each sum. A row holds one value of each group, and
 one pulse writes all of it:
@@ -91,7 +91,7 @@ class SumBlock:
         counts = dict.fromkeys(("sample_hold.sample", "adc.convert", "shift_add.add", "output_register.access"), converted) | {
             "array.bias": self.rows + 1,
             "array.write_cell": self.values * self.width * self.bits,
-            "array.read_cell": self.rows * self.columns,
+            "array.read_row": self.rows,
             "dac.drive": self.rows,
         }
         return Counts({name: windows * count for name, count in counts.items()})
@@ -110,9 +110,10 @@ def total(values: Tensor, zero: int) -> Tensor:
     return (values.to(torch.int64) - zero).sum(-2)
 
 
-def add_up(plane: Plane, values: Tensor, block: SumBlock) -> Tensor:
+def add_up(plane: Plane, values: Tensor, block: SumBlock, present: Tensor | None = None) -> Tensor:
     """Return the sums (N, width), int64, of values (N, k, width), found in an erased plane of batch (N,), which is left erased.
 
+    `present` (N, k, width), bool, says which values there are: the others are written as 0, and have no zero point.
     Raises ValueError for values that the bits cannot hold.
     """
     low = -(1 << block.bits - 1) if block.signed else 0
@@ -123,7 +124,8 @@ def add_up(plane: Plane, values: Tensor, block: SumBlock) -> Tensor:
     words = _rows(values, block)
     filled = block.columns - (block.rows * block.groups - block.values) * block.width * block.bits
     where = torch.arange(block.columns, device=values.device) < filled
-    result = torch.full((len(values), block.width), -block.values * block.zero, device=values.device)
+    there = torch.full((len(values), block.width), block.values, device=values.device) if present is None else present.sum(1)
+    result = -block.zero * there
     read = 0
     for row in range(block.rows):
         with plane.controller.cycle():

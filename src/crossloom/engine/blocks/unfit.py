@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from crossloom.engine.blocks.settings import Functions
 from crossloom.engine.blocks.windows import candidates
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Clip, MaxPool, Reduce, Relu, Softmax
+from crossloom.network.types import Batch
 
 LARGEST = (MaxPool, AdaptiveMaxPool)
 """Pooling that chooses the largest."""
@@ -16,7 +19,8 @@ def unfit(node: Node, graph: Graph, chosen: Functions) -> str | None:
     op, x, y = node.op, graph.quantization.get(node.inputs[0]) if node.inputs else None, graph.quantization.get(node.name)
     if not isinstance(op, Relu | Clip | MaxPool | AvgPool | AdaptiveMaxPool | AdaptiveAvgPool | Reduce | Softmax):
         return "no function that arrays compute"
-    if x is None or y is None or not node.type.batched or graph.batch is not None:
+    sizes = (*node.type.shape[:1], *graph.types[node.inputs[0]].shape[:1]) if node.inputs else ()
+    if x is None or y is None or graph.batch is not None or set(sizes) != {Batch()}:
         return "its values are no integers of one sample after the other"
     if isinstance(op, Relu | Clip):
         if not chosen.relu:
@@ -54,3 +58,12 @@ def _unfit_pool(node: Node, graph: Graph) -> str | None:
 def is_largest(op: object) -> bool:
     """Return whether an operator chooses the largest of some values."""
     return isinstance(op, LARGEST) or (isinstance(op, Reduce) and op.kind == "max")
+
+
+def left_over(graph: Graph, chosen: Functions) -> tuple[str, ...]:
+    """Return what a reader should know of functions that arrays would compute if something did not keep them from it."""
+    wanted = {Relu: chosen.relu, MaxPool: chosen.pooling, AvgPool: chosen.pooling, Softmax: chosen.softmax}
+    found = Counter(
+        (type(node.op).__name__, why) for node in graph.nodes if wanted.get(type(node.op)) and (why := unfit(node, graph, chosen)) is not None
+    )
+    return tuple(f"{count} {name} left to digital units: {why}" for (name, why), count in found.items())

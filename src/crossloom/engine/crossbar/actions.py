@@ -35,10 +35,10 @@ def array_actions(vectors: int, layer: Layer) -> Counts:
 
 
 def array_reads(layer: Layer, times: int) -> dict[str, int]:
-    """Return how often arrays are read: each as a whole, or the cells of the layer alone where arrays hold those of several."""
+    """Return how often arrays are read: each as a whole, or by the word line where arrays hold blocks of several layers."""
     tiling, xbar = layer.tiling, layer.xbar
     if xbar.shared:
-        return {"array.read_cell": times * tiling.cells_read}
+        return {"array.read_row": times * tiling.driven_rows}
     return {"array.read": times * tiling.arrays * xbar.layers}
 
 

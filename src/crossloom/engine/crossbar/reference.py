@@ -76,7 +76,7 @@ def _count_arrays(vectors: int, layer: Layer, counts: Counts) -> None:
         counts["dac.drive"] += vectors * tiling.driven_rows
         counts["input_register.read"] += vectors * tiling.driven_rows
         if layer.xbar.shared:
-            counts["array.read_cell"] += vectors * tiling.cells_read
+            counts["array.read_row"] += vectors * tiling.driven_rows
         else:
             counts["array.read"] += vectors * tiling.arrays * layer.xbar.layers
         counts["adc.convert"] += vectors * tiling.unit_columns

@@ -96,7 +96,7 @@ class Crossbars:
     `rows` are those of all layers that are read together, and `layers` says how many these are: two in CrossStack's expansion mode
     (eshraghian2021), where both layers drive the same bit lines. `banks` are layers that are read apart from each other: two in its deep-net
     mode, where one is written while the other is read. With `residual` analog an addition after a product is made on its bit lines, by up to
-    `residual_rows` word lines for each result. `overlap` says how many neighbouring windows of a convolution share an array. In `shared` arrays lie blocks of several layers, and a read is paid by the cell.
+    `residual_rows` word lines for each result. `overlap` says how many neighbouring windows of a convolution share an array. In `shared` arrays lie blocks of several layers, and a read is paid by the word line.
     """
 
     rows: int
@@ -300,7 +300,7 @@ def _stacking(machine: Machine, given: _File) -> tuple[int, int]:
 def _shared(machine: Machine, given: _File) -> bool:
     """Return whether blocks of several layers lie in an array. Raises MachineError for arrays that are not priced for it."""
     shared = bool(machine.compile.get("arrays", "whole") == "shared")
-    array, need = machine.part("array"), "read_cell" if shared else "read"
+    array, need = machine.part("array"), "read_row" if shared else "read"
     if need not in array.actions:
         raise MachineError(
             f"machine {machine.name}: {array.path} ({array.component}) has no action {need}, by which arrays are read "

@@ -119,11 +119,6 @@ class Tiling:
         return self.weights * self.slices
 
     @property
-    def cells_read(self) -> int:
-        """Cells that a read takes in: every one on a driven word line and a bit line that is sensed."""
-        return sum(block.count * block.rows * block.columns for block in self.blocks)
-
-    @property
     def driven_rows(self) -> int:
         """Word lines driven in all arrays during one cycle."""
         return self.groups * self.rows * (1 if self.packed > 1 else self.column_tiles)

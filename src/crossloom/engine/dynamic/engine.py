@@ -138,6 +138,10 @@ def _copies(stage: Stage) -> int:
 
 def _check(machine: Machine) -> None:
     """Raise MachineError for arrays that cannot be written."""
+    if machine.compile.get("arrays", "whole") == "shared":
+        raise MachineError(
+            f"machine {machine.name}: operands are written into arrays of their own, not beside blocks of others; set dynamic.products=digital, or compile.arrays=whole"
+        )
     array = machine.part("array")
     if "write_row" not in array.actions:
         raise MachineError(f"machine {machine.name}: engines.dynamic writes operands and {array.path} has no action write_row; give it one")

@@ -122,11 +122,11 @@ def _larger(op: Maximum | Minimum, operands: Sequence[Operand], q: Quantization)
 def _average(op: AvgPool, operands: Sequence[Operand], q: Quantization) -> Tensor:
     """Integer sum of each window, then one requantisation with the number of elements that count."""
     x = operands[0]
-    sums, counts = _window_sums(op, x.centred, 0.0), _window_sums(op, torch.ones_like(x.centred[:1, :1]), float(op.count_padding))
+    sums, counts = window_sums(op, x.centred, 0.0), window_sums(op, torch.ones_like(x.centred[:1, :1]), float(op.count_padding))
     return requantize(sums, ratio(scale_of(x), over=q.scale[0]).to(sums.device) / counts.to(torch.float32), q)
 
 
-def _window_sums(op: AvgPool, x: Tensor, padding: float) -> Tensor:
+def window_sums(op: AvgPool, x: Tensor, padding: float) -> Tensor:
     """Return the sum of each window; the padding holds a given number, what lies beyond it nothing."""
     space, half = len(op.kernel), len(op.padding) // 2
     after = op(torch.empty(x.shape, device="meta")).shape[-space:]
