@@ -325,3 +325,104 @@ def test_turns_that_nobody_needs_are_used() -> None:
     assert found["alone"] == Turns(1, 0, 1.0)
     assert (found["a"].period, found["b"].period, found["c"].period) == (2, 2, 2)
     assert not found["a"].meet(found["b"]) and not found["b"].meet(found["c"]) and found["a"].meet(found["c"])
+
+
+class OverSpace(nn.Module):
+    """Attention over the pixels of each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(self.conv(x).flatten(2), 2)
+
+
+class Both(nn.Module):
+    """A ReLU whose input is needed beside it, with its sign."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return torch.relu(y) + y
+
+
+EDGES = {
+    "softmax over pixels": (OverSpace(4), Recipe()),
+    "softmax over a line of pixels": (nn.Sequential(nn.Conv2d(1, 24, 3), nn.Softmax(3)), Recipe()),
+    "mean over padding, zero points": (nn.Sequential(nn.Conv2d(1, 5, 3), nn.AvgPool2d(3, 2, 1)), Recipe(scheme="affine")),
+    "mean without padding, zero points": (nn.Sequential(nn.Conv2d(1, 5, 3), nn.AvgPool2d(3, 2, 1, count_include_pad=False)), Recipe(scheme="affine")),
+    "mean of ragged windows": (nn.Sequential(nn.Conv2d(1, 5, 3), nn.AvgPool2d(3, 2, 1, ceil_mode=True)), Recipe()),
+    "ReLU of time steps": (nn.Sequential(nn.Flatten(2), nn.RNN(81, 12, nonlinearity="relu", batch_first=True)), Recipe()),
+}
+
+
+@pytest.mark.parametrize("name", sorted(EDGES))
+def test_functions_at_the_edges(name: str, hurry: Machine) -> None:
+    """Cells, fast path and price agree, and each row of a softmax is paid."""
+    module, recipe = EDGES[name]
+    program = compile_network(quantized(module.eval(), recipe), hurry)
+    x = torch.rand(3, 1, 9, 9)
+    (fast, *_), counts = Values.of(program)((x,))
+    (plain, *_), performed = in_cells(program)((x,))
+    assert torch.equal(fast, plain) and +counts == +performed == priced(program, 3)
+    for stage in program.stages:
+        if isinstance(stage.placement, InBlocks):
+            made = stage.positions * stage.placement.lanes
+            assert made * (stage.placement.candidates if stage.placement.function == "softmax" else 1) == program.graph.types[stage.name].count(1)
+
+
+def test_a_slow_part_makes_an_inference_longer(hurry: Machine) -> None:
+    """Steps begin no sooner than the slowest part lets them."""
+    machine = hurry.with_(**{"tile_count": 1, "bus.transfer.latency": "30 ns"})
+    program = compile_network(quantized(network(17, 33, "two", "two", True, "softmax", 9)), machine)
+    rows = read_timeline(program).by_name
+    slowed = [stage for stage in program.stages if stage.turns and stage.interval_s > stage.per_step * stage.turns.between_s]
+    assert slowed
+    for stage in program.stages:
+        row = rows[stage.name]
+        assert row.finish_s - row.start_s >= (stage.steps - 1) * stage.interval_s + stage.latency_s * (1 - 1e-9)
+
+
+def test_a_cycle_holds_its_pulses(hurry: Machine) -> None:
+    """Functions take as long as a read pulse and a write pulse, and as long as the converters of a product."""
+    graph = quantized(network(8, 4, "two", "none", False, "softmax", 9))
+
+    for changes, cycle_s in (
+        ({}, 100e-9),
+        ({"array.bias.latency": "500 ns"}, 529.31e-9),
+        ({"array.read_row.latency": "500 ns"}, 550.88e-9),
+        ({"adc_count": 1}, 400e-9),
+    ):
+        program = compile_network(graph, hurry.with_(**changes))
+        functions = [stage for stage in program.stages if isinstance(stage.placement, InBlocks)]
+        assert functions
+        for stage in functions:
+            assert stage.turns is not None and stage.turns.period == 1
+            least = stage.placement.cycles * cycle_s
+            assert least * (1 - 1e-9) <= stage.interval_s < least + stage.turns.length_s
+
+
+def test_one_copy_of_each_layer_has_the_turns_that_it_can_use(hurry: Machine) -> None:
+    """On a chip with room for all, nobody waits for turns."""
+    program = compile_network(quantized(network(8, 4, "two", "none", False, "logits", 9)), hurry.with_(compile_replicate="none"))
+    slowest = max(stage.steps * stage.per_step * stage.turns.length_s for stage in program.stages if stage.turns is not None)
+    assert read_timeline(program).interval_s <= 1.1 * slowest
+    assert all(stage.copies <= getattr(stage.placement, "abreast", 1) for stage in program.stages)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"sense_amplifier_count": 1}, "every bit line needs a sense amplifier"), ({"dynamic_products": "written"}, "set dynamic.products=digital")],
+)
+def test_parts_and_settings_that_blocks_need(changes: dict[str, object], says: str, hurry: Machine) -> None:
+    with pytest.raises(MachineError, match=says):
+        compile_network(quantized(network(8, 4, "two", "none", False, "softmax", 9)), hurry.with_(**changes))
+
+
+def test_functions_left_to_digital_units_are_told(hurry: Machine) -> None:
+    program = compile_network(quantized(Both()), hurry)
+    assert any("1 Relu left to digital units: its result has another scale" in note for note in program.notes)
