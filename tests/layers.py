@@ -1,9 +1,9 @@
-"""Small graphs of one layer, for tests."""
+"""Small graphs and modules, for tests."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crossloom.network.graph import Graph, Node, infer
 from crossloom.network.operators import Operator
@@ -37,3 +37,15 @@ def chain(*ops: tuple[Operator, tuple[Tensor, ...]], shape: tuple[int, ...]) -> 
 def seeded(seed: int, *shape: int) -> Tensor:
     """Return standard normal numbers of a seed."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Residual(nn.Module):
+    """Two convolutions with a way around them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.second(torch.relu(self.first(x))))

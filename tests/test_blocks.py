@@ -30,20 +30,8 @@ from crossloom.program_text import parse_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
+from tests.layers import Residual
 from tests.schedule import violations
-
-
-class Residual(nn.Module):
-    """Two convolutions and the input once more."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.second(torch.relu(self.first(x))))
-
 
 POOLS = {
     "two": lambda: nn.MaxPool2d(2),

@@ -6,7 +6,6 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +36,7 @@ from crossloom.report.terminal import print_comparison, print_explain, print_mac
 from crossloom.report.text import printable, shorten
 from crossloom.report.trace import perfetto_trace, write_trace
 from crossloom.units import show
-from tests.browser import Browser, binary, browser
+from tests.browser import Browser
 from tests.layers import chain, seeded
 
 WIDTHS = (9.5, 4.2, 3.5)
@@ -102,15 +101,6 @@ def renamed(graph: Graph, names: dict[str, str]) -> Graph:
     """Return a graph whose nodes have other names."""
     nodes = tuple(replace(node, name=names[node.name], inputs=tuple(names.get(i, i) for i in node.inputs)) for node in graph.nodes)
     return replace(graph, nodes=nodes, outputs=tuple(names[name] for name in graph.outputs))
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser, or a reason to skip."""
-    if binary() is None:
-        pytest.skip("no Chromium or Chrome is installed; `make browser` installs one")
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

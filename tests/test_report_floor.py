@@ -6,7 +6,6 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.patches import Rectangle
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 from crossloom.errors import InputError
 from crossloom.floor import Block, FloorPlan, Laid, Layout
@@ -37,24 +36,12 @@ from crossloom.report.page import Section
 from crossloom.report.pictures import Pictures
 from crossloom.report.terminal import print_result
 from crossloom.report.text import printable
-from tests.browser import Browser, binary, browser
-from tests.layers import chain, seeded
+from tests.browser import Browser
+from tests.layers import Residual, chain, seeded
 from tests.test_report import CONTRASTS, HOSTILE, renamed
 
 KEYS = ["floor", "activity", "array"]
 POINTS = 72
-
-
-class Residual(nn.Module):
-    """Two convolutions with a way around them."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.second(torch.relu(self.first(x))))
 
 
 @pytest.fixture(scope="module")
@@ -302,15 +289,6 @@ def test_the_terminal_counts_blocks(small: Result) -> None:
 def test_the_file_is_small_and_the_same_each_time(tmp_path: Path, resnet: Result) -> None:
     first, second = (write_report(resnet, tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second and len(first) < 700_000
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser, or a reason to skip."""
-    if binary() is None:
-        pytest.skip("no Chromium or Chrome is installed; `make browser` installs one")
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
