@@ -241,6 +241,15 @@ def test_mixing(mix: str, hurry: Machine) -> None:
     assert ("blocks" in used) == (mix != "functions in digital units") and ("softmax" in used) == (mix == "STAR's softmax")
 
 
+def test_a_softmax_unit_gets_scores_in_its_own_format(hurry: Machine) -> None:
+    """Blocks leave a softmax alone that units take: scores are rounded once, to the units' format."""
+    graph = quantized(network(8, 33, "two", "two", False, "softmax", 9))
+    for count, step in ((0, 2**-3), (64, 2**-2)):
+        program = compile_network(graph, hurry.with_(softmax_unit_count=count))
+        last = next(node for node in program.graph.nodes if isinstance(node.op, Softmax))
+        assert program.graph.quantization[last.inputs[0]].scale == (step,)
+
+
 def test_with_the_trained_converters_of_another_machine() -> None:
     """A few lines of YAML: products accumulate in trained circuits, functions stay in cells; what was counted is what is paid."""
     machine = load_machine(str(Path(__file__).parents[1] / "examples" / "hurry_neural.yaml"))

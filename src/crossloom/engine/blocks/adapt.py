@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from crossloom.engine.blocks.settings import Functions
+from crossloom.engine.blocks.unfit import unfit
 from crossloom.engine.softmax.formats import Fixed
 from crossloom.engine.softmax.formatted import in_formats
 from crossloom.engine.softmax.log_sum_exp import LogSumExp
-from crossloom.network.graph import Graph, Node
+from crossloom.network.graph import Graph
 from crossloom.network.operators import Clip, Relu, Softmax
 from crossloom.network.quantize import hands_on
 
@@ -17,7 +17,7 @@ MOST_BITS = 16
 """Of an activation."""
 
 
-def signed_before_relu(graph: Graph, takes: Callable[[Node], bool]) -> Graph:
+def signed_before_relu(graph: Graph, chosen: Functions) -> Graph:
     """Return the network in which what a ReLU reads has a sign.
 
     Where a ReLU alone reads a result, quantisation gives that its unsigned integers, and saturation would be the ReLU. With one bit more, the
@@ -25,7 +25,7 @@ def signed_before_relu(graph: Graph, takes: Callable[[Node], bool]) -> Graph:
     """
     quantization = dict(graph.quantization)
     for node in graph.nodes:
-        if not isinstance(node.op, Relu | Clip) or not takes(node):
+        if not isinstance(node.op, Relu | Clip) or unfit(node, graph, chosen) is not None:
             continue
         source = node.inputs[0]
         before, after = graph.quantization[source], graph.quantization[node.name]
@@ -36,12 +36,8 @@ def signed_before_relu(graph: Graph, takes: Callable[[Node], bool]) -> Graph:
     return replace(graph, quantization=quantization)
 
 
-def softmax_of(chosen: Functions) -> LogSumExp:
-    """Return the arithmetic of a softmax in arrays."""
-    return LogSumExp(Fixed.of(chosen.format), exp_bits=chosen.exp_bits, quotient_bits=chosen.quotient_bits)
-
-
-def with_softmax_formats(graph: Graph, arithmetic: LogSumExp) -> Graph:
-    """Return the network with scores and weights of softmax in the formats of the arithmetic, where nothing else reads them."""
-    taken = [node for node in graph.nodes if isinstance(node.op, Softmax) and not node.op.log and len(node.inputs) == 1]
-    return in_formats(graph, taken, arithmetic)
+def with_softmax_formats(graph: Graph, chosen: Functions) -> Graph:
+    """Return the network with scores and weights of softmax in the formats of the blocks that compute it, where nothing else reads them."""
+    taken = [node for node in graph.nodes if isinstance(node.op, Softmax) and unfit(node, graph, chosen) is None]
+    arithmetic = LogSumExp(Fixed.of(chosen.format), exp_bits=chosen.exp_bits, quotient_bits=chosen.quotient_bits)
+    return in_formats(graph, taken, arithmetic) if taken else graph

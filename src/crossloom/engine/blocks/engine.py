@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from crossloom.engine.base import Counts, Engine, Executor, Inferences, Kits, Pace
-from crossloom.engine.blocks.adapt import signed_before_relu, softmax_of, with_softmax_formats
+from crossloom.engine.blocks.adapt import signed_before_relu, with_softmax_formats
 from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
 from crossloom.engine.blocks.maximum import Form
 from crossloom.engine.blocks.placement import InBlocks, fitted, rule_of
@@ -34,10 +34,7 @@ class Blocks(Engine):
     def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
         """Return the network with a sign before each ReLU, and scores and weights of softmax in the format of the blocks."""
         chosen = functions(machine)
-        if chosen.relu:
-            graph = signed_before_relu(graph, lambda node: unfit(node, graph, chosen) is None)
-        notes = left_over(graph, chosen)
-        return with_softmax_formats(graph, softmax_of(chosen)) if chosen.softmax else graph, notes
+        return with_softmax_formats(signed_before_relu(graph, chosen), chosen), left_over(graph, chosen)
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
@@ -148,6 +145,7 @@ def _setting(nodes: Sequence[Node]) -> str:
 
 
 def placed(stage: Stage) -> InBlocks:
+    """Return where a stage of the engine lies."""
     placement = stage.placement
     assert isinstance(placement, InBlocks)
     return placement

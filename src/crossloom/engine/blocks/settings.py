@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossloom.engine.crossbar.settings import crossbars
 from crossloom.engine.softmax.formats import Format
+from crossloom.engine.softmax.settings import unit_path
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 
@@ -30,7 +31,10 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """Which functions a machine's arrays compute, the format of a softmax, and the arrays: their size, and the bits of what converts a sum."""
+    """Which functions a machine's arrays compute, the format of a softmax, and the arrays: their size, and the bits of what converts a sum.
+
+    A softmax is not theirs on a machine that has units for it.
+    """
 
     relu: bool
     pooling: bool
@@ -53,6 +57,7 @@ def functions(machine: Machine) -> Functions:
         raise MachineError(f"machine {machine.name}: engines.blocks.{field}: {says}, got {error['input']!r}") from problem
     array = machine.part("array")
     relu, pooling, softmax = (name == "array" for name in (given.relu, given.pooling, given.softmax))
+    softmax = softmax and unit_path(machine) is None
     if relu or pooling or softmax:
         _check(machine)
     rows, columns, adc_bits = array.whole("rows"), array.whole("columns"), machine.part("adc").whole("bits")

@@ -62,7 +62,8 @@ def is_largest(op: object) -> bool:
 
 def left_over(graph: Graph, chosen: Functions) -> tuple[str, ...]:
     """Return what a reader should know of functions that arrays would compute if something did not keep them from it."""
-    wanted = {Relu: chosen.relu, MaxPool: chosen.pooling, AvgPool: chosen.pooling, Softmax: chosen.softmax}
+    pools = (MaxPool, AvgPool, AdaptiveMaxPool, AdaptiveAvgPool)
+    wanted = {Relu: chosen.relu, Softmax: chosen.softmax, **dict.fromkeys(pools, chosen.pooling)}
     found = Counter(
         (type(node.op).__name__, why) for node in graph.nodes if wanted.get(type(node.op)) and (why := unfit(node, graph, chosen)) is not None
     )
