@@ -137,7 +137,9 @@ class Stage:
     @property
     def active_s(self) -> float:
         """Time for which cells of the stage are read or written for one inference, on average over its copies; turns of others are not counted."""
-        return self.worked_s if self.turns is None else self.worked_s / self.turns.period
+        if self.turns is None:
+            return self.worked_s
+        return self.positions / self.copies * self.per_step * self.turns.length_s
 
     @property
     def pause_s(self) -> float:
