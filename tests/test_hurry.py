@@ -18,16 +18,16 @@ def test_what_the_periphery_claims_say() -> None:
 
 
 def test_baselines_take_as_much_area() -> None:
-    area = load_machine("hurry").area_mm2 - hurry.LINK_MM2
+    area = hurry.without_links(load_machine("hurry"))
     for name, machine in hurry.baselines().items():
         tiled = hurry.of_area(machine, area)
-        tile = (machine.area_mm2 - hurry.LINK_MM2) / machine.count_of("tile")
-        assert abs(tiled.area_mm2 - hurry.LINK_MM2 - area) <= tile, name
+        tile = hurry.without_links(machine) / machine.count_of("tile")
+        assert abs(hurry.without_links(tiled) - area) <= tile, name
 
 
 def test_ratios_follow_from_programs() -> None:
     """Ratios are those of throughput, energy and throughput over area, on HURRY's area."""
-    area = load_machine("hurry").area_mm2 - hurry.LINK_MM2
+    area = hurry.without_links(load_machine("hurry"))
     ours = hurry.figures(hurry.program("vgg16-cifar", "HURRY"))
     theirs = hurry.figures(hurry.program("vgg16-cifar", "ISAAC-512a", area_mm2=area))
     ratios = hurry._ratios("vgg16-cifar", area)

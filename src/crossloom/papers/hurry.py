@@ -24,7 +24,6 @@ BITS, GAIN = 8, 512
 """Of weights and activations; and what a residual is multiplied with on its way to the bit lines, as in our trained digits network."""
 DIGITAL = {"max_pool.rate": "1 THz", "tile_shift_add.rate": "1 THz", "sigmoid.rate": "1 THz", "bus.transfer.latency": "1 ps"}
 """Digital units of the baselines keep up: their rates are not printed."""
-LINK_MM2 = 22.88
 CHOSEN = (
     "8 bits for weights and activations, cells of one bit in HURRY and of two in ISAAC",
     "a tile of HURRY: ISAAC's, with six arrays of 512x512; four ADCs of 9 bits for each",
@@ -131,9 +130,20 @@ def baselines() -> dict[str, Machine]:
     return {name: machine.with_(**DIGITAL) for name, machine in found.items()}
 
 
+def links_mm2(machine: Machine) -> float:
+    """Return the area of the links to other chips."""
+    links = machine.part("hypertransport")
+    return links.total * links.area_mm2.value
+
+
+def without_links(machine: Machine) -> float:
+    """Return the area (mm²) of a chip but for its links to others."""
+    return machine.area_mm2 - links_mm2(machine)
+
+
 def of_area(machine: Machine, area_mm2: float) -> Machine:
     """Return a machine with as many tiles as fit an area, links left out."""
-    each = (machine.area_mm2 - LINK_MM2) / machine.count_of("tile")
+    each = without_links(machine) / machine.count_of("tile")
     return machine.with_(tile_count=max(1, round(area_mm2 / each)))
 
 
@@ -151,7 +161,9 @@ def figures(compiled: Program) -> Figures:
     timeline = read_timeline(compiled)
     ledger = read_ledger(compiled, timeline)
     linked = sum(energy for name, energy in ledger.static_j.items() if name == "hypertransport")
-    return Figures(timeline.throughput_per_s / compiled.chips, ledger.energy_j - linked, ledger.total_area_mm2 / compiled.chips - LINK_MM2)
+    return Figures(
+        timeline.throughput_per_s / compiled.chips, ledger.energy_j - linked, ledger.total_area_mm2 / compiled.chips - links_mm2(compiled.machine)
+    )
 
 
 PUBLISHED = {"speed": 3.35, "energy": 5.72, "area": 7.91}
@@ -159,7 +171,7 @@ WORDS = {"speed": "faster", "energy": "more energy-efficient", "area": "more are
 
 
 def _maxima() -> list[Claim]:
-    area = load_machine("hurry").area_mm2 - LINK_MM2
+    area = without_links(load_machine("hurry"))
     equal = {name: _ratios(name, area) for name in NETWORKS}
     given = {name: _ratios(name, 0.0) for name in NETWORKS}
     made = []
