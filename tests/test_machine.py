@@ -254,7 +254,7 @@ def _changed(value: object) -> object:
         return not value
     if isinstance(value, int | float):
         return value * 2 if value else 1
-    return {"balanced": "none", "spread": "pack", "none": 2}.get(str(value), value)
+    return {"balanced": "none", "spread": "pack", "none": 2, "layers": "none"}.get(str(value), value)
 
 
 @pytest.mark.parametrize("field", [r["field"] for r in explain(load_machine("isaac-ce")) if not any(s in r["field"] for s in _SILENT)])

@@ -18,6 +18,8 @@ from crossloom import units
         ("3.9 µW", "power", 3.9e-6),
         (0, "power", 0.0),
         ("2.5 Ohm", "resistance", 2.5),
+        ("22 nm", "length", 2.2e-8),
+        ("5 mm", "length", 5e-3),
         (7, "number", 7.0),
     ],
 )
@@ -26,7 +28,17 @@ def test_parse(text: str, dimension: units.Dimension, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "dimension"), [("2 mJ", "power"), ("5", "power"), ("2 mX", "energy"), ("two mW", "power"), ("1 um", "area"), ("", "time")]
+    ("text", "dimension"),
+    [
+        ("2 mJ", "power"),
+        ("5", "power"),
+        ("2 mX", "energy"),
+        ("two mW", "power"),
+        ("1 um", "area"),
+        ("", "time"),
+        ("2 Ohm", "length"),
+        ("2 nm^2", "length"),
+    ],
 )
 def test_wrong_unit_says_what_was_expected(text: str, dimension: units.Dimension) -> None:
     with pytest.raises(ValueError, match="expected"):

@@ -62,6 +62,7 @@ class Stage:
         fed: what it reads comes straight from other arrays, likewise.
         in_tile: where a floor plan says so, the share of its work that each of its tiles does.
         kit: of arrays and periphery that it works in, on a machine that has several; empty on others, and for a stage without arrays.
+        alone: it begins when all stages before it are through, of this inference and of the one before.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Stage:
     fed: bool = False
     in_tile: tuple[float, ...] = ()
     kit: str = ""
+    alone: bool = False
 
     @property
     def steps(self) -> int:

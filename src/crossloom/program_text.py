@@ -54,6 +54,7 @@ _RUNS = (
     "fed",
     "in_tile",
     "kit",
+    "alone",
 )
 
 

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Literal
 
-Dimension = Literal["power", "energy", "time", "rate", "area", "capacity", "voltage", "conductance", "resistance", "number"]
+Dimension = Literal["power", "energy", "time", "rate", "area", "capacity", "voltage", "conductance", "resistance", "length", "number"]
 
 _PREFIXES = {"": 1.0, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BASES: dict[str, Dimension] = {
@@ -21,6 +21,7 @@ _BASES: dict[str, Dimension] = {
     "S": "conductance",
     "Ohm": "resistance",
     "Ω": "resistance",
+    "m": "length",
 }
 _AREAS = {"um^2": 1e-6, "µm²": 1e-6, "um2": 1e-6, "mm^2": 1.0, "mm²": 1.0, "mm2": 1.0, "nm^2": 1e-12}
 _TIMES = {"min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -35,6 +36,7 @@ _NAMES = {
     "voltage": "V, such as '0.3 V'",
     "conductance": "S, such as '10 uS'",
     "resistance": "Ohm, such as '2.5 Ohm'",
+    "length": "m, such as '22 nm' or '5 mm'",
     "number": "a plain number",
 }
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s]\S*)?\s*")

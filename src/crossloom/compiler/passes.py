@@ -318,6 +318,14 @@ def slowed(pace: Pace, stage: Stage, program: Program, paced: frozenset[str]) ->
 
 
 @dataclass(frozen=True, slots=True)
+class OneAtATime:
+    """Let each stage begin when all before it are through, those that it needs nothing of among them: one layer at a time, and no pipeline."""
+
+    def __call__(self, program: Program) -> Program:
+        return replace(program, stages=tuple(replace(stage, alone=True) for stage in program.stages))
+
+
+@dataclass(frozen=True, slots=True)
 class CheckBuffers:
     """Compare what each layer must hold, ((width · (kernel − 1)) + kernel) · channels, with its tiles' buffers (shafiee2016, Section VI)."""
 

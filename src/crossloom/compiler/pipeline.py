@@ -14,6 +14,7 @@ from crossloom.compiler.passes import (
     Assign,
     CheckBuffers,
     Connect,
+    OneAtATime,
     Pass,
     Place,
     Schedule,
@@ -35,6 +36,7 @@ _OPTIONS = {
     "tied": ("shared", "copied"),
     "overflow": ("chips", "reload", "refuse"),
     "arrays": ("whole", "shared"),
+    "pipeline": ("layers", "none"),
     "chips": None,
     "inferences_per_load": None,
     "grain": None,
@@ -78,12 +80,17 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
         SetRanges(),
         *fit,
         Schedule(),
+        *_turns(options.get("pipeline", "layers")),
         CheckBuffers(),
     )
 
 
 def _copies(replicate: bool) -> tuple[Pass, ...]:
     return (ReplicateBalanced(),) if replicate else ()
+
+
+def _turns(pipeline: str) -> tuple[Pass, ...]:
+    return (OneAtATime(),) if pipeline == "none" else ()
 
 
 def _check_kits(machine: Machine, options: dict[str, Any]) -> None:

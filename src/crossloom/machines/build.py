@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from crossloom import units
 from crossloom.errors import MachineError
-from crossloom.machines.laws import LAWS, Factors
+from crossloom.machines.laws import Factors, factors_of
 from crossloom.machines.machine import Action, Machine, Part
 from crossloom.machines.quantity import Quantity
 from crossloom.machines.schema import ActionChange, ActionEntry, AssembledEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
@@ -15,7 +16,16 @@ from crossloom.machines.schema import ActionChange, ActionEntry, AssembledEntry,
 LARGEST = 1e15
 """No figure of a machine comes near it; what does is a slip, and would overflow in sums."""
 
-_DIMENSIONS: dict[str, units.Dimension] = {"rate": "rate", "capacity": "capacity"}
+_DIMENSIONS: dict[str, units.Dimension] = {
+    "rate": "rate",
+    "capacity": "capacity",
+    "node": "length",
+    "length": "length",
+    "supply": "voltage",
+    "read_voltage": "voltage",
+    "on_resistance": "resistance",
+    "pulse": "time",
+}
 _LIMITS = {"bits": 64, "cell_bits": 64, "rows": 1 << 20, "columns": 1 << 20}
 """Parameters that scaling laws raise two to, or multiply: what lies beyond is no design."""
 _NOTHING = Quantity(0.0, "none given; taken as zero", "assumed")
@@ -25,16 +35,16 @@ def build(
     entry: MachineEntry, library: Mapping[str, ComponentEntry], document: Mapping[str, Any], overrides: tuple[tuple[str, Any], ...], origin: str
 ) -> Machine:
     """Return the machine. Raises MachineError naming the part and the field that make no sense."""
-    parts: dict[str, Part] = {}
-    counts: dict[str, float] = {}
-    _walk("chip", entry.chip, entry.chip.count, library, parts, counts, origin)
+    walk = _Walk(library, origin)
+    walk.unit("chip", entry.chip, entry.chip.count, {})
     assemblies = dict(_assemblies("chip", entry.chip))
     return Machine(
         name=entry.machine,
         title=entry.title,
         paper=entry.paper,
-        parts=parts,
-        units=counts,
+        parts=walk.parts,
+        units=walk.counts,
+        shared=walk.shared,
         engines=entry.engines,
         compile=entry.compile,
         cycle_s=_cited(entry.cycle, "time", f"{origin}: cycle") if entry.cycle else None,
@@ -54,33 +64,50 @@ def _assemblies(path: str, unit: UnitEntry) -> Iterator[tuple[str, str]]:
             yield from _assemblies(f"{path}.{name}", child)
 
 
-def _walk(
-    path: str,
-    unit: UnitEntry | AssembledEntry,
-    total: float,
-    library: Mapping[str, ComponentEntry],
-    parts: dict[str, Part],
-    counts: dict[str, float],
-    origin: str,
-) -> None:
-    counts[path] = total
-    leaves = {name: part for name, part in unit.parts.items() if isinstance(part, PartEntry)}
-    resolved: dict[str, Part] = {}
-    waiting = dict(leaves)
-    while waiting:
-        ready = {n: p for n, p in waiting.items() if p.per is None or p.per.partition(".")[0] in resolved}
-        if not ready:
-            name, part = next(iter(waiting.items()))
-            raise MachineError(f"{origin}: {path}.{name}.per: {part.per} names no part beside it; name one of {', '.join(leaves)}")
-        for name, part in ready.items():
-            count = part.count * _per(f"{origin}: {path}.{name}", part.per, resolved)
-            resolved[name] = _part(f"{path}.{name}", part, count, count * total, library, origin)
-            del waiting[name]
-    for name, child in unit.parts.items():
-        if name in resolved:
-            parts[f"{path}.{name}"] = resolved[name]
-        elif isinstance(child, UnitEntry | AssembledEntry):
-            _walk(f"{path}.{name}", child, total * child.count, library, parts, counts, origin)
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """A walk down the tree, which collects parts, numbers of units and the parameters that units give to what is inside."""
+
+    library: Mapping[str, ComponentEntry]
+    origin: str
+    parts: dict[str, Part] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    shared: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def unit(self, path: str, unit: UnitEntry | AssembledEntry, total: float, given: Mapping[str, float]) -> None:
+        """Take in a unit, of which there are so many, inside units that give these parameters."""
+        self.counts[path] = total
+        own = _parameters(f"{self.origin}: {path}", unit.with_) if isinstance(unit, UnitEntry) else {}
+        given = {**given, **own}
+        resolved = self._leaves(path, unit, total, given)
+        for name, child in unit.parts.items():
+            if name in resolved:
+                self.parts[f"{path}.{name}"] = resolved[name]
+            elif isinstance(child, UnitEntry | AssembledEntry):
+                self.unit(f"{path}.{name}", child, total * child.count, given)
+        known = {name for part in self.parts.values() if part.path.startswith(f"{path}.") for name in part.parameters}
+        if unknown := [name for name in own if name not in known]:
+            raise MachineError(
+                f"{self.origin}: {path}.with: no part inside has a parameter {unknown[0]}; they have {', '.join(sorted(known)) or 'none'}"
+            )
+        if own:
+            self.shared[path] = own
+
+    def _leaves(self, path: str, unit: UnitEntry | AssembledEntry, total: float, given: Mapping[str, float]) -> dict[str, Part]:
+        """Return a unit's parts, each after the one that its count follows. Raises MachineError."""
+        leaves = {name: part for name, part in unit.parts.items() if isinstance(part, PartEntry)}
+        resolved: dict[str, Part] = {}
+        waiting = dict(leaves)
+        while waiting:
+            ready = {n: p for n, p in waiting.items() if p.per is None or p.per.partition(".")[0] in resolved}
+            if not ready:
+                name, part = next(iter(waiting.items()))
+                raise MachineError(f"{self.origin}: {path}.{name}.per: {part.per} names no part beside it; name one of {', '.join(leaves)}")
+            for name, part in ready.items():
+                count = part.count * _per(f"{self.origin}: {path}.{name}", part.per, resolved)
+                resolved[name] = _part(f"{path}.{name}", part, (count, count * total), (self.library, self.origin), given)
+                del waiting[name]
+        return resolved
 
 
 def _per(where: str, per: str | None, resolved: Mapping[str, Part]) -> float:
@@ -94,7 +121,11 @@ def _per(where: str, per: str | None, resolved: Mapping[str, Part]) -> float:
     return other.count * (other.parameters[parameter] if parameter else 1.0)
 
 
-def _part(path: str, part: PartEntry, count: float, total: float, library: Mapping[str, ComponentEntry], origin: str) -> Part:
+def _part(
+    path: str, part: PartEntry, counts: tuple[float, float], source: tuple[Mapping[str, ComponentEntry], str], given: Mapping[str, float]
+) -> Part:
+    """Return a part of which its unit and the chip hold `counts`, out of a library, for a file; `given` are the parameters of the units around it."""
+    (count, total), (library, origin) = counts, source
     where = f"{origin}: {path}"
     if part.use not in library:
         near = [name for name in library if name.partition(".")[2] == part.use.partition(".")[2]] or sorted(library)[:6]
@@ -103,10 +134,10 @@ def _part(path: str, part: PartEntry, count: float, total: float, library: Mappi
     start = _parameters(where, base.parameters)
     if unknown := [name for name in part.with_ if name not in start]:
         raise MachineError(f"{where}.with: {part.use} has no parameter {unknown[0]}; it has {', '.join(start) or 'none'}")
-    wanted = start | _parameters(where, part.with_)
+    wanted = start | {name: value for name, value in given.items() if name in start} | _parameters(where, part.with_)
     if bad := [name for name, value in wanted.items() if not 0 < value <= _LIMITS.get(name, LARGEST)]:
         raise MachineError(f"{where}.{bad[0]} must be positive and at most {_LIMITS.get(bad[0], LARGEST):g}, got {wanted[bad[0]]:g}")
-    factors = LAWS[base.law](start, wanted)
+    factors = factors_of(base.laws, start, wanted)
     energy = factors.energy / factors.time
     power = _cited(part.power, "power", where) if part.power else _cited(base.power, "power", where).scaled(energy, factors.why, factors.assumed)
     return Part(
@@ -120,7 +151,7 @@ def _part(path: str, part: PartEntry, count: float, total: float, library: Mappi
         if part.area
         else _cited(base.area, "area", where).scaled(factors.area, factors.why, factors.assumed),
         power_w=power,
-        static_w=_static(part, base, where),
+        static_w=_static(part, base, where, factors),
         actions={
             name: _action(f"{where}.{name}", base, base.actions.get(name), part.actions.get(name), part, factors)
             for name in {**base.actions, **part.actions}
@@ -129,9 +160,10 @@ def _part(path: str, part: PartEntry, count: float, total: float, library: Mappi
     )
 
 
-def _static(part: PartEntry, base: ComponentEntry, where: str) -> Quantity:
-    given = part.static or base.static
-    return _cited(given, "power", where) if given else _NOTHING
+def _static(part: PartEntry, base: ComponentEntry, where: str, factors: Factors) -> Quantity:
+    if part.static:
+        return _cited(part.static, "power", where)
+    return _cited(base.static, "power", where).scaled(factors.static, factors.why, factors.assumed) if base.static else _NOTHING
 
 
 def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own: ActionChange | None, part: PartEntry, factors: Factors) -> Action:
@@ -139,7 +171,7 @@ def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own
     power = _cited(part.power or component.power, "power", where)
     energy = latency = None
     if base is not None:
-        grows = factors.actions.get(where.rpartition(".")[2], factors.energy)
+        grows = factors.of(where.rpartition(".")[2])
         own_power = part.power is not None and base.busy is not None
         energy = _energy(where, base, power).scaled(factors.time if own_power else grows, factors.why, factors.assumed)
         given = base.latency or base.busy

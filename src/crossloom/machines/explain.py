@@ -23,6 +23,10 @@ def explain(machine: Machine, field: str | None = None) -> list[Row]:
         if path in machine.assemblies:
             rows.append({"field": f"{path}.use", "value": machine.assemblies[path], "unit": "", "source": "the machine's file", "mark": ""})
         rows.append({"field": f"{path}.count", "value": count, "unit": "", "source": "the machine's file", "mark": ""})
+        rows += [
+            {"field": f"{path}.{name}", "value": value, "unit": "", "source": "the machine's file, for the parts inside", "mark": ""}
+            for name, value in machine.shared.get(path, {}).items()
+        ]
     for part in machine.parts.values():
         if part.total or part.unit not in machine.assemblies:
             rows += _part_rows(part)

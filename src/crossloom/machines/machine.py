@@ -81,6 +81,8 @@ class Machine:
     """Which assembly of the library each unit is that is one, by path."""
     kit: str = ""
     """The kit that a view shows; empty for a machine as it is."""
+    shared: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Parameters that units give to the parts inside, such as the node of a chip: by the unit's path and their name."""
 
     @cached_property
     def by_role(self) -> dict[str, Part]:

@@ -14,6 +14,7 @@ def fields(machine: Machine) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for path in machine.units:
         found[f"{path}.count"] = (*_parts_path(path), "count")
+        found |= {f"{path}.{name}": (*_parts_path(path), "with", name) for name in machine.shared.get(path, {})}
         if path in machine.assemblies:
             found[f"{path}.use"] = (*_parts_path(path), "use")
     for part in machine.parts.values():

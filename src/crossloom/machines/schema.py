@@ -64,7 +64,7 @@ class ComponentEntry(_Strict):
 
     about: str = ""
     parameters: dict[str, Measure] = Field(default_factory=dict)
-    law: str = "fixed"
+    law: str | tuple[str, ...] = "fixed"
     area: Cited
     power: Cited
     static: Cited | None = None
@@ -72,10 +72,16 @@ class ComponentEntry(_Strict):
 
     @field_validator("law")
     @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in LAWS:
-            raise ValueError(f"no scaling law {name!r}; choose one of {', '.join(LAWS)}")
-        return name
+    def _known(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for name in (given,) if isinstance(given, str) else given:
+            if name not in LAWS:
+                raise ValueError(f"no scaling law {name!r}; choose one of {', '.join(LAWS)}")
+        return given
+
+    @property
+    def laws(self) -> tuple[str, ...]:
+        """The scaling laws, whose factors multiply."""
+        return (self.law,) if isinstance(self.law, str) else self.law
 
 
 class AssemblyEntry(_Strict):
@@ -115,9 +121,13 @@ _Entry = Annotated[
 
 
 class UnitEntry(_Strict):
-    """An inner node of a machine: so many of a unit with parts of its own. Parts may be shared between units, units are whole."""
+    """An inner node of a machine: so many of a unit with parts of its own. Parts may be shared between units, units are whole.
+
+    Its parameters (`with`) are those of every part inside that knows them and says nothing else, such as the node of a whole chip.
+    """
 
     count: Annotated[float, Field(strict=True, ge=1, le=1e9, multiple_of=1)] = 1
+    with_: dict[str, Measure] = Field(default_factory=dict, alias="with")
     parts: dict[str, _Entry]
 
 

@@ -17,12 +17,15 @@ Stages that share arrays have turns there (`crossloom.floor`): a step begins wit
 that with u turns to a step, and times counted in g, start_j = u · j + max_{i ≤ j} (⌈ready_i⌉ − u · i). So that the next inference finds the same turns,
 the interval is a whole number of the longest period.
 
+Stages that work alone (`compile.pipeline: none`) begin when all before them are through: the latency is the sum of the stages, and the next inference
+begins when this one is done.
+
 A cache of keys and values in the cells belongs to one sequence, whose next token is known when this one is done: the interval is the latency then.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 
@@ -81,6 +84,8 @@ HELD = "the operand held"
 """What sets the interval where an operand stays in its cells until it has been read for the last time."""
 SEQUENCE = "the sequence"
 """What sets the interval where an inference needs the result of the one before."""
+ALONE = "one layer at a time"
+"""What sets the interval where no two layers work at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +109,12 @@ def read_timeline(program: Program) -> Timeline:
         load = max((stage.load_s for stage in stages), default=0.0)
         written = (max(written, through[-2]) if stages[0].ahead else through[-1]) + load
         begin = max(through[-1], written)
-        found = [_row(stage, program, finish, begin) for stage in stages]
+        found = _rows(stages, program, finish, begin)
         rows += found
-        limits = (_busiest_stage(stages), _busiest_part(stages, program), _longest_held(stages, found, program))
+        end = max(row.finish_s for row in found)
+        limits = (_busiest_stage(stages), _busiest_part(stages, program), _longest_held(stages, found, program), _all_in_turn(stages, end - begin))
         limit = max(limits, key=lambda each: each.seconds)
         worst = max(worst, limit, key=lambda each: each.seconds)
-        end = max(row.finish_s for row in found)
         through.append(end)
         parts = max(stage.parts for stage in stages)
         pauses = sum((stage.parts - 1) * stage.pause_s for stage in stages)
@@ -137,6 +142,19 @@ def _cache(program: Program) -> str | None:
 def _stores(stage: Stage, program: Program) -> bool:
     """Return whether a stage writes an operand that others read in its cells."""
     return isinstance(program.graph.node(stage.nodes[0]).op, Store)
+
+
+def _rows(stages: list[Stage], program: Program, finish: dict[str, Times], begin: float) -> list[Row]:
+    """Return the rows of a segment's stages; one that works alone begins when all before it are through, and has waited for the last of them."""
+    found: list[Row] = []
+    for stage in stages:
+        if not stage.alone:
+            found.append(_row(stage, program, finish, begin))
+            continue
+        last = max(found, key=lambda row: row.finish_s, default=None)
+        row = _row(stage, program, finish, last.finish_s if last else begin)
+        found.append(replace(row, waited_for=last.name) if last else row)
+    return found
 
 
 def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> Row:
@@ -187,6 +205,13 @@ def _busiest_stage(stages: list[Stage]) -> _Limit:
     holder = max(busy, key=lambda each: busy[each])
     longest = max(members[holder], key=lambda each: each.busy_s)
     return _Limit(busy[holder], longest.name, longest.limited_by)
+
+
+def _all_in_turn(stages: list[Stage], seconds: float) -> _Limit:
+    """Return the time that all stages of a segment take together if they work one at a time, under the name of the longest; nothing otherwise."""
+    if not any(stage.alone for stage in stages):
+        return _Limit()
+    return _Limit(seconds, max(stages, key=lambda stage: stage.busy_s).name, ALONE)
 
 
 def _longest_held(stages: list[Stage], rows: list[Row], program: Program) -> _Limit:

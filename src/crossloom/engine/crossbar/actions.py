@@ -35,11 +35,15 @@ def array_actions(vectors: int, layer: Layer) -> Counts:
 
 
 def array_reads(layer: Layer, times: int) -> dict[str, int]:
-    """Return how often arrays are read: each as a whole, or by the word line where arrays hold blocks of several layers."""
+    """Return how often arrays are read: each as a whole, or by the word line where arrays hold blocks of several layers.
+
+    Where cells have a price of their own, those on a layer's rows and columns count too, its unit columns among them.
+    """
     tiling, xbar = layer.tiling, layer.xbar
     if xbar.shared:
         return {"array.read_row": times * tiling.driven_rows}
-    return {"array.read": times * tiling.arrays * xbar.layers}
+    whole = {"array.read": times * tiling.arrays * xbar.layers}
+    return whole | {"array.read_cell": times * tiling.crossings} if xbar.by_cell else whole
 
 
 def traffic(vectors: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int, stays: bool = False) -> Counts:

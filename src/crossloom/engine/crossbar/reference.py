@@ -27,6 +27,8 @@ def _group(vectors: Tensor, weights: Tensor, layer: Layer, counts: Counts) -> Te
     total = torch.zeros(vectors.shape[0], weights.shape[1], dtype=torch.int64)
     for tile in program_tiles(weights, slices, layer.xbar):
         driven = digits(vectors[:, tile.rows])
+        if layer.xbar.by_cell:
+            counts["array.read_cell"] += len(digits) * vectors.shape[0] * tile.cells.numel()
         partial = [[digit @ cells for cells in tile.cells] for digit in driven]
         for line, converter in zip(layer.lines, layer.converters, strict=True):
             codes = _mirrored(converter(_analog(partial, line, layer, counts)), line, driven, tile, slices)
@@ -79,5 +81,7 @@ def _count_arrays(vectors: int, layer: Layer, counts: Counts) -> None:
             counts["array.read_row"] += vectors * tiling.driven_rows
         else:
             counts["array.read"] += vectors * tiling.arrays * layer.xbar.layers
+        if layer.xbar.by_cell:
+            counts["array.read_cell"] += vectors * tiling.driven_rows * tiling.unit
         counts["adc.convert"] += vectors * tiling.unit_columns
         counts[_sensed(layer)] += vectors * tiling.unit_columns

@@ -97,6 +97,7 @@ class Crossbars:
     (eshraghian2021), where both layers drive the same bit lines. `banks` are layers that are read apart from each other: two in its deep-net
     mode, where one is written while the other is read. With `residual` analog an addition after a product is made on its bit lines, by up to
     `residual_rows` word lines for each result. `overlap` says how many neighbouring windows of a convolution share an array. In `shared` arrays lie blocks of several layers, and a read is paid by the word line.
+    With `by_cell` arrays are paid as a whole, and what their cells draw by the cell.
     """
 
     rows: int
@@ -125,6 +126,7 @@ class Crossbars:
     residual_rows: int = 8
     overlap: str | int = "none"
     shared: bool = False
+    by_cell: bool = False
 
     @property
     def fluctuates(self) -> bool:
@@ -379,6 +381,7 @@ def crossbars(machine: Machine) -> Crossbars:
         residual_rows=given.residual_rows,
         overlap=given.overlap,
         shared=shared,
+        by_cell="read_cell" in array.actions and not shared,
     )
     _check_cells(machine, found)
     return found

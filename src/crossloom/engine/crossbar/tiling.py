@@ -136,6 +136,11 @@ class Tiling:
         return self.unit * self.arrays
 
     @property
+    def crossings(self) -> int:
+        """Cells where word lines of a matrix cross its bit lines, those of unit columns among them, in all arrays."""
+        return self.groups * self.rows * self.columns * self.slices + self.driven_rows * self.unit
+
+    @property
     def spatial_utilization(self) -> float:
         """Cells that hold weights, as a share of the cells of the arrays that they lie in."""
         return self.cells / (self.arrays * self.array_rows * self.array_columns)
