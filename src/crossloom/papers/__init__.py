@@ -17,6 +17,7 @@ PAPERS = {
     "isaac": "crossloom.papers.isaac",
     "misca": "crossloom.papers.misca",
     "neural-pim": "crossloom.papers.neural_pim",
+    "neurosim": "crossloom.papers.neurosim",
     "pipelayer": "crossloom.papers.pipelayer",
     "retransformer": "crossloom.papers.retransformer",
     "star": "crossloom.papers.star",

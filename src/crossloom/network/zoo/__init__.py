@@ -20,6 +20,7 @@ _WHERE = {
     "char-lm": "crossloom.network.zoo.char_lm:char_lm",
     "alexnet": "crossloom.network.zoo.alexnet:alexnet",
     "alexnet-cifar": "crossloom.network.zoo.alexnet:alexnet_cifar",
+    "vgg8": "crossloom.network.zoo.vgg:vgg8",
     "vgg11": "crossloom.network.zoo.vgg:vgg11",
     "vgg13": "crossloom.network.zoo.vgg:vgg13",
     "vgg16": "crossloom.network.zoo.vgg:vgg16",

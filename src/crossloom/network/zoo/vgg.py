@@ -1,4 +1,4 @@
-"""VGG networks (Simonyan and Zisserman, ICLR 2015, Table 1: A, B, D, E)."""
+"""VGG networks (Simonyan and Zisserman, ICLR 2015, Table 1: A, B, D, E), and the small one that DNN+NeuroSim comes with."""
 
 from __future__ import annotations
 
@@ -46,3 +46,16 @@ def vgg16_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
     features = list(_vgg("D")[0].children())[:31]
     classifier = [nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)]
     return nn.Sequential(*features, *classifier), (torch.zeros(1, 3, 32, 32),)
+
+
+def vgg8() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return the VGG-8 of DNN+NeuroSim V1.3 (`models/VGG.py`): six convolutions and two linear layers for images of 32×32, and an example image."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for outputs in (128, 256, 512):
+        for _ in range(2):
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+            inputs = outputs
+        layers.append(nn.MaxPool2d(2))
+    classifier = [nn.Flatten(), nn.Linear(8192, 1024), nn.ReLU(), nn.Linear(1024, 10)]
+    return nn.Sequential(*layers, *classifier), (torch.zeros(1, 3, 32, 32),)
