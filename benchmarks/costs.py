@@ -13,7 +13,13 @@ from crossloom.network.quantize import quantize
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 
-TARGETS = {("resnet18", "isaac-ce"): 0.5, ("mobilenet-v2", "isaac-ce"): 0.5, ("bert-base", "isaac-ce"): 1.0, ("resnet18", "hurry"): 5.0}
+TARGETS = {
+    ("resnet18", "isaac-ce"): 0.5,
+    ("mobilenet-v2", "isaac-ce"): 0.5,
+    ("bert-base", "isaac-ce"): 1.0,
+    ("resnet18", "hurry"): 5.0,
+    ("resnet18", "neurosim-style"): 0.5,
+}
 
 
 def measure() -> Iterator[str]:
