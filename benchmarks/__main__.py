@@ -7,13 +7,14 @@ import sys
 
 import torch
 
-from benchmarks import attention, cells, circuit, costs, layer, networks, packing, periphery
+from benchmarks import associative, attention, cells, circuit, costs, layer, networks, packing, periphery, sharing
 from benchmarks.timing import peak_memory_mib
 
 
 def main() -> None:
     """Run the parts that are named on the command line, or all."""
     modules = {
+        "associative": associative,
         "attention": attention,
         "cells": cells,
         "circuit": circuit,
@@ -22,6 +23,7 @@ def main() -> None:
         "networks": networks,
         "packing": packing,
         "periphery": periphery,
+        "sharing": sharing,
     }
     parts = {name: module.measure for name, module in modules.items()}
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
