@@ -29,6 +29,14 @@ def test_training_for_a_chip(capsys: pytest.CaptureFixture[str]) -> None:
     assert after > before + 4
 
 
+def test_a_ternary_network(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / "ternary_network.py"), run_name="__main__")
+    first, *layers = capsys.readouterr().out.splitlines()
+    before, after = map(float, re.findall(r"([\d.]+)%", first))
+    assert before - after < 3
+    assert [float(re.search(r"([\d.]+)%", line)[1]) for line in layers] == pytest.approx([85.0] * 5, abs=0.4)
+
+
 def test_own_machine() -> None:
     machine = xl.machine(ROOT / "examples" / "own_machine.yaml")
     result = xl.run(xl.load("zoo:digits"), machine)

@@ -22,21 +22,29 @@ if TYPE_CHECKING:
     from crossloom.job.run import run
     from crossloom.job.source import load
     from crossloom.job.sweep import sweep
+    from crossloom.job.ternarize import ternarize, ternary_module
+    from crossloom.job.ternary_recipe import Distillation, TernaryRecipe
     from crossloom.machines import load_machine as machine
     from crossloom.network.calibrate import MinMax, Mse, Percentile
     from crossloom.network.graph import Graph
     from crossloom.network.quantize import Recipe
+    from crossloom.network.ternary import Sparse, Twn, ternary_layers
+    from crossloom.network.to_program import to_program
     from crossloom.papers import reproduce
 
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Distillation": ("crossloom.job.ternary_recipe", "Distillation"),
     "Graph": ("crossloom.network.graph", "Graph"),
     "MinMax": ("crossloom.network.calibrate", "MinMax"),
     "Mse": ("crossloom.network.calibrate", "Mse"),
     "Percentile": ("crossloom.network.calibrate", "Percentile"),
     "Recipe": ("crossloom.network.quantize", "Recipe"),
     "Result": ("crossloom.job.result", "Result"),
+    "Sparse": ("crossloom.network.ternary", "Sparse"),
+    "TernaryRecipe": ("crossloom.job.ternary_recipe", "TernaryRecipe"),
+    "Twn": ("crossloom.network.ternary", "Twn"),
     "diagnose": ("crossloom.job.diagnose", "diagnose"),
     "sweep": ("crossloom.job.sweep", "sweep"),
     "compile": ("crossloom.compiler", "compile_network"),
@@ -44,16 +52,24 @@ _WHERE = {
     "machine": ("crossloom.machines", "load_machine"),
     "reproduce": ("crossloom.papers", "reproduce"),
     "run": ("crossloom.job.run", "run"),
+    "ternarize": ("crossloom.job.ternarize", "ternarize"),
+    "ternary_layers": ("crossloom.network.ternary", "ternary_layers"),
+    "ternary_module": ("crossloom.job.ternarize", "ternary_module"),
+    "to_program": ("crossloom.network.to_program", "to_program"),
     "to_torch": ("crossloom.job.module", "to_torch"),
 }
 
 __all__ = [
+    "Distillation",
     "Graph",
     "MinMax",
     "Mse",
     "Percentile",
     "Recipe",
     "Result",
+    "Sparse",
+    "TernaryRecipe",
+    "Twn",
     "compare",
     "compile",
     "diagnose",
@@ -63,6 +79,10 @@ __all__ = [
     "reproduce",
     "run",
     "sweep",
+    "ternarize",
+    "ternary_layers",
+    "ternary_module",
+    "to_program",
     "to_torch",
 ]
 

@@ -14,6 +14,7 @@ from torch import nn
 from crossloom.job.characters import LENGTH, characters, train_text
 from crossloom.job.data import Data
 from crossloom.job.digits import CALIBRATION, digits, harder_digits, train, trained_digits
+from crossloom.job.digits_ternary import ternary_digits
 from crossloom.job.digits_vit import train_vit
 from crossloom.job.result import Result
 from crossloom.job.run import run
@@ -34,6 +35,11 @@ def digits_training() -> Data:
 def digits_test() -> Data:
     """Return the images that the network has never seen: `crossloom.demo:digits_test`."""
     return digits()[1]
+
+
+def ternary_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
+    """Return the digits network with ternary weights, 85 % of them zero, and activations of 4 bits: `crossloom.demo:ternary_network`."""
+    return ternary_digits(), (torch.zeros(1, 1, 8, 8),)
 
 
 def harder_network() -> tuple[nn.Module, tuple[torch.Tensor]]:

@@ -41,16 +41,17 @@ class Data:
     def batches(self, size: int, device: str | torch.device = "cpu") -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
         """Yield inputs and labels of `size` samples at a time."""
         for start in range(0, len(self), size):
-            part = self._part(start, start + size)
+            part = self.chosen(slice(start, start + size))
             yield tuple(x.to(device) for x in part.inputs), part.labels
 
     def first(self, count: int) -> Data:
         """Return the first samples."""
-        return self._part(0, count)
+        return self.chosen(slice(count))
 
-    def _part(self, start: int, stop: int) -> Data:
-        inputs = (x if shared else x[start:stop] for x, shared in zip(self.inputs, self._shared(), strict=True))
-        return Data(tuple(inputs), None if self.labels is None else self.labels[start:stop], self.shared)
+    def chosen(self, samples: Tensor | slice) -> Data:
+        """Return some of the samples, by their numbers."""
+        inputs = (x if shared else x[samples] for x, shared in zip(self.inputs, self._shared(), strict=True))
+        return Data(tuple(inputs), None if self.labels is None else self.labels[samples], self.shared)
 
     def _shared(self) -> tuple[bool, ...]:
         return self.shared or (False,) * len(self.inputs)
@@ -71,6 +72,18 @@ def load_data(source: Any, graph: Graph, *, labels: bool = True) -> Data:
     """
     found, where = _found(source, graph)
     return checked(found if labels else replace(found, labels=None), graph, where)
+
+
+def load_targets(source: Any, graph: Graph) -> Data:
+    """Return samples as `load_data` does, and beside them not labels but targets of any kind and shape, one row for each sample. Raises DataError."""
+    found, where = _found(source, graph)
+    data = checked(replace(found, labels=None), graph, where)
+    if found.labels is None:
+        return data
+    targets = _tensor(found.labels, where, "y")
+    if not targets.dim() or len(targets) != len(data):
+        raise DataError(f"{where}: {len(data)} samples and y of shape {list(targets.shape)}; give one row for each")
+    return replace(data, labels=targets)
 
 
 def _found(source: Any, graph: Graph) -> tuple[Data, str]:

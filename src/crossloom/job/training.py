@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,18 @@ class Descent:
         matrices = {id(module.weight) for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)}
         decayed = [parameter for parameter in network.parameters() if id(parameter) in matrices]
         others = [parameter for parameter in network.parameters() if id(parameter) not in matrices]
-        optimizer = AdamW([{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}], lr=rate, betas=(0.9, 0.99))
+        return cls._over(network, [{"params": decayed, "weight_decay": decay}, {"params": others}], steps, rate)
+
+    @classmethod
+    def paced(cls, network: nn.Module, steps: int, rate: float, rates: Sequence[tuple[nn.Parameter, float]]) -> Descent:
+        """Return the descent of a network without decay, some parameters with the highest rates that are given for them, the others with `rate`."""
+        own = {id(parameter) for parameter, _ in rates}
+        others = [parameter for parameter in network.parameters() if id(parameter) not in own]
+        return cls._over(network, [*({"params": [parameter], "lr": fastest} for parameter, fastest in rates), {"params": others}], steps, rate)
+
+    @classmethod
+    def _over(cls, network: nn.Module, groups: list[dict[str, Any]], steps: int, rate: float) -> Descent:
+        optimizer = AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
         return cls(network, optimizer, LambdaLR(optimizer, lambda step: _share(step / steps)))
 
     def step(self, loss: Tensor) -> None:

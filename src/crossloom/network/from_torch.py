@@ -78,7 +78,7 @@ def _from_program(program: ExportedProgram, name: str, allow_unsupported: bool, 
 def from_pt2(path: str | Path, *, allow_unsupported: bool = False) -> Graph:
     """Return the graph of a file that `torch.export.save` wrote. Raises ModelError if it is not such a file."""
     path = Path(path)
-    with _quiet():
+    with quiet():
         program = load_program(path)
     try:
         return _from_program(program, path.stem, allow_unsupported, foreign=True)
@@ -121,7 +121,7 @@ class _Reader:
     def _source(self, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Source:
         """Export the module for these very shapes. Raises ModelError if torch cannot."""
         try:
-            with torch.no_grad(), _quiet(), _masks_as_they_are():
+            with torch.no_grad(), quiet(), _masks_as_they_are():
                 program = export(self.module, inputs, keywords, strict=False)
         except Exception as problem:
             raise ModelError(f"{self.name}: {_obstacle(problem)}") from problem
@@ -129,7 +129,7 @@ class _Reader:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep torch from logging, warning about and printing what the caller learns from one exception."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)

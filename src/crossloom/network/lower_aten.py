@@ -34,6 +34,8 @@ from crossloom.network.types import TensorType
 
 _SILENT = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size", "sym_constrain_range", "_assert_async"}
 
+_GRIDS = {"fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"}
+"""What our own operator computes even of weights: torch does not know the shapes of its own one's results, which are looked at first."""
 _CASTS = {"to", "_to_copy", "type_as", "_to"}
 _ROUNDS = 3
 """A definition may itself use operators that have one."""
@@ -193,7 +195,7 @@ class _Walk:
             raise ModelError(
                 f"{self.low.builder.name}: {name} at {_origin(node) or node.name} makes more than {MOST_PARTS:,} tensors of one; take fewer"
             )
-        known = all(ref.value is not None for ref in leaves if isinstance(ref, Ref)) and not random(node)
+        known = all(ref.value is not None for ref in leaves if isinstance(ref, Ref)) and not random(node) and name not in _GRIDS
         compute = computable(node) if known and within_reach(args) else None
         if compute is not None:
             return self._fold(compute, node, args, kwargs)

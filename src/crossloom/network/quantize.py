@@ -1,8 +1,9 @@
 """Post-training quantisation: every weight and every activation gets integers and a scale.
 
-Weights are symmetric, per output channel or per tensor. Activations are per tensor: unsigned where nothing is negative,
-otherwise signed around zero, or with a zero point (`affine`). A product whose only reader is a ReLU or a clip takes
-that one's range, so nothing is lost between them. What the integers then compute is defined in `integer.py`.
+Weights are symmetric, per output channel or per tensor; those of a layer that are ternary already are held as −1, 0 and 1. Activations are
+per tensor: unsigned where nothing is negative, otherwise signed around zero, or with a zero point (`affine`). A product whose only reader is
+a ReLU or a clip takes that one's range, so nothing is lost between them; what is only moved takes the range that it is given where it arrives.
+What the integers then compute is defined in `integer.py`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from crossloom.network.operators import (
 from crossloom.network.qdq import absorb, integers_of
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.samples import check_independent
+from crossloom.network.ternary import narrowed, output_axis, ternary_quantization
 
 KEPT, KEPT_BYTES = 16, 1 << 24
 """Samples that a quantised graph keeps, and the bytes that they may take."""
@@ -51,7 +53,7 @@ OPERAND_BITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is quantised; bits are 2 to 16."""
+    """How a network is quantised; bits are 2 to 16. Weights that are ternary, −a, 0 or a in each output channel, get 2 bits whatever `weights` says."""
 
     weights: int = 8
     activations: int = 8
@@ -79,8 +81,7 @@ def quantize(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | No
     calibration. Raises ModelError for a network that is quantised already, holds operators without a counterpart, mixes the samples
     of a batch, or lacks a range and gets no samples; DataError for data that are empty or not finite.
     """
-    _check(graph)
-    check_independent(graph)
+    check_quantizable(graph)
     return _quantized(graph, calibration, recipe or Recipe())
 
 
@@ -128,6 +129,12 @@ def needs_samples(graph: Graph) -> bool:
     except ModelError:
         return True
     return False
+
+
+def check_quantizable(graph: Graph) -> None:
+    """Raise ModelError for what no calibration could help: a network in integers, operators or weights unfit for it, samples that mix."""
+    _check(graph)
+    check_independent(graph)
 
 
 def _check(graph: Graph) -> None:
@@ -183,22 +190,32 @@ def _activations(graph: Graph, seen: dict[str, Observed], given: dict[str, Quant
             quantization[node.name] = quantization[node.inputs[0]]
         elif node.name in seen:
             quantization[node.name] = recipe.activation(seen[node.name])
-    for node in reversed(graph.nodes):
-        reader = _only_limiter(node, graph)
-        if reader is not None and reader in quantization and node.name not in given:
-            quantization[node.name] = quantization[reader]
+    _hand_back(graph, quantization, set(given))
     if missing := [name for name in wanted if name not in quantization]:
         raise ModelError(f"{graph.name}: tensor {missing[0]} has no range of its own; give calibration samples")
     return {name: q for name, q in quantization.items() if name in wanted}
 
 
-def _only_limiter(node: Node, graph: Graph) -> str | None:
-    """Return the one reader of a node's result if it cuts its range, so that a wider range before it would be wasted."""
-    readers = graph.users[node.name]
-    if len(readers) != 1 or node.name in graph.outputs or hands_on(node):
-        return None
-    op = readers[0].op
-    return readers[0].name if isinstance(op, Relu) or (isinstance(op, Clip) and op.low == 0) else None
+def _hand_back(graph: Graph, quantization: dict[str, Quantization], given: set[str]) -> None:
+    """Give a tensor the quantisation of its one reader's result where a finer one would be lost there.
+
+    That is where the reader cuts the range, and where it hands the integers on into a quantisation that was given: rounding before data are
+    moved, or the largest is chosen, is rounding after it.
+    """
+    for name in (*(node.name for node in reversed(graph.nodes)), *(name for name, _ in graph.inputs)):
+        readers = graph.users[name]
+        if len(readers) != 1 or name in graph.outputs or name in given or readers[0].name not in quantization:
+            continue
+        reader = readers[0]
+        if hands_on(reader) and reader.inputs[0] == name and reader.name in given:
+            given.add(name)
+            quantization[name] = quantization[reader.name]
+        elif name in graph.by_name and not hands_on(graph.by_name[name]) and _limits(reader):
+            quantization[name] = quantization[reader.name]
+
+
+def _limits(node: Node) -> bool:
+    return isinstance(node.op, Relu) or (isinstance(node.op, Clip) and node.op.low == 0)
 
 
 def hands_on(node: Node) -> bool:
@@ -240,13 +257,17 @@ def _with_integer_constants(node: Node, constants: dict[str, Tensor], quantizati
 def _with_weights(node: Node, constants: dict[str, Tensor], quantization: dict[str, Quantization], recipe: Recipe) -> Node:
     """Quantise weights, and the bias at the scale of the accumulator: input scale · weight scale."""
     name = node.inputs[1]
-    grouped = isinstance(node.op, ConvTranspose) and node.op.groups > 1
-    axis = None if grouped or not recipe.per_channel else 1 if isinstance(node.op, ConvTranspose) else 0
+    axis = output_axis(node.op) if recipe.per_channel else None
     if name in quantization and quantization[name].axis not in (None, axis):
         constants[f"{node.name}.weight"] = quantization[name].dequantize(constants[name])
         name = f"{node.name}.weight"
-    if name not in quantization:
-        _store(name, constants[name], weight_quantization(constants[name], recipe.weights, axis), constants, quantization)
+    if name in quantization:
+        quantization[name] = narrowed(constants[name], quantization[name])
+        constants[name] = constants[name].to(carrier(quantization[name]))
+    else:
+        weight = constants[name]
+        q = ternary_quantization(weight, axis) or weight_quantization(weight, recipe.weights, axis)
+        _store(name, weight, q, constants, quantization)
     if len(node.inputs) == 2:
         return replace(node, inputs=(node.inputs[0], name))
     scale = accumulator_scale(quantization[node.inputs[0]], quantization[name])

@@ -8,8 +8,8 @@ from pathlib import Path
 from crossloom.errors import InputError
 
 
-def write_whole(path: str | Path, text: str) -> Path:
-    """Write text beside its place, rename it there, and return the path.
+def write_whole(path: str | Path, content: str | bytes) -> Path:
+    """Write text (UTF-8) or bytes beside their place, rename them there, and return the path.
 
     Raises InputError if there is no folder to write into, or the path is one itself.
     """
@@ -21,8 +21,8 @@ def write_whole(path: str | Path, text: str) -> Path:
         raise InputError(f"{target} is a folder; name a file in it, such as {target / 'report.html'}")
     working = folder / f".{target.name}.{secrets.token_hex(4)}"
     try:
-        with working.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with working.open("xb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
         working.replace(target)
     except BaseException:
         working.unlink(missing_ok=True)

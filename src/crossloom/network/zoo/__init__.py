@@ -21,6 +21,8 @@ _WHERE = {
     "alexnet": "crossloom.network.zoo.alexnet:alexnet",
     "alexnet-cifar": "crossloom.network.zoo.alexnet:alexnet_cifar",
     "vgg8": "crossloom.network.zoo.vgg:vgg8",
+    "vgg9-cifar": "crossloom.network.zoo.vgg:vgg9_cifar",
+    "vgg11-cifar": "crossloom.network.zoo.vgg:vgg11_cifar",
     "vgg11": "crossloom.network.zoo.vgg:vgg11",
     "vgg13": "crossloom.network.zoo.vgg:vgg13",
     "vgg16": "crossloom.network.zoo.vgg:vgg16",

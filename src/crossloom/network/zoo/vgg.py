@@ -48,6 +48,25 @@ def vgg16_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
     return nn.Sequential(*features, *classifier), (torch.zeros(1, 3, 32, 32),)
 
 
+def vgg11_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return VGG configuration A for images of 32×32 and 10 classes, with one linear layer, and an example image."""
+    features = list(_vgg("A")[0].children())[:21]
+    return nn.Sequential(*features, nn.Flatten(), nn.Linear(512, 10)), (torch.zeros(1, 3, 32, 32),)
+
+
+def vgg9_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return a VGG of seven convolutions (2 of 64, 2 of 128, 3 of 256) and two linear layers for images of 32×32, and an example image."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for outputs, depth in ((64, 2), (128, 2), (256, 3)):
+        for _ in range(depth):
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+            inputs = outputs
+        layers.append(nn.MaxPool2d(2))
+    classifier = [nn.Flatten(), nn.Linear(256 * 4 * 4, 512), nn.ReLU(), nn.Linear(512, 10)]
+    return nn.Sequential(*layers, *classifier), (torch.zeros(1, 3, 32, 32),)
+
+
 def vgg8() -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return the VGG-8 of DNN+NeuroSim V1.3 (`models/VGG.py`): six convolutions and two linear layers for images of 32×32, and an example image."""
     layers: list[nn.Module] = []
