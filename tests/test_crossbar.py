@@ -16,7 +16,7 @@ from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.engine.crossbar.product import byte_product, product
 from crossloom.engine.crossbar.settings import crossbars, largest_sum, lossless_bits
 from crossloom.engine.crossbar.tiling import Tiling
-from crossloom.engine.crossbar.vectors import input_vectors, output_of, weight_matrices
+from crossloom.engine.vectors import input_vectors, output_of, weight_matrices
 from crossloom.errors import MachineError, ModelError
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph

@@ -17,6 +17,7 @@ from rich.console import Console
 from crossloom import __version__
 from crossloom.cli_device import devices
 from crossloom.cli_diagnose import diagnose
+from crossloom.cli_listing import listing
 from crossloom.cli_options import (
     Activations,
     BatchSize,
@@ -41,6 +42,7 @@ from crossloom.cli_options import (
 )
 from crossloom.cli_periphery import train_peripheral
 from crossloom.cli_sweep import sweep
+from crossloom.cli_ternarize import ternarize
 from crossloom.errors import CrossloomError, printable
 from crossloom.options import check_device, recipe_of, shapes_of
 
@@ -56,7 +58,9 @@ machines = typer.Typer(help="The machines that Crossloom knows: list, show, expl
 app.add_typer(machines, name="machine")
 app.add_typer(devices, name="device")
 app.command()(diagnose)
+app.command()(listing)
 app.command()(sweep)
+app.command()(ternarize)
 app.command("train-peripheral")(train_peripheral)
 
 

@@ -43,7 +43,7 @@ class Stage:
         limited_by: the `part.action` that sets the interval.
         actions: number of each `part.action` for one inference.
         arrays: arrays that it works in, all copies together.
-        shares: name of the earlier stage whose arrays these are, because the weights are the same; empty if they are its own.
+        shares: name of the stage whose arrays these are, because the weights are the same or nothing stays in them; empty if they are its own.
         tiles: first tile and number of tiles.
         before: arrays of other stages in its first tile.
         per_tile: arrays in use in each tile; 0 for a stage without arrays of its own.
@@ -58,6 +58,7 @@ class Stage:
         sets: of cells for what it holds, which inferences take in turn.
         turns: when it may use its arrays, where it shares them with others by a floor plan; None where they are its own.
         per_step: such turns that a step takes.
+        passed_on: its arrays go from stage to stage, and nothing in them stays.
         stays: its results go straight into the arrays that need them, past the buffer.
         fed: what it reads comes straight from other arrays, likewise.
         in_tile: where a floor plan says so, the share of its work that each of its tiles does.
@@ -92,6 +93,7 @@ class Stage:
     sets: int = 1
     turns: Turns | None = None
     per_step: int = 1
+    passed_on: bool = False
     stays: bool = False
     fed: bool = False
     in_tile: tuple[float, ...] = ()

@@ -50,6 +50,7 @@ _RUNS = (
     "sets",
     "own",
     "per_step",
+    "passed_on",
     "stays",
     "fed",
     "in_tile",

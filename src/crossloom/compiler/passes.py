@@ -118,16 +118,18 @@ class Connect:
         flows, rules = streams(program.graph)
         home = {node: stage.name for stage in program.stages for node in stage.nodes}
         stages = []
+        regrouped: set[str] = set()
         for stage in program.stages:
             waits: dict[str, Rule] = {}
             for name in stage.nodes:
                 for source, rule in zip(program.graph.node(name).inputs, rules[name], strict=True):
                     if rule is not None and source in home and home[source] != stage.name:
-                        waits.setdefault(home[source], rule)
+                        waits.setdefault(home[source], Everything() if home[source] in regrouped else rule)
             positions = max(1, flows[stage.name].positions)
             vectors = engine_named(stage.engine).vectors(stage, program.graph)
             if vectors is not None and vectors != positions:
                 positions, waits = vectors, dict.fromkeys(waits, Everything())
+                regrouped.add(stage.name)
             stages.append(replace(stage, positions=positions, waits=tuple(Wait(s, r) for s, r in waits.items())))
         return replace(program, stages=tuple(stages))
 
@@ -223,17 +225,18 @@ class Allocate:
             for view in program.machine.views
         }
         for stage in program.stages:
-            if stage.shares:
-                place = where[stage.shares]
-            elif stage.arrays:
+            if stage.own_arrays:
                 of = stage.segment, stage.kit
                 start, each = used.get(of, 0), in_each[of]
                 first, last = (int(array // each) for array in (start, start + stage.arrays - 1))
                 used[of] = start + stage.arrays
-                place = _Where((first, last - first + 1), int(start - first * each), each)
-            else:
-                place = _Where(next((where[wait.stage].tiles for wait in stage.waits if wait.stage in where), (0, 1)))
-            where[stage.name] = place
+                where[stage.name] = _Where((first, last - first + 1), int(start - first * each), each)
+        for stage in program.stages:
+            if stage.shares:
+                where[stage.name] = where[stage.shares]
+            elif not stage.arrays:
+                where[stage.name] = _Where(next((where[wait.stage].tiles for wait in stage.waits if wait.stage in where), (0, 1)))
+            place = where[stage.name]
             stages.append(replace(stage, tiles=place.tiles, before=place.before, per_tile=place.per_tile))
         return replace(program, stages=tuple(with_hops(stages, program)))
 

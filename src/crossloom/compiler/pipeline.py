@@ -23,6 +23,7 @@ from crossloom.compiler.passes import (
 )
 from crossloom.compiler.ranges import SetRanges
 from crossloom.compiler.replicate import ReplicateBalanced
+from crossloom.compiler.reuse import ReuseArrays
 from crossloom.compiler.verify import verify
 from crossloom.engine import engines_of
 from crossloom.errors import MachineError, ModelError
@@ -77,6 +78,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
         Connect(),
         Grain(_grain(machine, options.get("grain", "vector"))),
         ShareWeights(options.get("tied", "shared") == "shared"),
+        ReuseArrays(),
         SetRanges(),
         *fit,
         Schedule(),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from crossloom.compiler.passes import arrays_per_chip, writes
+from crossloom.compiler.reuse import leaves
 from crossloom.engine.registry import engine_named
 from crossloom.program import Program, Stage
 
@@ -17,15 +18,20 @@ class ReplicateBalanced:
 
     Shafiee et al. 2016, Section V: a layer that feeds one with stride s needs s² times its copies. Here the number of steps T
     is the smallest for which Σ arrays · copies fits, of each kit, each layer having ⌈reads / T⌉ copies, or as many as are of use (`Demand`).
+    Stages that leave their arrays to others have spread over all of them already.
     """
 
     def __call__(self, program: Program) -> Program:
         budgets = {view.kit: arrays_per_chip(program, view.kit) * program.chips for view in program.machine.views}
-        demands = demands_of(program.stages, program)
-        steps = {segment: fewest_steps(stages, demands, budgets) for segment, stages in program.segments.items()}
+        staying = {stage.name for stage in program.stages if stage.arrays and not leaves(stage, program)}
+        demands = demands_of([stage for stage in program.stages if stage.name in staying], program)
+        steps = {
+            segment: fewest_steps([stage for stage in stages if stage.name in staying], demands, budgets)
+            for segment, stages in program.segments.items()
+        }
         stages = []
         for stage in program.stages:
-            if not stage.arrays:
+            if stage.name not in staying:
                 stages.append(stage)
                 continue
             copies = demands[stage.holder].copies(steps[stage.segment])

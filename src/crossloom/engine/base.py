@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -122,6 +122,10 @@ class Engine(Protocol):
         """Return what lies in a stage's arrays: stages that hold the same can work in the same arrays. None for a stage without arrays."""
         return None
 
+    def leaves(self, machine: Machine) -> bool:
+        """Return whether a stage leaves its arrays to the next one when it is through: whether nothing in them stays."""
+        return False
+
     def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
         """Return how often one inference writes each cell of a stage; 0 for weights that stay."""
         return 0.0
@@ -141,6 +145,18 @@ class Engine(Protocol):
     def paced_parts(self, machine: Machine) -> frozenset[str]:
         """Return the parts whose speed `pace` accounts for; the compiler checks that the others keep up."""
         return frozenset()
+
+    def passes(self, machine: Machine) -> tuple[str, ...]:
+        """Return the passes after which a stage can be printed, in order."""
+        return ()
+
+    def pieces(self, stage: Stage, graph: Graph, machine: Machine) -> int:
+        """Return how many pieces of a stage can be printed, each of which an array works through."""
+        return 1
+
+    def listing(self, stage: Stage, program: Program, after: str, piece: int) -> Iterator[str]:
+        """Yield the lines of a piece of a stage after a pass."""
+        yield repr(stage.placement)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a node's values; `seed` is of everything that chance decides."""

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.engine import layer_of
 from crossloom.engine.crossbar.strips import Strip, effective_weights, gains, strips
-from crossloom.engine.crossbar.vectors import weight_matrices
 from crossloom.engine.crossbar.written import matrices
+from crossloom.engine.vectors import weight_matrices
 from crossloom.errors import InputError, ModelError
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph, Node, bound

@@ -123,9 +123,15 @@ class Result:
 
     @cached_property
     def utilization(self) -> dict[str, float]:
-        """`spatial`: cells that hold something over cells of the arrays used. `temporal`: share of the time that the former are at work."""
+        """`spatial`: cells that hold something over cells of the arrays used. `temporal`: share of the time that the former are at work.
+
+        Of arrays that go from stage to stage the average while they work counts.
+        """
         program = self.program
-        held = sum(program.cells[stage.name] for stage in program.stages if stage.arrays and not stage.shares)
+        held = sum(program.cells[stage.name] for stage in program.stages if stage.own_arrays and not stage.passed_on)
+        passing = [stage for stage in program.stages if stage.passed_on]
+        if (worked := sum(stage.active_s for stage in passing)) > 0:
+            held += sum(program.cells[stage.name] * stage.active_s for stage in passing) / worked
         if not held:
             return {"spatial": 0.0, "temporal": 0.0}
         worked = sum(program.cells[stage.name] * stage.active_s for stage in program.stages if stage.arrays)
@@ -145,7 +151,7 @@ class Result:
                     "engine": stage.engine,
                     "latency_s": row.finish_s - row.start_s,
                     "energy_j": self.ledger.by_stage.get(stage.name, 0.0),
-                    "arrays": stage.own_arrays,
+                    "arrays": stage.arrays if stage.passed_on else stage.own_arrays,
                     "shares": stage.shares,
                     **({"kit": stage.kit} if self.program.kits else {}),
                     "start_s": row.start_s,

@@ -13,7 +13,7 @@ from crossloom.machines.machine import Action, Machine, Part
 from crossloom.machines.quantity import Quantity
 from crossloom.machines.schema import ActionChange, ActionEntry, AssembledEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
 
-LARGEST = 1e15
+LARGEST = 1e18
 """No figure of a machine comes near it; what does is a slip, and would overflow in sums."""
 
 _DIMENSIONS: dict[str, units.Dimension] = {
@@ -26,7 +26,7 @@ _DIMENSIONS: dict[str, units.Dimension] = {
     "on_resistance": "resistance",
     "pulse": "time",
 }
-_LIMITS = {"bits": 64, "cell_bits": 64, "rows": 1 << 20, "columns": 1 << 20}
+_LIMITS = {"bits": 64, "cell_bits": 64, "rows": 1 << 20, "columns": 1 << 20, "domains": 1 << 20}
 """Parameters that scaling laws raise two to, or multiply: what lies beyond is no design."""
 _NOTHING = Quantity(0.0, "none given; taken as zero", "assumed")
 

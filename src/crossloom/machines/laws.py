@@ -159,6 +159,18 @@ def searched(base: Parameters, wanted: Parameters) -> Factors:
     return Factors(factor, factor, 1.0, f"x{factor:g} with {wanted['rows']:g}x{wanted['columns']:g} cells (assumed proportional)", assumed=True)
 
 
+@law("tracks")
+def tracks(base: Parameters, wanted: Parameters) -> Factors:
+    """Content-addressable array of tracks: area goes with rows and columns, under which the domains of a track lie; all of it assumed.
+
+    Actions are those of one cell. A search charges a match line as long as the columns; a shift drives a track as long as its domains.
+    """
+    columns, domains = (wanted[name] / base[name] for name in ("columns", "domains"))
+    size = wanted["rows"] / base["rows"] * columns
+    why = f"area x{size:g} with rows and columns, a compared cell x{columns:g} with the columns, a shift x{domains:g} with the domains (assumed)"
+    return Factors(size, size, 1.0, why, actions={"compare": columns, "write": 1.0, "shift": domains}, assumed=True)
+
+
 @law("rows")
 def rows(base: Parameters, wanted: Parameters) -> Factors:
     """A counter or driver for each row: area proportional to the rows, the energy of one of them unchanged (assumed)."""

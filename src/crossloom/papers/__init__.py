@@ -20,6 +20,7 @@ PAPERS = {
     "neurosim": "crossloom.papers.neurosim",
     "pipelayer": "crossloom.papers.pipelayer",
     "retransformer": "crossloom.papers.retransformer",
+    "rtm-ap": "crossloom.papers.rtm_ap",
     "star": "crossloom.papers.star",
 }
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from crossloom.engine.registry import engine_named
 from crossloom.machines import Part, Quantity
-from crossloom.program import Program
+from crossloom.program import Program, Stage
 from crossloom.read.timeline import Timeline
 
 
@@ -121,13 +122,31 @@ def read_ledger(program: Program, timeline: Timeline) -> Ledger:
 
 
 def _wear(program: Program) -> Iterator[Wear]:
-    """Yield what wears. Segments, and parts of layers, that follow each other are written into the same arrays, each once."""
+    """Yield what wears. Segments, and parts of layers, that follow each other are written into the same arrays, each once.
+
+    Stages that leave their arrays to the next wear them together; the cell that each of them writes most is taken to be the same.
+    """
+    left: dict[str, list[Stage]] = {}
     phases = len(program.segments) + sum(stage.parts - 1 for stage in program.stages)
     for stage in program.stages:
-        if stage.rewrites:
-            action = program.machine_of(stage).part("array").actions.get("write_cell" if "array.write_cell" in stage.actions else "write_row")
-            if action is not None and action.endurance is not None and action.endurance.value:
-                yield Wear(stage.name, stage.rewrites * (phases if stage.load_s else 1), action.endurance)
+        if not stage.rewrites or (endurance := _endurance(stage, program)) is None:
+            continue
+        if engine_named(stage.engine).leaves(program.machine_of(stage)):
+            left.setdefault(stage.holder, []).append(stage)
+        else:
+            yield Wear(stage.name, stage.rewrites * (phases if stage.load_s else 1), endurance)
+    for holder, stages in left.items():
+        endurance = _endurance(stages[0], program)
+        assert endurance is not None
+        yield Wear(holder, sum(stage.rewrites for stage in stages), endurance)
+
+
+def _endurance(stage: Stage, program: Program) -> Quantity | None:
+    """Return how often the cells of a stage can be written, by the action that writes them; None if that is not known."""
+    array = program.machine_of(stage).part("array")
+    name = next((name for name in ("write_cell", "write") if f"{array.name}.{name}" in stage.actions), "write_row")
+    action = array.actions.get(name)
+    return action.endurance if action is not None and action.endurance is not None and action.endurance.value else None
 
 
 def _label(part: Part, parts: list[Part]) -> str:

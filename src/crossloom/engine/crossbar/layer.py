@@ -15,7 +15,7 @@ from crossloom.engine.crossbar.encode import Digits, Slices, weight_slices
 from crossloom.engine.crossbar.residual import Added
 from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.engine.crossbar.tiling import Tiling
-from crossloom.engine.crossbar.vectors import input_vectors, output_of, rows_of, weight_matrices
+from crossloom.engine.vectors import input_vectors, output_of, rows_of, weight_matrices
 from crossloom.network.graph import Node
 from crossloom.network.operators import Linear, Operator, product_of
 from crossloom.network.quantization import Quantization

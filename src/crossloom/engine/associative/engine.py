@@ -1,0 +1,147 @@
+"""The associative engine: layers with ternary weights as additions and subtractions in content-addressable arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from crossloom.engine.associative.compute import Limiter, ProductExecutor, StreamExecutor, takes_steps
+from crossloom.engine.associative.layer import TernaryLayer, distinct_inputs, unfit
+from crossloom.engine.associative.listing import PASSES, listing
+from crossloom.engine.associative.placement import InRows, placed
+from crossloom.engine.associative.programs import compiled
+from crossloom.engine.associative.settings import Processors, processors
+from crossloom.engine.base import Counts, Engine, Executor, Kits, Pace
+from crossloom.machines import Machine
+from crossloom.network.graph import Graph, Node
+from crossloom.network.operators import Clip, Conv, ConvTranspose, Linear, Relu
+from crossloom.program import Program, Stage
+
+INSTRUCTION_BYTES = 8
+"""Of an instruction: an operation, three columns, three domains and three widths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Associative(Engine):
+    """Takes products with weights -1, 0 and 1."""
+
+    name: str = "associative"
+
+    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
+        """Return the network as it is, and how many layers are left to digital units because their weights are not ternary."""
+        left = [node.name for node in graph.nodes if isinstance(node.op, Conv | ConvTranspose | Linear) and unfit(node, graph)]
+        if not left:
+            return graph, ()
+        first = next(unfit(graph.node(name), graph) for name in left)
+        which = f"{left[0]}: {first}" if len(left) == 1 else f"{left[0]} the first: {first}"
+        layers = "1 layer is" if len(left) == 1 else f"{len(left)} layers are"
+        return graph, (f"{layers} computed by digital units ({which}); ternarise the network (crossloom.ternarize)",)
+
+    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
+        """Return why the engine cannot run a node, or None."""
+        return unfit(node, graph)
+
+    def continues(self, stage: Stage, node: Node, graph: Graph, machine: Machine) -> bool:
+        """Return whether a node only limits sums that are requantised: that is part of it."""
+        return isinstance(node.op, Relu | Clip)
+
+    def place(self, stage: Stage, graph: Graph, machine: Machine) -> InRows:
+        """Return where the layer lies. Raises CapacityError for arrays that are too small for any layer."""
+        node, chip = graph.node(stage.nodes[0]), processors(machine)
+        layer = TernaryLayer.of(node, graph)
+        positions = node.type.count(1) // layer.all_outputs
+        row_groups = -(-positions // chip.rows)
+        whole = compiled(layer, row_groups, chip)
+        return placed(whole, distinct_inputs(node, graph, chip.rows), positions, chip)
+
+    def leaves(self, machine: Machine) -> bool:
+        """Return whether layers use the arrays one after the other: weights are in the instructions, and nothing stays."""
+        return processors(machine).in_turn
+
+    def held(self, stage: Stage, graph: Graph) -> str:
+        """Return the stage's name: what its rows hold is nobody else's."""
+        return stage.name
+
+    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
+        """Return how often one inference writes the cell that is written most, over random bits."""
+        placement = _placement(stage)
+        return placement.worn * placement.waves
+
+    def vectors(self, stage: Stage, graph: Graph) -> int:
+        """Return the waves: all positions of one are computed at once."""
+        return _placement(stage).waves
+
+    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
+        """Return the actions of one inference."""
+        return dict(actions(stage, graph, processors(machine)))
+
+    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
+        """Return the time of a wave: every search, write and shift of its longest stream after the other."""
+        placement, does = _placement(stage), machine.part("array").actions
+        counts = {"compare": placement.searches, "write": placement.writes, "shift": placement.shifts}
+        seconds = {name: count * does[name].latency_s.value for name, count in counts.items()}
+        total = sum(seconds.values())
+        return Pace(total, total, f"array.{max(seconds, key=lambda name: seconds[name])}")
+
+    def paced_parts(self, machine: Machine) -> frozenset[str]:
+        """Return the arrays."""
+        return frozenset(("array",))
+
+    def passes(self, machine: Machine) -> tuple[str, ...]:
+        """Return the passes of the compilation of a layer."""
+        return PASSES
+
+    def pieces(self, stage: Stage, graph: Graph, machine: Machine) -> int:
+        """Return the streams of a layer."""
+        placement = _placement(stage)
+        return placement.tiles * placement.parts
+
+    def listing(self, stage: Stage, program: Program, after: str, piece: int) -> Iterator[str]:
+        """Yield the lines of a stream after a pass."""
+        chip, placement = processors(program.machine), _placement(stage)
+        layer = TernaryLayer.of(program.graph.node(stage.nodes[0]), program.graph)
+        yield from listing(compiled(layer, placement.row_groups, chip), placement.positions, chip, after, piece)
+
+    def executor(self, node: Node, program: Program, seed: int) -> Executor:
+        """Return what computes a layer: its stream, step by step, or the integer product that equals it."""
+        stage, chip = program.stage_of[node.name], processors(program.machine)
+        if node.name != stage.nodes[0]:
+            return Limiter(node, program)
+        counts = actions(stage, program.graph, chip)
+        steps, why = takes_steps(_placement(stage), chip)
+        if not steps:
+            return ProductExecutor(node, program, counts, why)
+        layer = TernaryLayer.of(node, program.graph)
+        return StreamExecutor(node, program, counts, why, compiled(layer, _placement(stage).row_groups, chip), chip, seed)
+
+
+def _placement(stage: Stage) -> InRows:
+    placement = stage.placement
+    assert isinstance(placement, InRows)
+    return placement
+
+
+def actions(stage: Stage, graph: Graph, chip: Processors) -> Counts:
+    """Return what one inference makes a stage do: in arrays, for its instructions, on the links, and to its sums when they have been read out."""
+    placement = _placement(stage)
+    sums = placement.results // placement.parts
+    readings = -(-placement.row_groups // placement.arrays)
+    fetched, stored = -(-placement.fetched // 8), -(-sums * graph.quantization[stage.name].bits // 8)
+    return Counts(
+        {
+            "array.compare": placement.compared,
+            "array.write": placement.written,
+            "array.shift": placement.moved,
+            "controller.issue": placement.instructions * placement.row_groups,
+            "instruction_memory.read": placement.instructions * INSTRUCTION_BYTES * readings,
+            "adder.add": placement.results - sums,
+            "requantizer.apply": sums,
+            "buffer.read": fetched,
+            "bus.transfer": fetched + stored,
+            "buffer.write": stored,
+            "router.hop": stored * stage.hops,
+        }
+    )
+
+
+ASSOCIATIVE = Associative()

@@ -1,0 +1,143 @@
+"""Where a layer lies in the arrays of associative processors, and what they do for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crossloom.engine.associative.compiling import Compiled, CompiledLayer
+from crossloom.engine.associative.instructions import Op
+from crossloom.engine.associative.settings import Processors
+from crossloom.engine.associative.shifting import Effort, effort_of
+
+ARITHMETIC = [Op.ADD, Op.SUBTRACT, Op.SUM, Op.DIFFERENCE, Op.COPY, Op.NEGATE]
+"""Instructions that are additions and subtractions, a first term of a sum among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InRows:
+    """A layer in arrays, a position in a row; what is counted is of one inference.
+
+    Attributes:
+        positions: output positions.
+        row_groups: arrays that these take, as many rows as an array has to each.
+        scope, tiles, parts: channels that share temporaries; arrays for the outputs, and for the inputs, of the same rows.
+        rounds: times that inputs are loaded into an array, at most.
+        arrays: that work at once.
+        waves: times that these arrays are filled.
+        nonzeros: weights that are not zero: additions and subtractions without sharing.
+        operations: additions and subtractions that there are, of all tiles and parts.
+        bit_operations: bits of them, of all rows: row-bit operations.
+        instructions: of all tiles and parts.
+        searches, writes, shifts: steps of the longest stream of a wave, loading and reading out with them.
+        compared, written, moved: cells compared, cells written (on average over random bits), tracks moved by a domain.
+        fetched: bits that go to the arrays.
+        results: sums that are read out, of all parts.
+        worn: writes to the cell that is written most, on average over random bits.
+        used: share of the cells of the arrays that hold something.
+    """
+
+    positions: int
+    row_groups: int
+    scope: int
+    tiles: int
+    parts: int
+    rounds: int
+    arrays: int
+    waves: int
+    nonzeros: int
+    operations: int
+    bit_operations: int
+    instructions: int
+    searches: int
+    writes: int
+    shifts: int
+    compared: int
+    written: int
+    moved: int
+    fetched: int
+    results: int
+    worn: float
+    used: float
+
+    @property
+    def spatial_utilization(self) -> float:
+        """Share of the cells of its arrays that hold something."""
+        return self.used
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What the arrays of one tile and part do in each of their row groups: the stream, loading before its rounds, and reading out at its end.
+
+    Loading writes row by row: in each, the inputs of a round at one domain after the other. Reading out searches for ones, bit by bit, in all rows at once: the tags
+    are the bits.
+    """
+
+    compiled: Compiled
+    effort: Effort
+    rounds: tuple[int, ...]
+    """Domains that the inputs of each round take."""
+    inputs: int
+    """Input bits in a row."""
+
+    @classmethod
+    def of(cls, compiled: Compiled, whole: CompiledLayer, chip: Processors) -> Piece:
+        """Return the piece of a compiled layer."""
+        layer, layout = whole.layer, whole.layout
+        each = layout.scopes_in_round
+        scopes = [compiled.scopes[first : first + each] for first in range(0, len(compiled.scopes), each)]
+        inputs = sum(len(channels) for channels in compiled.scopes) * layer.taps * layer.bits
+        return cls(compiled, effort_of(compiled.stream, chip.ports), tuple(len(group) * layer.bits for group in scopes), inputs)
+
+    @property
+    def read_bits(self) -> int:
+        """Bits of the sums that are read out of a row."""
+        return sum(self.compiled.sum_bits)
+
+    def searches(self) -> int:
+        """Searches one after the other, those that read out among them."""
+        return self.effort.searches + self.read_bits
+
+    def writes(self, rows: int) -> int:
+        """Writes one after the other in an array of which so many rows are loaded."""
+        return self.effort.writes + rows * sum(self.rounds)
+
+    def shifts(self, hidden: bool) -> int:
+        """Shifts one after the other: of the stream, and a step for each domain that is loaded or read."""
+        return (self.effort.shift_steps_ahead if hidden else self.effort.shift_steps) + sum(self.rounds) + self.read_bits
+
+
+def placed(whole: CompiledLayer, distinct: Sequence[int], positions: int, chip: Processors) -> InRows:
+    """Return where a compiled layer lies and what it does. Of each row group, the distinct elements that it reads of a channel are given."""
+    layer, cut, layout = whole.layer, whole.cut, whole.layout
+    pieces = [Piece.of(compiled, whole, chip) for compiled in whole.streams]
+    row_groups = -(-positions // chip.rows)
+    searched = row_groups * chip.rows if chip.all_rows else positions
+    items = row_groups * len(pieces)
+    arrays = min(items, chip.arrays) if chip.in_turn else items
+    held = max(sum(piece.compiled.sum_bits) + min(piece.inputs, layout.inputs * layout.domains) for piece in pieces)
+    return InRows(
+        positions=positions,
+        row_groups=row_groups,
+        scope=cut.scope,
+        tiles=cut.tiles,
+        parts=cut.parts,
+        rounds=max(len(piece.rounds) for piece in pieces),
+        arrays=arrays,
+        waves=-(-items // max(1, arrays)),
+        nonzeros=layer.nonzeros,
+        operations=sum(int(piece.effort.instructions[ARITHMETIC].sum()) for piece in pieces),
+        bit_operations=sum(int(piece.effort.bits[ARITHMETIC].sum()) for piece in pieces) * positions,
+        instructions=sum(len(piece.compiled.stream) for piece in pieces),
+        searches=max(piece.searches() for piece in pieces),
+        writes=max(piece.writes(min(chip.rows, positions)) for piece in pieces),
+        shifts=max(piece.shifts(chip.hidden_alignment) for piece in pieces),
+        compared=sum(piece.effort.compared + piece.read_bits for piece in pieces) * searched,
+        written=sum(piece.effort.written_eighths * searched // 8 + piece.inputs * positions for piece in pieces),
+        moved=sum(piece.effort.column_steps + piece.inputs + piece.read_bits for piece in pieces) * searched,
+        fetched=sum(distinct) * cut.tiles * layer.all_channels * layer.bits,
+        results=layer.all_outputs * cut.parts * positions,
+        worn=max(float(piece.effort.wear_eighths.max()) / 8 for piece in pieces),
+        used=held * positions / (row_groups * chip.rows) / (chip.columns * chip.domains),
+    )

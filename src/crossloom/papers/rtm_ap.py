@@ -1,0 +1,254 @@
+"""RTM-AP (de Lima, Khan, Carro, Castrillon, DATE 2024, arXiv 2401.12630): its claims, computed from the machine files.
+
+Of the paper the abstract and public summaries are at hand: neither its tables (operations, energies, latencies, accuracies), nor what its components take, nor the
+configuration of the crossbar that it is compared with. Weights of networks for ImageNet and CIFAR are drawn: each is zero with the sparsity named, else 1 or -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+import torch
+
+from crossloom.compiler import compile_network
+from crossloom.engine.associative.layer import TernaryLayer
+from crossloom.engine.associative.placement import InRows
+from crossloom.engine.associative.sharing import share
+from crossloom.job.digits import CALIBRATION, digits
+from crossloom.job.digits_ternary import ternary_digits
+from crossloom.job.run import run
+from crossloom.job.source import load
+from crossloom.machines import Machine, load_machine
+from crossloom.network.graph import Graph
+from crossloom.network.operators import Conv, Linear
+from crossloom.network.quantization import Quantization
+from crossloom.papers.claim import Claim
+from crossloom.papers.crossbar_baseline import baseline_range
+from crossloom.papers.workloads import network, with_bits
+from crossloom.program import Program, Stage
+from crossloom.read.ledger import Ledger, read_ledger
+from crossloom.read.timeline import Timeline, read_timeline
+
+PAPER = "lima2024"
+SPARSITIES = (0.80, 0.85, 0.90)
+NETWORKS = ("resnet18", "vgg9-cifar", "vgg11-cifar")
+FIRST_BITS = 8
+"""Of the image that a network reads; all other activations have four."""
+CHOSEN = (
+    "energies of cells: a search 4.7 fJ (govindaraj2017), a write 100 fJ (ollivier2022), a shift 20 fJ for a track and step",
+    "64 arrays of 256x256 tracks with 64 domains; a search takes 0.26 ns, writes and shifts 1 ns",
+    "drawn weights, the same sparsity in each layer, first and last among them; VGG-9 and VGG-11 as in our zoo",
+)
+_claim = partial(Claim, paper=PAPER, free_parameters=CHOSEN)
+
+
+def claims() -> list[Claim]:
+    """Return every claim."""
+    return [*_operations(), _arrays(), _efficiency(), _movement(), _latency(), *_accuracy(), _endurance()]
+
+
+@cache
+def ternary_network(name: str, sparsity: float, activations: int = 4, seed: int = 0) -> Graph:
+    """Return a network of the zoo with drawn ternary weights: each is zero with the chance `sparsity`, else 1 or -1 alike."""
+    graph = with_bits(network(name), activations, signed=False, weights=2)
+    generator = torch.Generator().manual_seed(seed)
+    held = {node.inputs[1] for node in graph.nodes if len(node.inputs) > 1 and node.inputs[1] in graph.constants}
+    constants = dict(graph.constants)
+    for key in sorted(held):
+        draw = torch.rand(constants[key].shape, generator=generator)
+        constants[key] = ((draw < (1 - sparsity) / 2).to(torch.int8) - (draw > (1 + sparsity) / 2).to(torch.int8)).contiguous()
+    first = {key: Quantization((1.0,), 0, FIRST_BITS, signed=False) for key, _ in graph.inputs}
+    return replace(graph, constants=constants, quantization={**graph.quantization, **first})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A network on the machine."""
+
+    program: Program
+    timeline: Timeline
+    ledger: Ledger
+
+    @property
+    def stages(self) -> list[tuple[Stage, InRows]]:
+        """The layers in arrays, each with what it does there."""
+        return [(stage, stage.placement) for stage in self.program.stages if isinstance(stage.placement, InRows)]
+
+    def total(self, what: str) -> int:
+        """Return a figure of all layers' placements together."""
+        return sum(getattr(placement, what) for _, placement in self.stages)
+
+
+@cache
+def reading(name: str, sparsity: float, activations: int = 4, **settings: object) -> Reading:
+    """Return a network with drawn weights on the machine, with settings `engines.associative` has otherwise."""
+    machine = load_machine("rtm-ap").with_(**{f"associative.{key}": value for key, value in settings.items()})
+    return read(ternary_network(name, sparsity, activations), machine)
+
+
+def read(graph: Graph, machine: Machine) -> Reading:
+    """Return a quantised network on a machine."""
+    program = compile_network(graph, machine)
+    timeline = read_timeline(program)
+    return Reading(program, timeline, read_ledger(program, timeline))
+
+
+def _operations() -> list[Claim]:
+    found = []
+    for name in NETWORKS:
+        counts = {sparsity: operations(name, sparsity) for sparsity in SPARSITIES}
+        text = ", ".join(f"{s:.2f}: {unrolled / 1e3:.0f} K and {shared / 1e3:.0f} K" for s, (unrolled, shared) in counts.items())
+        found.append(
+            _claim(
+                id=f"operations-{name}",
+                statement=f"Additions and subtractions of {name}, unrolled and with common subexpressions shared",
+                published=None,
+                computed=float(counts[0.80][1]),
+                tolerance=0.1,
+                basis="operations of all layers at a sparsity of 0.80, subexpressions within an input channel, a sum's first term among them",
+                note=f"The table was not at hand. Here, by sparsity: {text}. In scopes of several channels, as the machine is compiled,"
+                f" {reading(name, 0.80).total('operations') / 1e3:.0f} K at 0.80.",
+            )
+        )
+    return found
+
+
+@cache
+def operations(name: str, sparsity: float) -> tuple[int, int]:
+    """Return the additions and subtractions of a network with drawn weights: unrolled, and with subexpressions shared within each input channel."""
+    graph = ternary_network(name, sparsity)
+    layers = [TernaryLayer.of(node, graph) for node in graph.nodes if isinstance(node.op, Conv | Linear)]
+    shared = sum(
+        share(layer.matrix(range(channel, channel + 1), range(layer.all_outputs))).operations
+        for layer in layers
+        for channel in range(layer.all_channels)
+    )
+    return sum(layer.nonzeros for layer in layers), shared
+
+
+def _arrays() -> Claim:
+    found = reading("resnet18", 0.80, spread="none")
+    return _claim(
+        id="arrays",
+        statement="Arrays for ResNet-18",
+        published=None,
+        computed=float(found.program.arrays),
+        tolerance=0.0,
+        basis="the most that a layer takes, a row for each output position: 112 x 112 / 256 for the first",
+        note="The number is not in what is at hand. It is 4 for images of 32x32.",
+    )
+
+
+@cache
+def _energies() -> Mapping[str, float]:
+    """Return the energy (J) of an image of ResNet-18: ours, and the least and the most of the baseline's configurations for weights of 2 and 8 bits."""
+    found = {"ours": reading("resnet18", 0.80).ledger.energy_j}
+    for weights in (2, 8):
+        graph = ternary_network("resnet18", 0.80) if weights == 2 else with_bits(network("resnet18"), 4, signed=False, weights=8)
+        costs = [cost.energy_j for cost in baseline_range(graph).values()]
+        found |= {f"least {weights}": min(costs), f"most {weights}": max(costs)}
+    return found
+
+
+def _efficiency() -> Claim:
+    energy = _energies()
+    ours = energy["ours"]
+    compute = _of_actions("array.compare", "array.write", "array.shift")
+    return _claim(
+        id="energy",
+        statement="Energy of crossbars over that of RTM-AP, ResNet-18 for ImageNet, activations of 4 bits: 7.5",
+        published=7.5,
+        computed=energy["least 2"] / ours,
+        tolerance=0.25,
+        basis="an image on the NeuroSim-style crossbar (cheapest of its configurations, a weight in one cell) over one here, sparsity 0.80",
+        note=f"Here {ours * 1e6:.0f} uJ, {compute / ours:.0%} of it in the arrays; crossbars {energy['least 2'] * 1e6:.0f} to {energy['most 2'] * 1e6:.0f} uJ with a weight"
+        f" in one cell (ratio {energy['least 2'] / ours:.2g} to {energy['most 2'] / ours:.2g}) and {energy['least 8'] * 1e6:.0f} to {energy['most 8'] * 1e6:.0f} uJ with 8 bits"
+        f" ({energy['least 8'] / ours:.2g} to {energy['most 8'] / ours:.2g}). {_needed(energy['least 2'] / 7.5)}",
+    )
+
+
+def _of_actions(*names: str) -> float:
+    """Return the energy (J) of some actions of an image of ResNet-18."""
+    ledger = reading("resnet18", 0.80).ledger
+    return sum(entry.energy_j for entry in ledger.entries if f"{entry.component}.{entry.action}" in names)
+
+
+def _needed(target_j: float) -> str:
+    """Return in words what cells would have to take for a target."""
+    found = reading("resnet18", 0.80)
+    array = _of_actions("array.compare", "array.write", "array.shift")
+    rest = found.ledger.energy_j - array
+    if rest >= target_j:
+        return f"What is not in the arrays takes {rest * 1e6:.1f} uJ, so that no energy of cells gives 7.5 ({target_j * 1e6:.1f} uJ)."
+    bits = found.total("bit_operations")
+    return f"7.5 ({target_j * 1e6:.1f} uJ) would take cells of {array / (target_j - rest):.2g} times less: {(target_j - rest) / bits * 1e15:.2g} fJ for a bit of an operation in a row, shifts included."
+
+
+def _movement() -> Claim:
+    found = reading("resnet18", 0.80)
+    moved = _of_actions("buffer.read", "buffer.write", "bus.transfer", "router.hop")
+    return _claim(
+        id="movement",
+        statement="Share of moving activations in the energy: 3 %",
+        published=3.0,
+        computed=100 * moved / found.ledger.energy_j,
+        tolerance=0.5,
+        basis="buffers, buses and routers, ResNet-18, sparsity 0.80, 4 bits",
+        note=f"{found.total('fetched') / 8e6:.2g} MB go to the arrays for an image; instructions, of which nothing at hand speaks, are"
+        f" {found.total('instructions') * 8 / 1e6:.0f} MB and {_of_actions('instruction_memory.read', 'controller.issue') / found.ledger.energy_j:.0%} of the energy.",
+    )
+
+
+def _latency() -> Claim:
+    ours = reading("resnet18", 0.80).timeline.latency_s
+    serial = reading("resnet18", 0.80, spread="none").timeline.latency_s
+    crossbars = [cost.latency_s for cost in baseline_range(ternary_network("resnet18", 0.80)).values()]
+    return _claim(
+        id="latency",
+        statement="Latency below that of crossbars",
+        published=None,
+        computed=min(crossbars) / ours,
+        tolerance=0.1,
+        basis="the fastest configuration of the NeuroSim-style crossbar over ours, ResNet-18",
+        note=f"Here {ours * 1e3:.2f} ms, inputs of a layer spread over all arrays; {serial * 1e3:.0f} ms if a layer takes only the arrays for its rows. Crossbars {min(crossbars) * 1e3:.2f} to"
+        f" {max(crossbars) * 1e3:.2f} ms, one layer at a time. No number was at hand.",
+    )
+
+
+def _accuracy() -> list[Claim]:
+    machine = load_machine("rtm-ap").with_(**{"associative.execute": "steps"})
+    found = []
+    training, test = digits()
+    for sparsity in SPARSITIES:
+        network = load(ternary_digits(sparsity), (torch.zeros(1, 1, 8, 8),), name="digits")
+        result = run(network, machine, test, calibration=training.first(CALIBRATION), batch=len(test))
+        assert result.accuracy is not None
+        found.append(
+            _claim(
+                id=f"accuracy-{sparsity * 100:.0f}",
+                statement=f"Accuracy of the machine over that of the software network at a sparsity of {sparsity:.2f}: the same",
+                published=1.0,
+                computed=result.accuracy.machine / result.accuracy.quantized,
+                tolerance=0.0,
+                basis=f"our digits network trained to ternary weights, all test images executed from the instruction streams: {100 * result.accuracy.machine:.2f} %",
+                note="For the paper's networks there are no weights here.",
+            )
+        )
+    return found
+
+
+def _endurance() -> Claim:
+    found = reading("resnet18", 0.80)
+    first = found.ledger.first_worn
+    assert first is not None
+    return _claim(
+        id="endurance",
+        statement="Racetrack memory bears about 10^16 writes: images until the cell that is written most is worn out",
+        published=None,
+        computed=first.inferences,
+        tolerance=0.1,
+        basis="expected writes of the hottest cell over all layers, the carry moving on after every 16 instructions; ResNet-18, sparsity 0.80",
+        note=f"{first.per_inference:.3g} writes an image; at full throughput {first.years(found.timeline.throughput_per_s):.3g} years.",
+    )

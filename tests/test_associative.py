@@ -1,0 +1,338 @@
+"""Layers with ternary weights compiled for associative processors: streams give the integers of the product, whatever the shape, and cost what is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossloom.compiler import compile_network
+from crossloom.engine.associative.compiling import CompiledLayer, compile_layer
+from crossloom.engine.associative.compute import executed
+from crossloom.engine.associative.layer import TernaryLayer, distinct_inputs
+from crossloom.engine.associative.listing import PASSES, listing
+from crossloom.engine.associative.placement import placed
+from crossloom.engine.associative.settings import Processors, processors
+from crossloom.engine.associative.shifting import effort_of
+from crossloom.engine.associative.simulate import execute
+from crossloom.engine.associative.state import State, write_values
+from crossloom.errors import CapacityError, MachineError
+from crossloom.machines import load_machine
+from crossloom.network.graph import Graph
+from crossloom.network.operators import Conv, ConvTranspose, Linear
+from crossloom.network.quantize import Recipe, quantize
+from crossloom.program_text import parse_program
+from crossloom.read.ledger import read_ledger
+from crossloom.read.timeline import read_timeline
+from crossloom.read.values import Values
+from tests.layers import chain, one_layer, seeded
+
+CHIP = processors(load_machine("rtm-ap"))
+
+
+def ternary(shape: tuple[int, ...], sparsity: float, seed: int) -> np.ndarray:
+    """Return weights -1, 0 and 1 with a share of zeros."""
+    share = (1 - sparsity) / 2
+    return np.random.default_rng(seed).choice([-1, 0, 1], p=[share, sparsity, share], size=shape).astype(np.int8)
+
+
+def layer_of(groups: int, channels: int, taps: int, outputs: int, *, bits: int, signed: bool, sparsity: float, seed: int) -> TernaryLayer:
+    matrices = ternary((groups, channels * taps, outputs), sparsity, seed)
+    return TernaryLayer((Linear(), f"{seed}"), bits, signed, groups, channels, taps, outputs, matrices)
+
+
+def product(layer: TernaryLayer, rows: np.ndarray) -> np.ndarray:
+    """Return the integer sums of products (rows, all outputs)."""
+    inputs = rows.reshape(len(rows), layer.groups, -1).astype(np.int64)
+    return np.concatenate([inputs[:, g] @ layer.matrices[g].astype(np.int64) for g in range(layer.groups)], axis=1)
+
+
+def executed_whole(whole: CompiledLayer, rows: np.ndarray) -> np.ndarray:
+    """Return the sums that all streams of a layer leave."""
+    found = np.zeros((len(rows), whole.layer.all_outputs), np.int64)
+    for compiled in whole.streams:
+        found[:, compiled.outputs.start : compiled.outputs.stop] += executed(compiled, whole, rows)
+    return found
+
+
+def inputs_of(layer: TernaryLayer, count: int, seed: int) -> np.ndarray:
+    """Return rows of inputs, the first two at the ends of what an input can be."""
+    low, high = layer.low_high
+    rows = np.random.default_rng(seed).integers(low, high + 1, size=(count, layer.groups * layer.channels * layer.taps)).astype(np.int32)
+    rows[0], rows[1] = low, high
+    return rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    groups=st.sampled_from((1, 1, 2, 5)),
+    channels=st.integers(1, 7),
+    taps=st.sampled_from((1, 2, 4, 9)),
+    outputs=st.integers(1, 12),
+    bits=st.integers(1, 8),
+    signed=st.booleans(),
+    sparsity=st.sampled_from((0.0, 0.3, 0.8, 0.95, 1.0)),
+    sharing=st.booleans(),
+    spread=st.booleans(),
+    scope=st.sampled_from((0, 1, 3)),
+    columns=st.sampled_from((20, 40, 256)),
+    domains=st.sampled_from((32, 64)),
+    seed=st.integers(0, 1000),
+)
+def test_streams_give_the_sums_of_products(
+    groups: int,
+    channels: int,
+    taps: int,
+    outputs: int,
+    bits: int,
+    signed: bool,
+    sparsity: float,
+    sharing: bool,
+    spread: bool,
+    scope: int,
+    columns: int,
+    domains: int,
+    seed: int,
+) -> None:
+    layer = layer_of(groups, channels, taps, outputs, bits=bits, signed=signed, sparsity=sparsity, seed=seed)
+    chip = replace(CHIP, sharing=sharing, spread=spread, scope=scope, columns=columns, domains=domains, arrays=16)
+    try:
+        whole = compile_layer(layer, 1, chip)
+    except CapacityError:
+        assert scope * taps > columns - 5 or columns < 24, "an array with some room takes every layer"
+        return
+    rows = inputs_of(layer, 70, seed)
+    assert np.array_equal(executed_whole(whole, rows), product(layer, rows))
+
+
+def test_the_tightest_widths_hold_the_extremes() -> None:
+    """Inputs that drive every sum to the ends of its range: all of one sign where weights are 1, of the other where they are -1."""
+    layer = layer_of(1, 4, 9, 6, bits=4, signed=True, sparsity=0.3, seed=5)
+    whole = compile_layer(layer, 1, replace(CHIP, spread=False))
+    weights = layer.matrices[0].T
+    rows = np.concatenate([np.where(weights > 0, 7, -8), np.where(weights > 0, -8, 7)]).astype(np.int32)
+    found = executed_whole(whole, rows)
+    assert np.array_equal(found, product(layer, rows))
+    low, high = layer.reach(range(layer.channels))
+    assert np.array_equal(np.diag(found[:6]), high)
+    assert np.array_equal(np.diag(found[6:]), low)
+
+
+@pytest.mark.parametrize("sparsity", [0.8, 0.9])
+def test_unrolled_operations_are_the_weights_that_are_not_zero(sparsity: float) -> None:
+    layer = layer_of(1, 8, 9, 32, bits=4, signed=False, sparsity=sparsity, seed=1)
+    chip = replace(CHIP, sharing=False, spread=False, scope=1)
+    found = placed(compile_layer(layer, 1, chip), [64], 64, chip)
+    assert found.operations == found.nonzeros == np.count_nonzero(layer.matrices)
+    shared = replace(CHIP, spread=False)
+    assert placed(compile_layer(layer, 1, shared), [64], 64, shared).operations < found.operations
+
+
+def test_sums_that_nothing_is_added_to_are_zero() -> None:
+    layer = layer_of(1, 2, 4, 5, bits=4, signed=False, sparsity=1.0, seed=0)
+    whole = compile_layer(layer, 1, CHIP)
+    rows = inputs_of(layer, 10, 0)
+    assert not executed_whole(whole, rows).any()
+
+
+def digits_like(seed: int = 0, activations: int = 4) -> tuple[Graph, torch.Tensor]:
+    """Return a small quantised network with ternary weights, and inputs for it."""
+    weights = [torch.tensor(ternary(shape, 0.7, seed + i)).float() * (0.2 + i) for i, shape in enumerate(((6, 2, 3, 3), (4, 6, 3, 3)))]
+    graph = chain(
+        (Conv((1, 1), (1, 1, 1, 1), (1, 1), 1), (weights[0], seeded(1, 6))), (Conv((2, 2), (0, 0, 0, 0), (1, 1), 1), (weights[1],)), shape=(2, 9, 9)
+    )
+    x = torch.rand(5, 2, 9, 9, generator=torch.Generator().manual_seed(seed))
+    return quantize(graph, [x], Recipe(weights=2, activations=activations)), x
+
+
+OTHERS = {
+    "depthwise": (Conv((1, 1), (1, 1, 1, 1), (1, 1), 6), (6, 1, 3, 3), (6, 8, 8)),
+    "dilated": (Conv((1, 1), (2, 2, 2, 2), (2, 2), 1), (5, 3, 3, 3), (3, 8, 8)),
+    "transposed": (ConvTranspose((2, 2), (1, 1), (0, 0), (1, 1), 1), (4, 3, 3, 3), (4, 5, 5)),
+    "one dimension": (Conv((1,), (1, 1), (1,), 1), (7, 4, 3), (4, 20)),
+    "linear": (Linear(), (9, 12), (12,)),
+    "linear over tokens": (Linear(), (9, 12), (5, 12)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("scheme", ["symmetric", "affine"])
+def test_every_kind_of_layer(name: str, scheme: str) -> None:
+    op, shape, given_shape = OTHERS[name]
+    graph = one_layer(op, given_shape, torch.tensor(ternary(shape, 0.5, 3)).float())
+    x = torch.randn(4, *given_shape, generator=torch.Generator().manual_seed(1)) + 0.5
+    quantized = quantize(graph, [x], Recipe(weights=2, activations=5, scheme=scheme))  # type: ignore[arg-type]
+    program = compile_network(quantized, load_machine("rtm-ap").with_(**{"associative.execute": "steps"}))
+    assert [stage.engine for stage in program.stages] == ["associative"]
+    result, _ = Values.of(program)([x])
+    exact, _ = Values.exactly(program)([x])
+    assert torch.equal(result[0], exact[0])
+
+
+def test_both_ways_of_computing_agree_and_count_what_the_ledger_prices() -> None:
+    graph, x = digits_like()
+    machine = load_machine("rtm-ap")
+    programs = {way: compile_network(graph, machine.with_(**{"associative.execute": way})) for way in ("steps", "product")}
+    found = {way: Values.of(program)([x]) for way, program in programs.items()}
+    assert torch.equal(found["steps"][0][0], found["product"][0][0])
+    assert found["steps"][1] == found["product"][1]
+    program = programs["steps"]
+    ledger = read_ledger(program, read_timeline(program))
+    assert {name: count * len(x) for name, count in ledger.actions.items()} == dict(found["steps"][1])
+    assert [plan["plan"] for plan in Values.of(program).plans] == ["step by step"] * 2
+
+
+def test_layers_use_the_same_arrays_one_after_the_other_or_have_their_own() -> None:
+    graph, _ = digits_like()
+    machine = load_machine("rtm-ap")
+    in_turn = compile_network(graph, machine)
+    beside = compile_network(graph, machine.with_(**{"associative.layers": "side_by_side"}))
+    assert in_turn.arrays == max(stage.arrays for stage in in_turn.stages)
+    assert beside.arrays == sum(stage.arrays for stage in beside.stages) == 2
+    first, second = read_timeline(in_turn).rows
+    assert second.start_s >= first.finish_s
+    assert read_timeline(in_turn).interval_s == pytest.approx(sum(stage.interval_s for stage in in_turn.stages))
+    assert read_timeline(beside).interval_s == pytest.approx(max(stage.interval_s for stage in beside.stages))
+
+
+def test_what_layers_write_into_the_same_cells_adds_up() -> None:
+    graph, _ = digits_like()
+    program = compile_network(graph, load_machine("rtm-ap"))
+    (wear,) = read_ledger(program, read_timeline(program)).wear
+    assert wear.per_inference == pytest.approx(sum(stage.rewrites for stage in program.stages))
+    assert wear.inferences == pytest.approx(1e16 / wear.per_inference)
+
+
+def test_the_program_prints_and_parses() -> None:
+    graph, _ = digits_like()
+    program = compile_network(graph, load_machine("rtm-ap"))
+    assert parse_program(str(program), graph, program.machine).stages == program.stages
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reading"),
+    [
+        ("array.compare.energy", "9.4 fJ", "energy"),
+        ("array.write.energy", "200 fJ", "energy"),
+        ("array.shift.energy", "40 fJ", "energy"),
+        ("array.compare.latency", "1 ns", "latency"),
+        ("array.write.latency", "2 ns", "latency"),
+        ("array.shift.latency", "2 ns", "latency"),
+        ("array.ports", 4, "latency"),
+        ("associative.alignment", "serial", "latency"),
+        ("associative.rows", "all", "energy"),
+        ("associative.sharing", False, "energy"),
+        ("associative.spread", "none", "latency"),
+        ("controller.issue.energy", "2 pJ", "energy"),
+        ("instruction_memory.read.energy", "2 pJ", "energy"),
+        ("requantizer.apply.energy", "1 pJ", "energy"),
+        ("adder.add.energy", "1 pJ", "energy"),
+        ("bus.transfer.energy", "2 pJ", "energy"),
+    ],
+)
+def test_every_parameter_reaches_its_reading(field: str, value: object, reading: str) -> None:
+    graph, _ = digits_like()
+
+    def figures(**changes: object) -> tuple[float, float]:
+        program = compile_network(graph, load_machine("rtm-ap").with_(**changes))
+        timeline = read_timeline(program)
+        return read_ledger(program, timeline).energy_j, timeline.latency_s
+
+    (energy, latency), (energy_after, latency_after) = figures(), figures(**{field: value})
+    assert (energy_after, latency_after)[reading == "latency"] != (energy, latency)[reading == "latency"]
+
+
+def test_a_layer_of_other_weights_is_left_to_digital_units_and_a_note_says_so() -> None:
+    graph = one_layer(Linear(), (8,), seeded(0, 4, 8))
+    quantized = quantize(graph, [seeded(1, 6, 8)])
+    program = compile_network(quantized, load_machine("rtm-ap"))
+    assert [stage.engine for stage in program.stages] == ["digital"]
+    assert any("crossloom.ternarize" in note for note in program.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"associative.scope": -1}, "engines.associative.scope"),
+        ({"associative.write_faults": 2.0}, "engines.associative.write_faults"),
+        ({"array.ports": 3}, "ports must divide its 64 domains"),
+        ({"array.domains": 300}, "domains must be at most 255"),
+    ],
+)
+def test_settings_that_make_no_sense_get_one_line(changes: dict[str, object], message: str) -> None:
+    graph, _ = digits_like()
+    with pytest.raises(MachineError, match=message):
+        compile_network(graph, load_machine("rtm-ap").with_(**changes))
+
+
+def test_an_array_that_is_too_small_for_a_layer_says_so() -> None:
+    graph, _ = digits_like()
+    with pytest.raises(CapacityError, match="columns"):
+        compile_network(graph, load_machine("rtm-ap").with_(**{"array.columns": 8}))
+
+
+def test_neighbouring_windows_share_what_they_read() -> None:
+    graph, _ = digits_like()
+    assert distinct_inputs(graph.node("n0"), graph, 256) == [81]
+    assert distinct_inputs(graph.node("n0"), graph, 27) == [36, 45, 36]
+    assert distinct_inputs(graph.node("n1"), graph, 256) == [81]
+
+
+def test_every_pass_prints() -> None:
+    layer = layer_of(1, 3, 4, 5, bits=4, signed=False, sparsity=0.4, seed=2)
+    chip: Processors = replace(CHIP, spread=False)
+    whole = compile_layer(layer, 1, chip)
+    text = {after: list(listing(whole, 64, chip, after)) for after in PASSES}
+    nonzeros = np.count_nonzero(layer.matrices)
+    assert sum("acc" in line for line in text["unrolled"]) == nonzeros
+    assert sum(" = " in line for line in text["shared"]) > 0
+    assert sum("acc" in line or " = " in line for line in text["shared"]) < nonzeros
+    assert Counter(text["widths"]) == Counter(text["ordered"])
+    assert text["code"][0].startswith("stream of")
+    assert f"{layer.matrices.size} weights are gone" in text["folded"][-1]
+
+
+def test_steps_that_are_priced_are_those_that_are_executed() -> None:
+    """Of the whole digits-like network: searches and writes of every stream, as executed, and what the ledger's stages are made of."""
+    graph, _ = digits_like()
+    program = compile_network(graph, load_machine("rtm-ap"))
+    for stage in program.stages:
+        layer, placement = TernaryLayer.of(graph.node(stage.nodes[0]), graph), stage.placement
+        whole = compile_layer(layer, placement.row_groups, CHIP)
+        searches, writes, compared = [], [], 0
+        for compiled in whole.streams:
+            state = State.zeros(3, CHIP.columns, CHIP.domains)
+            done = execute(compiled.stream, state, load=lambda number, state: None, observed=True)
+            effort = effort_of(compiled.stream, CHIP.ports)
+            assert (done.searches, done.writes) == (effort.searches, effort.writes)
+            loaded = sum(len(channels) for channels in compiled.scopes) * layer.bits
+            searches.append(done.searches + sum(compiled.sum_bits))
+            writes.append(done.writes + loaded * placement.positions)
+            compared += effort.compared + sum(compiled.sum_bits)
+        assert (max(searches), max(writes)) == (placement.searches, placement.writes)
+        assert stage.actions["array.compare"] == compared * placement.positions
+
+
+def test_cells_written_are_near_what_random_bits_lead_one_to_expect() -> None:
+    layer = layer_of(1, 16, 9, 32, bits=4, signed=False, sparsity=0.8, seed=4)
+    whole = compile_layer(layer, 1, replace(CHIP, spread=False))
+    compiled = whole.streams[0]
+    rows = inputs_of(layer, 4096, 1)
+    state = State.zeros(len(rows), CHIP.columns, CHIP.domains)
+    each = whole.layout.scopes_in_round
+
+    def load(number: int, state: State) -> None:
+        for place, channels in enumerate(compiled.scopes[number * each : (number + 1) * each]):
+            part = rows[:, channels.start * layer.taps : channels.stop * layer.taps]
+            columns = np.arange(part.shape[1])
+            write_values(state, part, columns, np.full_like(columns, whole.layout.input_domain(place)), layer.bits)
+
+    done = execute(compiled.stream, state, load=load, observed=True)
+    assert done.written is not None
+    expected = effort_of(compiled.stream).written_eighths / 8 * len(rows)
+    assert done.written == pytest.approx(expected, rel=0.15)
