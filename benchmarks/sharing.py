@@ -29,7 +29,7 @@ SLICES = (
 )
 """Inputs, outputs, and how many are drawn."""
 
-PEER_NONZEROS = 8000
+PEER_NONZEROS = 16_000
 """da4ml takes minutes for more."""
 
 TARGETS = {(9, 512): "191 temporaries", (9, 256): "122 temporaries", (36, 512): "37.0 %", (144, 512): "44.0 %"}

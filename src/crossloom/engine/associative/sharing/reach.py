@@ -5,14 +5,16 @@ upper half. A vector and its negative are the same value; the one whose first di
 one addition is taken first (`_close`). When nothing is left within reach, one more value is chosen. Candidates are the sums and differences
 of two values that are held; each scores for the wanted values that it brings nearer,
 
-    _NEAR for each way in which a wanted t that is near gets within one addition: t ± candidate is held,
-    1     for each pair of values with this sum in the cover of a wanted t that is farther away.
+    4  for each way in which a wanted t that is near gets within one addition: t ± candidate is held,
+    1  for each pair of values with this sum in the cover of a wanted t that is far.
 
-Near is what was the sum or difference of a candidate and of a value that had just been held. (Old values would have to be tried with
-new candidates again and again, which finds hardly more.) A cover takes the held values with the most digits first, without cancellation. Of equal scores, the candidate counts that brings most of the
-far ones within two additions, and then the least number. Digits may cancel everywhere: t = u - v counts although u and v
-have inputs in common, which counting pairs of terms never finds. Measuring progress by distances is the idea of Boyar and Peralta (SEA 2010),
-who count through all pairs of values at each step; here scores are kept in a table, where only what a new value changes is touched.
+Near is what was found to be a newly held value plus or minus a candidate. (To try old values with new candidates takes longer, and hardly
+anything more is found.) A cover takes the held values with the most digits first, without cancellation. Of equal scores, the candidate
+counts that brings most of the far ones within two additions, and then the least number.
+
+Digits may cancel everywhere: t = u - v counts although u and v have inputs in common, which counting pairs of terms never finds. Measuring
+progress by distances is the idea of Boyar and Peralta (SEA 2010), who go through all pairs of values at each step; here scores are kept in
+a table, where only what a new value changes is touched.
 """
 
 from __future__ import annotations
@@ -25,13 +27,10 @@ from crossloom.engine.associative.compiled import compiled
 Vectors = NDArray[np.uint64]
 Numbers = NDArray[np.int64]
 Aims = tuple[Vectors, Numbers, Vectors]
-"""What is wanted, how far each is (_MET, _UNSEEN, _NEAR_BY, _FAR), and the cover of each (wanted, inputs + 1), ended by a zero."""
+"""What is wanted, how far each is, and the cover of each far one (wanted, inputs + 1), ended by a zero."""
 
-DIGITS = 32
-"""Inputs that a packed vector can have."""
-
-_NEAR = 4
-_MET, _UNSEEN, _NEAR_BY, _FAR = 0, 1, 2, 3
+_MET, _UNSEEN, _NEAR, _FAR = 0, 1, 2, 3
+_FOR_NEAR = 4
 _WITHIN, _HELD, _LISTED, _SCORE = 1, 2, 4, 8  # a record of the table: a sum of two held values, held, on the list; eight times its score
 _LENGTH, _USED, _FIRST = 0, 1, 2  # of the list: its length, the records in use, and then the places of its records
 
@@ -78,16 +77,10 @@ def reach(wanted: Vectors, inputs: int) -> tuple[Vectors, Numbers]:
 
     Args:
         wanted: different vectors with a positive first digit (t,).
-        inputs: how many of the digits are used, at most DIGITS.
+        inputs: how many of the digits are used, at most 32.
     """
-    held = np.zeros(inputs + len(wanted) * (inputs + 1), np.uint64)
-    parts = np.zeros((len(held), 2), np.int64)
-    names = np.zeros((_power(4 * len(held)), 2), np.uint64)
-    for vector in wanted:
-        names[_slot(names, vector), 0] = vector
-    for index in range(inputs):
-        held[index] = _ONE << np.uint64(index)
-        _hold(names, held, index)
+    first = _ONE << np.arange(inputs).astype(np.uint64)
+    held, parts, names = _longer(first, np.zeros((inputs, 2), np.int64), wanted, len(wanted))
     count = _close(names, held, parts, inputs, 0)
     aims = (wanted, np.full(len(wanted), _UNSEEN), np.zeros((len(wanted), inputs + 1), np.uint64))
     table, listed = np.zeros((1, 2), np.uint64), np.zeros(3, np.int64)
@@ -96,11 +89,26 @@ def reach(wanted: Vectors, inputs: int) -> tuple[Vectors, Numbers]:
         table, listed = _grown(table, listed, 2 * count * (count - old), inputs)
         _note(table, listed, held[:count], old)
         table, listed = _appraise(table, listed, held[:count], old, aims)
+        if count + more >= len(held):
+            held, parts, names = _longer(held[:count], parts, wanted, count + more)
         held[count] = _chosen(table, listed, aims)
         _split(names, held, parts, count)
         old, count = count, _close(names, held, parts, count + 1, count)
         more = _missing(names, wanted)
     return held[:count], parts[:count]
+
+
+@compiled
+def _longer(held: Vectors, parts: Numbers, wanted: Vectors, more: int) -> tuple[Vectors, Numbers, Vectors]:
+    """Return held vectors and summands with room for more, and a table with 0 for each wanted vector, number + 1 for each held one."""
+    longer, their_parts = np.zeros(len(held) + more, np.uint64), np.zeros((len(held) + more, 2), np.int64)
+    longer[: len(held)], their_parts[: len(held)] = held, parts[: len(held)]
+    names = np.zeros((_power(8 * (len(longer) + len(wanted))), 2), np.uint64)
+    for vector in wanted:
+        names[_slot(names, vector), 0] = vector
+    for number in range(len(held)):
+        _hold(names, longer, number)
+    return longer, their_parts, names
 
 
 @compiled
@@ -124,8 +132,7 @@ def _hold(names: Vectors, held: Vectors, number: int) -> None:
 def _close(names: Vectors, held: Vectors, parts: Numbers, count: int, done: int) -> int:
     """Hold every wanted vector that is within one addition of held ones, and return how many are held now.
 
-    Of the `count` held ones the first `done` have been tried with each other. `names` has the wanted vectors with 0 and the held ones with
-    number + 1.
+    Of the `count` held ones the first `done` have been tried with each other.
     """
     while done < count:
         for other in range(done):
@@ -260,10 +267,10 @@ def _appraise(table: Vectors, listed: Numbers, held: Vectors, old: int, aims: Ai
         if now == _FAR and (stale or before == _UNSEEN):
             _cover(held, wanted[index], cover[index])
             _pairs(table, listed, cover[index], 1)
-        elif now == _NEAR_BY:
-            _around(table, listed, held[old:] if before == _NEAR_BY else held, wanted[index], _NEAR)
-        elif before == _NEAR_BY:
-            _around(table, listed, held[:old], wanted[index], -_NEAR)
+        elif now == _NEAR:
+            _around(table, listed, held[old:] if before == _NEAR else held, wanted[index], _FOR_NEAR)
+        elif before == _NEAR:
+            _around(table, listed, held[:old], wanted[index], -_FOR_NEAR)
         level[index] = now
     return table, listed
 
@@ -273,7 +280,7 @@ def _level(table: Vectors, fresh: Vectors, vector: np.uint64, before: int) -> in
     """Return how far a wanted vector is, by what is held since it was asked before."""
     if _flags(table, vector) & _HELD:
         return _MET
-    return _NEAR_BY if before == _NEAR_BY or _within_two(table, fresh, vector) else _FAR
+    return _NEAR if before == _NEAR or _within_two(table, fresh, vector) else _FAR
 
 
 @compiled
