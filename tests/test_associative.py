@@ -22,6 +22,7 @@ from crossloom.engine.associative.shifting import effort_of
 from crossloom.engine.associative.simulate import execute
 from crossloom.engine.associative.state import State, write_values
 from crossloom.errors import CapacityError, MachineError
+from crossloom.job.run import run
 from crossloom.machines import load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import Conv, ConvTranspose, Linear
@@ -30,6 +31,7 @@ from crossloom.program_text import parse_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
+from crossloom.report.pace import in_short
 from tests.layers import chain, one_layer, seeded
 
 CHIP = processors(load_machine("rtm-ap"))
@@ -336,3 +338,15 @@ def test_cells_written_are_near_what_random_bits_lead_one_to_expect() -> None:
     assert done.written is not None
     expected = effort_of(compiled.stream).written_eighths / 8 * len(rows)
     assert done.written == pytest.approx(expected, rel=0.15)
+
+
+def test_the_result_says_that_layers_take_turns_and_what_their_programs_are() -> None:
+    graph, _ = digits_like()
+    result = run(graph, load_machine("rtm-ap"))
+    first, second = result.program.stages[0].placement, result.program.stages[1].placement
+    assert result.timeline.takers == 2
+    assert in_short(result) == "2 layers use the same arrays by turns, n0 longest"
+    assert [row["operations"] for row in result.placements] == [first.operations, second.operations]
+    (worn,) = result.ledger.wear
+    assert worn.action == "array.write" and worn.stages == ("n0", "n1")
+    assert worn.per_inference == pytest.approx(first.worn + second.worn)

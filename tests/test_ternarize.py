@@ -500,3 +500,15 @@ def test_the_demos_network_runs(monkeypatch: pytest.MonkeyPatch, plain: nn.Modul
     assert demo.ternary_network()[0] is module  # trained once in a process
     assert share(module, demo.digits_test()) >= 0.97
     assert all(layer.ternary for layer in xl.ternary_layers(xl.load(module, example)))
+
+
+def test_layers_keep_the_names_that_they_have_in_the_users_module(tmp_path: Path) -> None:
+    found = TernaryModule(Small(), {})
+    found.set_zeros([1] * len(found.latent()))
+    found.fix()
+    example = (torch.zeros(2, 2, 6, 6),)
+    file = tmp_path / "small.pt2"
+    torch.export.save(torch.export.export(found.eval(), example), file)
+    names = [node.name for node in xl.load(Small().eval(), example).nodes]
+    assert [node.name for node in xl.load(found, example).nodes] == names
+    assert [node.name for node in xl.load(file).nodes] == names

@@ -86,6 +86,10 @@ class Engine(Protocol):
         """Return where one copy of a stage lies: a frozen description with `arrays`. Of the stage, nodes and positions are known."""
         return None
 
+    def figures(self, stage: Stage) -> Mapping[str, int]:
+        """Return what a reader should know of where a stage lies and what its arrays do, by names that a table can have."""
+        return {}
+
     def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
         """Return the blocks of cells that one copy of a stage takes in arrays that stages share; whole arrays, if the engine knows no smaller ones."""
         if not stage.arrays:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from crossloom.engine.registry import engine_named
 from crossloom.errors import InputError, printable
 from crossloom.floor import Laid, Turns
 from crossloom.job.chance import Spread
@@ -166,6 +167,12 @@ class Result:
             )
         return Layers(tuple(rows))
 
+    @cached_property
+    def placements(self) -> tuple[Mapping[str, Any], ...]:
+        """Where each stage with arrays lies, in the words of its engine."""
+        figures = ((stage, engine_named(stage.engine).figures(stage)) for stage in self.program.stages if stage.arrays)
+        return tuple({"layer": stage.nodes[0], "engine": stage.engine, **found} for stage, found in figures if found)
+
     def _shown(self, stage: str) -> str:
         """Return the name under which a stage is shown: that of its first node, the layer."""
         return self.program.by_name[stage].nodes[0] if stage in self.program.by_name else stage
@@ -188,12 +195,14 @@ class Result:
             "chips": self.program.chips,
             "utilization": self.utilization,
             "bottleneck": self._shown(self.timeline.bottleneck),
+            "takers": self.timeline.takers,
             "limited_by": self.timeline.limited_by,
             "layers": [dict(row) for row in self.layers],
             "breakdown": {"energy_j": self.ledger.by_component, "area_mm2": self.ledger.area_mm2},
             "actions": self.ledger.actions,
             "wear": self._wear(),
             "floor": self._floor(),
+            "placements": [dict(row) for row in self.placements],
             "plan": [dict(row) for row in self.plans],
             "warnings": list(self.warnings),
             "versions": dict(self.versions),

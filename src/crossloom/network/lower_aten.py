@@ -37,6 +37,8 @@ _SILENT = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for
 _GRIDS = {"fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"}
 """What our own operator computes even of weights: torch does not know the shapes of its own one's results, which are looked at first."""
 _CASTS = {"to", "_to_copy", "type_as", "_to"}
+_WRAPPERS = {"TernaryModule": "network", "AveragedModel": "module", "DataParallel": "module"}
+"""Modules around a user's own one, and what it is called in them."""
 _ROUNDS = 3
 """A definition may itself use operators that have one."""
 
@@ -326,12 +328,13 @@ def _narrows(before: torch.dtype | None, after: torch.dtype) -> bool:
 
 
 def _module(node: fx.Node) -> str:
-    """Return the path of the innermost module that a node came from, e.g. `layer1.0.conv1`."""
-    stack = node.meta.get("nn_module_stack")
+    """Return the path of the innermost module that a node came from, e.g. `layer1.0.conv1`, as it is called in the user's own module."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
     if not stack:
         return ""
-    path = str(list(stack.values())[-1][0]).removeprefix("L__self__").lstrip(".")
-    return path.replace("L['self'].", "").replace("_modules.", "")
+    path = str(stack[-1][0]).removeprefix("L__self__").lstrip(".").replace("L['self'].", "").replace("_modules.", "")
+    around = _WRAPPERS.get(getattr(stack[0][1], "__name__", str(stack[0][1])).rpartition(".")[2], "")
+    return path.removeprefix(around).removeprefix(".") if around and f"{path}.".startswith(f"{around}.") else path
 
 
 def _origin(node: fx.Node) -> str:

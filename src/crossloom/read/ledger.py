@@ -29,11 +29,16 @@ YEAR_S = 365.25 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Wear:
-    """A stage whose cells are written while the machine works: how often each of them by one inference, and how often they bear it."""
+    """Arrays whose cells are written while the machine works: how often each of them by one inference, and how often they bear it.
+
+    `stages` write them by the `part.action` named; more than one if arrays go from stage to stage. `stage` is the one that has the arrays.
+    """
 
     stage: str
     per_inference: float
     endurance: Quantity
+    action: str
+    stages: tuple[str, ...]
 
     @property
     def inferences(self) -> float:
@@ -129,24 +134,25 @@ def _wear(program: Program) -> Iterator[Wear]:
     left: dict[str, list[Stage]] = {}
     phases = len(program.segments) + sum(stage.parts - 1 for stage in program.stages)
     for stage in program.stages:
-        if not stage.rewrites or (endurance := _endurance(stage, program)) is None:
+        if not stage.rewrites or (written := _written(stage, program)) is None:
             continue
         if engine_named(stage.engine).leaves(program.machine_of(stage)):
             left.setdefault(stage.holder, []).append(stage)
         else:
-            yield Wear(stage.name, stage.rewrites * (phases if stage.load_s else 1), endurance)
+            yield Wear(stage.name, stage.rewrites * (phases if stage.load_s else 1), *written, (stage.name,))
     for holder, stages in left.items():
-        endurance = _endurance(stages[0], program)
-        assert endurance is not None
-        yield Wear(holder, sum(stage.rewrites for stage in stages), endurance)
+        written = _written(stages[0], program)
+        assert written is not None
+        yield Wear(holder, sum(stage.rewrites for stage in stages), *written, tuple(stage.name for stage in stages))
 
 
-def _endurance(stage: Stage, program: Program) -> Quantity | None:
-    """Return how often the cells of a stage can be written, by the action that writes them; None if that is not known."""
+def _written(stage: Stage, program: Program) -> tuple[Quantity, str] | None:
+    """Return how often the cells of a stage can be written, and the action that writes them; None if it is not known how often."""
     array = program.machine_of(stage).part("array")
     name = next((name for name in ("write_cell", "write") if f"{array.name}.{name}" in stage.actions), "write_row")
     action = array.actions.get(name)
-    return action.endurance if action is not None and action.endurance is not None and action.endurance.value else None
+    endurance = action.endurance if action is not None else None
+    return (endurance, f"{array.name}.{name}") if endurance is not None and endurance.value else None
 
 
 def _label(part: Part, parts: list[Part]) -> str:

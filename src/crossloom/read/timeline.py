@@ -57,12 +57,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The reading of time. `bottleneck` is the stage that sets the interval, `limited_by` the part that does."""
+    """The reading of time. `bottleneck` is the stage that sets the interval, `limited_by` the part that does.
+
+    `takers` stages take that part, or those arrays, one after the other, the bottleneck for longest.
+    """
 
     rows: tuple[Row, ...]
     interval_s: float
     bottleneck: str
     limited_by: str = ""
+    takers: int = 1
 
     @property
     def latency_s(self) -> float:
@@ -95,6 +99,7 @@ class _Limit:
     seconds: float = 0.0
     stage: str = ""
     part: str = ""
+    takers: int = 1
 
 
 def read_timeline(program: Program) -> Timeline:
@@ -123,8 +128,10 @@ def read_timeline(program: Program) -> Timeline:
     if (cache := _cache(program)) is not None and through[-1] >= worst.seconds:
         return Timeline(tuple(rows), through[-1], cache, SEQUENCE)
     if len(phases) > 1:
-        return Timeline(tuple(rows), streamed_s(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load, worst.stage, worst.part)
-    return Timeline(tuple(rows), _whole_periods(worst.seconds, program), worst.stage, worst.part)
+        return Timeline(
+            tuple(rows), streamed_s(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load, worst.stage, worst.part, worst.takers
+        )
+    return Timeline(tuple(rows), _whole_periods(worst.seconds, program), worst.stage, worst.part, worst.takers)
 
 
 def _whole_periods(seconds: float, program: Program) -> float:
@@ -204,14 +211,14 @@ def _busiest_stage(stages: list[Stage]) -> _Limit:
     busy = {holder: _occupied(group) for holder, group in members.items()}
     holder = max(busy, key=lambda each: busy[each])
     longest = max(members[holder], key=lambda each: each.busy_s)
-    return _Limit(busy[holder], longest.name, longest.limited_by)
+    return _Limit(busy[holder], longest.name, longest.limited_by, len(members[holder]))
 
 
 def _all_in_turn(stages: list[Stage], seconds: float) -> _Limit:
     """Return the time that all stages of a segment take together if they work one at a time, under the name of the longest; nothing otherwise."""
     if not any(stage.alone for stage in stages):
         return _Limit()
-    return _Limit(seconds, max(stages, key=lambda stage: stage.busy_s).name, ALONE)
+    return _Limit(seconds, max(stages, key=lambda stage: stage.busy_s).name, ALONE, len(stages))
 
 
 def _longest_held(stages: list[Stage], rows: list[Row], program: Program) -> _Limit:
@@ -241,18 +248,28 @@ def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
         return _Limit()
     tiles = 1 + max(stage.tiles[0] + len(stage.in_tiles) for stage in stages)
     busy: dict[str, Times] = {}
+    takers: dict[str, NDArray[np.int64]] = {}
     most: dict[str, tuple[float, str, str]] = {}
     for stage in stages:
-        first, shares = stage.tiles[0], np.asarray(stage.in_tiles)
         view = program.machine_of(stage)
         paced = paced_names(engine_named(stage.engine).paced_parts(view), view) if stage.arrays else frozenset[str]()
-        for name, seconds in part_seconds(stage, program, paced).items():
-            role = name.partition(".")[0]
-            if in_tile(program.machine.part(role)):
-                busy.setdefault(role, np.zeros(tiles))[first : first + len(shares)] += seconds * shares / shares.max()
-            else:
-                busy.setdefault(role, np.zeros(1))[0] += seconds
-            most[role] = max(most.get(role, (0.0, "", "")), (seconds, stage.name, name))
-    longest = {role: float(times.max()) for role, times in busy.items()}
-    role = max(longest, key=lambda each: longest[each], default="")
-    return _Limit(longest[role], *most[role][1:]) if role else _Limit()
+        whole = part_seconds(stage, program, paced)
+        for role in dict.fromkeys(name.partition(".")[0] for name in whole):
+            where, shares = _there(stage, in_tile(program.machine.part(role)))
+            own = {name: seconds for name, seconds in whole.items() if name.partition(".")[0] == role}
+            busy.setdefault(role, np.zeros(tiles))[where] += sum(own.values()) * shares
+            takers.setdefault(role, np.zeros(tiles, np.int64))[where] += any(own.values())
+            most[role] = max(most.get(role, (0.0, "", "")), *((seconds, stage.name, name) for name, seconds in own.items()))
+    role = max(busy, key=lambda each: busy[each].max(), default="")
+    if not role:
+        return _Limit()
+    place = int(busy[role].argmax())
+    return _Limit(float(busy[role][place]), *most[role][1:], int(takers[role][place]))
+
+
+def _there(stage: Stage, in_tiles: bool) -> tuple[slice, Times]:
+    """Return the tiles in which a stage occupies a part, and how long in each, of the longest; one place for a part of the whole chip."""
+    if not in_tiles:
+        return slice(0, 1), np.ones(1)
+    shares = np.asarray(stage.in_tiles)
+    return slice(stage.tiles[0], stage.tiles[0] + len(shares)), shares / shares.max()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crossloom.read.timeline import HELD, SEQUENCE
-from crossloom.report.breakdown import bottleneck, share
+from crossloom.report.breakdown import share
+from crossloom.report.pace import in_short
 from crossloom.units import show
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def headlines(result: Result) -> tuple[Headline, ...]:
         _accuracy(result),
         *_perplexity(result),
         Headline("latency", "Latency", show(result.latency, "s"), "from an input to its result"),
-        Headline("throughput", "Throughput", rate(result.throughput), _pace(result)),
+        Headline("throughput", "Throughput", rate(result.throughput), in_short(result)),
         Headline("energy", "Energy", show(result.energy, "J"), f"for one inference; {percent(static)} of it static"),
         Headline("power", "Power", show(result.power, "W"), "in a full pipeline"),
         Headline("area", "Area", show(result.area, "mm²"), plural(result.program.chips, "chip")),
@@ -100,15 +100,6 @@ def _wear(result: Result) -> tuple[Headline, ...]:
     each = f"{worn.per_inference:.3g} writes" if worn.per_inference != 1 else "one write"
     detail = f"at {rate(result.rate)}, of cells that bear {bears}; {each} of a cell per inference"
     return (Headline("wear", "Cells last", lifetime(worn.years(result.rate)), detail),)
-
-
-def _pace(result: Result) -> str:
-    if result.timeline.limited_by == SEQUENCE:
-        return "each needs the result of the one before"
-    if result.timeline.limited_by == HELD:
-        return f"{bottleneck(result)} stays in its cells for {show(result.timeline.interval_s, 's')}"
-    name = bottleneck(result)
-    return f"slowest: {name}, {show(result.timeline.interval_s, 's')}" if name else "nothing to do"
 
 
 def _blocks(result: Result) -> tuple[Headline, ...]:

@@ -207,7 +207,7 @@ def _utilization(result: Result, width: float) -> Figure:
     wide = width > 6
     columns = {
         "arrays": ([float(row["arrays"]) for row in held], None, f"{result.program.arrays:,} in all"),
-        "cells with weights" if wide else "cells": ([row["utilization"] for row in held], use["spatial"], f"{percent(use['spatial'])} overall"),
+        "cells in use" if wide else "cells": ([row["utilization"] for row in held], use["spatial"], f"{percent(use['spatial'])} overall"),
         "time at work" if wide else "time": (
             [share(stage.busy_s / (stage.turns.period if stage.turns else 1), interval_s) for stage in stages],
             use["temporal"],

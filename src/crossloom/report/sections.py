@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from crossloom.read.timeline import HELD, SEQUENCE
-from crossloom.report.breakdown import bottleneck, component_rows, layer_name, mark_rows, share, source_rows, used_parts
+from crossloom.report import pace
+from crossloom.report.breakdown import component_rows, layer_name, mark_rows, share, source_rows, used_parts
 from crossloom.report.drawn import picture_of
 from crossloom.report.floor_sections import floor_sections
 from crossloom.report.headline import lifetime, percent, plural, rate
@@ -38,6 +38,7 @@ def sections(result: Result) -> tuple[Section, ...]:
         *floor_sections(result),
         *wear(result),
         layers(result),
+        *placements(result),
         plan(result),
         actions(result),
         machine(result),
@@ -91,25 +92,14 @@ def area(result: Result) -> Section:
 
 def latency(result: Result) -> Section:
     """Return how long each layer takes, and which other one it waits for."""
-    slowest, interval_s = bottleneck(result), result.timeline.interval_s
-    by = result.program.by_name[result.timeline.bottleneck].limited_by if slowest else ""
-    limit = f", at the pace of {by}" if by else ""
-    sentences = [f"One inference takes {show(result.latency, 's')} from its input to its last result."]
-    if result.timeline.limited_by == SEQUENCE:
-        sentences.append("The next one follows when it is done: it needs the result, as cells keep what the sequence has so far.")
-    elif result.timeline.limited_by == HELD:
-        sentences.append(
-            f"In a full pipeline the next one follows after {show(interval_s, 's')}: so long does {slowest} stay in its cells, from its first write to the last read."
-        )
-    elif slowest:
-        sentences.append(f"In a full pipeline the next one follows after {show(interval_s, 's')}, because {slowest} works that long on each{limit}.")
+    sentences = (f"One inference takes {show(result.latency, 's')} from its input to its last result.", pace.sentence(result))
     rows = tuple(
         cells(
             (
                 row["name"],
                 layer_name(result.program, row["waits_for"]) if row["waits_for"] else "the input",
                 *(quantity(row[key], "s") for key in ("start_s", "finish_s", "latency_s", "busy_s")),
-                quantity(max(0.0, row["latency_s"] - row["busy_s"]), "s"),
+                quantity(_waited(row["latency_s"], row["busy_s"]), "s"),
                 stage.limited_by,
             )
         )
@@ -122,10 +112,15 @@ def latency(result: Result) -> Section:
     return Section(
         "latency",
         "Latency and who waits for whom",
-        tuple(sentences),
+        sentences,
         picture_of(result, "latency", "Time of each layer, in all and at work", caption),
         (table,),
     )
+
+
+def _waited(span_s: float, busy_s: float) -> float:
+    """Return the part of a span without work; what is left by rounding is nothing."""
+    return span_s - busy_s if span_s > busy_s * (1 + 1e-9) else 0.0
 
 
 def gantt(result: Result) -> Section:
@@ -140,9 +135,8 @@ def utilization(result: Result) -> Section:
     held = sum(1 for stage in result.program.stages if stage.arrays)
     if not held:
         return Section("utilization", "Utilization", ("No layer holds arrays.",))
-    what = "Weights" if result.program.floor is None else "Weights and functions"
     sentences = (
-        f"{what} fill {percent(use['spatial'])} of the cells of the arrays that are used.",
+        f"{_contents(result)} fill {percent(use['spatial'])} of the cells of the arrays that are used.",
         f"These arrays work {percent(use['temporal'])} of the time of a full pipeline.",
     )
     caption = "The dashed lines are the averages over all arrays in use."
@@ -151,32 +145,34 @@ def utilization(result: Result) -> Section:
     )
 
 
+def _contents(result: Result) -> str:
+    """Return what lies in arrays."""
+    if any(stage.passed_on for stage in result.program.stages):
+        return "Inputs and sums"
+    return "Weights" if result.program.floor is None else "Weights and functions"
+
+
 def wear(result: Result) -> tuple[Section, ...]:
     """Return what is written while the machine works, what that costs, and how long the cells bear it; nothing if weights stay."""
     if not result.ledger.wear or not result.rate:
         return ()
-    energy = {entry.stage: entry.energy_j for entry in result.ledger.entries if entry.action == "write_row"}
-    lines = {entry.stage: entry.count for entry in result.ledger.entries if entry.action == "write_row"}
-    rows = tuple(
-        cells(
-            (
-                layer_name(result.program, each.stage),
-                Cell(f"{each.per_inference:.3g}", each.per_inference),
-                Cell(f"{lines.get(each.stage, 0):,}", lines.get(each.stage, 0)),
-                quantity(energy.get(each.stage, 0.0), "J"),
-                Cell(lifetime(each.years(result.rate)), each.years(result.rate)),
-            )
-        )
-        for each in result.ledger.wear
-    )
-    total = sum(energy.values())
-    worn = result.ledger.wear[0].endurance
+    rows, total = [], 0.0
+    for each in result.ledger.wear:
+        entries = [entry for entry in result.ledger.entries if entry.stage in each.stages and f"{entry.component}.{entry.action}" == each.action]
+        count, energy_j = sum(entry.count for entry in entries), sum(entry.energy_j for entry in entries)
+        others = len(each.stages) - 1
+        name = layer_name(result.program, each.stage) + (f" and {plural(others, 'other')}, by turns" if others else "")
+        years = each.years(result.rate)
+        writes = Cell(f"{each.per_inference:.3g}", each.per_inference)
+        rows.append(cells((name, each.action, counted(count), quantity(energy_j, "J"), writes, Cell(lifetime(years), years))))
+        total += energy_j
+    writers, worn = sum(len(each.stages) for each in result.ledger.wear), result.ledger.wear[0].endurance
     sentences = (
-        f"{plural(len(rows), 'stage')} write cells for every inference: {show(total, 'J')}, {percent(share(total, result.energy))} of its energy.",
+        f"{plural(writers, 'layer')} write{'s' * (writers == 1)} cells for every inference: {show(total, 'J')}, {percent(share(total, result.energy))} of its energy.",
         f"Cells bear {worn.value:,.10g} writes ({worn.mark}: {worn.source}). The times hold for {rate(result.rate)}.",
     )
-    columns = (*text("stage"), *numbers("writes of a cell", "lines written", "energy", "cells last"))
-    return (Section("wear", "Writing and wear", sentences, None, (Table("wear-table", "What one inference writes", columns, rows),)),)
+    columns = (*text("layer", "action"), *numbers("count", "energy", "writes of a cell", "cells last"))
+    return (Section("wear", "Writing and wear", sentences, None, (Table("wear-table", "What one inference writes", columns, tuple(rows)),)),)
 
 
 def layers(result: Result) -> Section:
@@ -211,6 +207,18 @@ def layers(result: Result) -> Section:
         "Span is the time from the first start to the last result; cells and time say how much of the arrays and of a full pipeline is used.",
     )
     return Section("layers", "Layers", sentences, tables=(Table("layers-table", "Every layer with its costs", columns, rows),))
+
+
+def placements(result: Result) -> tuple[Section, ...]:
+    """Return how each layer lies in arrays, a table for each engine that says so."""
+    tables = []
+    for engine in dict.fromkeys(row["engine"] for row in result.placements):
+        found = [row for row in result.placements if row["engine"] == engine]
+        names = [name for name in found[0] if name not in ("layer", "engine")]
+        columns = (*text("layer"), *numbers(*(name.replace("_", " ") for name in names)))
+        rows = tuple(cells((row["layer"], *(counted(row[name]) for name in names))) for row in found)
+        tables.append(Table(f"{engine}-table", f"Layers in the arrays of the {engine} engine", columns, rows))
+    return (Section("placements", "Where layers lie", (), tables=tuple(tables)),) if tables else ()
 
 
 def plan(result: Result) -> Section:

@@ -54,6 +54,12 @@ class Associative(Engine):
         whole = compiled(layer, row_groups, chip)
         return placed(whole, distinct_inputs(node, graph, chip.rows), positions, chip)
 
+    def figures(self, stage: Stage) -> Mapping[str, int]:
+        """Return how large the program of a layer is, of one inference."""
+        placement = _placement(stage)
+        named = ("nonzeros", "operations", "bit_operations", "instructions", "row_groups", "tiles", "parts", "waves", "searches", "writes", "shifts")
+        return {name: getattr(placement, name) for name in named}
+
     def leaves(self, machine: Machine) -> bool:
         """Return whether layers use the arrays one after the other: weights are in the instructions, and nothing stays."""
         return processors(machine).in_turn

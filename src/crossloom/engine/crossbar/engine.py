@@ -92,6 +92,12 @@ class Crossbar(Engine):
         tiling: Tiling = stage.placement
         return node.type.count(1) // (tiling.groups * tiling.columns)
 
+    def figures(self, stage: Stage) -> Mapping[str, int]:
+        """Return the matrices of a layer, and the arrays that one copy of each takes."""
+        tiling: Tiling = stage.placement
+        named = ("groups", "rows", "columns", "slices", "row_tiles", "column_tiles")
+        return {name: getattr(tiling, name) for name in named}
+
     def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
         """Return the actions of one inference: arrays, converters, data moved."""
         node = graph.node(stage.nodes[0])

@@ -1,0 +1,50 @@
+"""Why inferences follow each other as fast as they do, and no faster, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crossloom.read.timeline import ALONE, HELD, SEQUENCE
+from crossloom.report.breakdown import bottleneck
+from crossloom.units import show
+
+if TYPE_CHECKING:
+    from crossloom.job.result import Result
+
+
+def in_short(result: Result) -> str:
+    """Return the few words that stand beside the throughput."""
+    time, name = result.timeline, bottleneck(result)
+    seconds = show(time.interval_s, "s")
+    if time.limited_by == SEQUENCE:
+        return "each needs the result of the one before"
+    if time.limited_by == HELD:
+        return f"{name} stays in its cells for {seconds}"
+    if time.takers > 1:
+        return f"{_in_turn(result)}, {name} longest"
+    return f"slowest: {name}, {seconds}" if name else "nothing to do"
+
+
+def sentence(result: Result) -> str:
+    """Return when the next inference follows, and what it waits for; nothing where there is nothing to do."""
+    time, name = result.timeline, bottleneck(result)
+    follows = f"In a full pipeline the next one follows after {show(time.interval_s, 's')}"
+    by = result.program.by_name[time.bottleneck].limited_by if name else ""
+    limit = f", at the pace of {by}" if by else ""
+    if time.limited_by == SEQUENCE:
+        return "The next one follows when it is done: it needs the result, as cells keep what the sequence has so far."
+    if time.limited_by == HELD:
+        return f"{follows}: so long does {name} stay in its cells, from its first write to the last read."
+    if time.takers > 1:
+        return f"{follows}: {_in_turn(result)}, {name} for longest{limit if time.limited_by == by else ''}."
+    return f"{follows}, because {name} works that long on each{limit}." if name else ""
+
+
+def _in_turn(result: Result) -> str:
+    """Return who takes what by turns."""
+    time = result.timeline
+    if time.limited_by == ALONE:
+        return f"{time.takers} layers work one at a time"
+    stage = result.program.by_name[time.bottleneck]
+    arrays = stage.arrays and time.limited_by == stage.limited_by
+    return f"{time.takers} layers use {'the same arrays' if arrays else time.limited_by.partition('.')[0]} by turns"
