@@ -15,9 +15,9 @@ import crossloom as xl
 from crossloom.errors import InputError, ModelError
 from crossloom.network.operators import Clip, Conv, FakeQuantize, Linear, MaxPool, Relu, Reshape
 from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import needs_samples, quantize
+from crossloom.network.quantize import Recipe, needs_samples, quantize
 from crossloom.network.ternary import Sparse, Twn, output_axis, project, ternary_layers, ternary_quantization
-from tests.layers import chain, seeded
+from tests.layers import chain, one_layer, seeded
 
 
 def ternary(*shape: int, axis: int | None = 0, seed: int = 0) -> Tensor:
@@ -316,3 +316,20 @@ def test_output_axes() -> None:
     assert output_axis(Linear()) == 0
     assert output_axis(ConvTranspose((1,), (0,), (0,), (1,))) == 1
     assert output_axis(ConvTranspose((1,), (0,), (0,), (1,), 2)) is None
+
+
+def test_a_sparsity_makes_weights_ternary_without_training() -> None:
+    graph = one_layer(Conv((1, 1), (0, 0, 0, 0), (1, 1), 1), (4, 8, 8), seeded(1, 8, 4, 3, 3))
+    quantized = quantize(graph, [seeded(2, 8, 4, 8, 8)], Recipe(activations=4, sparsity=0.8))
+    weights = quantized.constants[quantized.nodes[0].inputs[1]]
+    assert set(weights.unique().tolist()) == {-1, 0, 1}
+    assert int((weights == 0).sum()) == round(0.8 * weights.numel())
+    before = graph.constants[graph.nodes[0].inputs[1]]
+    assert before.abs()[weights != 0].min() >= before.abs()[weights == 0].max()
+    assert bool((torch.sign(before) == weights)[weights != 0].all())
+
+
+@pytest.mark.parametrize("sparsity", [-0.1, 1.0, float("nan")])
+def test_no_sparsity_beyond_its_range(sparsity: float) -> None:
+    with pytest.raises(ModelError, match=r"at least 0 and below 1, got"):
+        Recipe(sparsity=sparsity)

@@ -18,6 +18,7 @@ from crossloom.cli_options import (
     Seed,
     Sets,
     Shapes,
+    Sparsity,
     Weights,
     busy,
     machine_named,
@@ -48,6 +49,7 @@ def listing(
     activations: Activations = 8,
     scheme: Scheme = "symmetric",
     calibrator: Ranges = "minmax",
+    sparsity: Sparsity = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +65,7 @@ def listing(
     machine = machine_named(on, sets)
     network = network_of(model, shape)
     with busy("compiling"):
-        quantized = quantized_for(network, None, calibration, recipe_of(weights, activations, scheme, calibrator), seed, [], progress)
+        quantized = quantized_for(network, None, calibration, recipe_of(weights, activations, scheme, calibrator, sparsity), seed, [], progress)
         lines = list(lines_of(compile_network(quantized, machine), layer, after, piece))
     if out is not None:
         write_whole(out, "\n".join(lines) + "\n")

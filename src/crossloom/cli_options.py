@@ -26,6 +26,10 @@ Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 
 Activations = Annotated[int, typer.Option("--activations", help="Bits of an activation, 2 to 16.")]
 Scheme = Annotated[str, typer.Option("--scheme", help="Activations symmetric around zero, or affine with a zero point.")]
 Ranges = Annotated[str, typer.Option("--calibrator", help="How ranges are chosen: minmax, percentile or mse.")]
+Sparsity = Annotated[
+    float | None,
+    typer.Option("--sparsity", help="Make weights -1, 0 or 1 with that share of zeros, untrained: for costs. See ternarize."),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=(1 << 63) - 1)]
 BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed at once; does not change the result.", min=1)]
 Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]

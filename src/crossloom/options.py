@@ -35,7 +35,7 @@ def value_of(text: str) -> Any:
     return value if isinstance(value, bool | int | float) else text
 
 
-def recipe_of(weights: int, activations: int, scheme: str, calibrator: str) -> Any:
+def recipe_of(weights: int, activations: int, scheme: str, calibrator: str, sparsity: float | None = None) -> Any:
     """Return how to quantise. Raises InputError."""
     from crossloom.network.calibrate import MinMax, Mse, Percentile
     from crossloom.network.quantize import Recipe
@@ -45,7 +45,7 @@ def recipe_of(weights: int, activations: int, scheme: str, calibrator: str) -> A
         raise InputError(f"--calibrator {calibrator}: choose one of {', '.join(calibrators)}")
     if scheme not in ("symmetric", "affine"):
         raise InputError(f"--scheme {scheme}: choose symmetric or affine")
-    return Recipe(weights, activations, scheme=scheme, calibrator=calibrators[calibrator]())  # type: ignore[arg-type]
+    return Recipe(weights, activations, scheme=scheme, calibrator=calibrators[calibrator](), sparsity=sparsity)  # type: ignore[arg-type]
 
 
 def check_device(device: str) -> None:

@@ -128,10 +128,15 @@ def quantized_for(
     network: Graph, samples: Data | None, calibration: Any, recipe: Recipe | None, seed: int, warnings: list[str], progress: Progress[Any]
 ) -> Graph:
     """Return the network in integers: calibrated on `calibration`, else on the first of the samples, else on random inputs; adds warnings."""
+    untrained = recipe is not None and recipe.sparsity is not None
     if network.quantized:
+        if untrained:
+            warnings.append(f"{network.name} is in integers already, and keeps its weights: sparsity has no effect")
         return network if network.samples or samples is None else replace(network, samples=first_samples(samples.inputs, network))
+    if untrained:
+        warnings.append("weights were made ternary without training: costs hold, accuracy does not; see ternarize")
     if calibration is None and not needs_samples(network):
-        return quantize(network)
+        return quantize(network, None, recipe)
     if calibration is not None:
         chosen = load_data(calibration, network, labels=False)
     elif samples is not None:

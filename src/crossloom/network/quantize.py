@@ -43,7 +43,7 @@ from crossloom.network.operators import (
 from crossloom.network.qdq import absorb, integers_of
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.samples import check_independent
-from crossloom.network.ternary import narrowed, output_axis, ternary_quantization
+from crossloom.network.ternary import narrowed, output_axis, project, ternary_quantization
 
 KEPT, KEPT_BYTES = 16, 1 << 24
 """Samples that a quantised graph keeps, and the bytes that they may take."""
@@ -53,15 +53,22 @@ OPERAND_BITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is quantised; bits are 2 to 16. Weights that are ternary, −a, 0 or a in each output channel, get 2 bits whatever `weights` says."""
+    """How a network is quantised; bits are 2 to 16. Weights that are ternary, −a, 0 or a in each output channel, get 2 bits whatever `weights` says.
+
+    With a `sparsity` layers get the nearest ternary weights of which that share is zero, without any training: what such a network costs, not
+    how well one answers that was trained to it.
+    """
 
     weights: int = 8
     activations: int = 8
     per_channel: bool = True
     scheme: Literal["symmetric", "affine"] = "symmetric"
     calibrator: Calibrator = field(default_factory=MinMax)
+    sparsity: float | None = None
 
     def __post_init__(self) -> None:
+        if self.sparsity is not None and not 0 <= self.sparsity < 1:
+            raise ModelError(f"quantize: sparsity must be at least 0 and below 1, got {self.sparsity}; 0.8 leaves a fifth of the weights")
         for what, bits in (("weights", self.weights), ("activations", self.activations)):
             if not 2 <= bits <= 16:
                 raise ModelError(f"quantize: {what} must have 2 to 16 bits, got {bits}")
@@ -266,6 +273,8 @@ def _with_weights(node: Node, constants: dict[str, Tensor], quantization: dict[s
         constants[name] = constants[name].to(carrier(quantization[name]))
     else:
         weight = constants[name]
+        if recipe.sparsity is not None and ternary_quantization(weight, axis) is None:
+            weight = project(weight, min(round(recipe.sparsity * weight.numel()), weight.numel() - 1), axis)
         q = ternary_quantization(weight, axis) or weight_quantization(weight, recipe.weights, axis)
         _store(name, weight, q, constants, quantization)
     if len(node.inputs) == 2:

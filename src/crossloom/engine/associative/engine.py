@@ -35,7 +35,9 @@ class Associative(Engine):
         first = next(unfit(graph.node(name), graph) for name in left)
         which = f"{left[0]}: {first}" if len(left) == 1 else f"{left[0]} the first: {first}"
         layers = "1 layer is" if len(left) == 1 else f"{len(left)} layers are"
-        return graph, (f"{layers} computed by digital units ({which}); ternarise the network (crossloom.ternarize)",)
+        return graph, (
+            f"{layers} computed by digital units ({which}); train it to ternary weights (crossloom ternarize) or, for costs alone, set a sparsity",
+        )
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
