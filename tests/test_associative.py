@@ -27,11 +27,13 @@ from crossloom.machines import load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import Conv, ConvTranspose, Linear
 from crossloom.network.quantize import Recipe, quantize
+from crossloom.papers.rtm_ap import Reading, read
 from crossloom.program_text import parse_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
 from crossloom.report.pace import in_short
+from crossloom.units import show
 from tests.layers import chain, one_layer, seeded
 
 CHIP = processors(load_machine("rtm-ap"))
@@ -74,13 +76,13 @@ def inputs_of(layer: TernaryLayer, count: int, seed: int) -> np.ndarray:
 @given(
     groups=st.sampled_from((1, 1, 2, 5)),
     channels=st.integers(1, 7),
-    taps=st.sampled_from((1, 2, 4, 9)),
+    taps=st.sampled_from((1, 2, 4, 9, 49)),
     outputs=st.integers(1, 12),
     bits=st.integers(1, 8),
     signed=st.booleans(),
     sparsity=st.sampled_from((0.0, 0.3, 0.8, 0.95, 1.0)),
     sharing=st.booleans(),
-    spread=st.booleans(),
+    spread=st.sampled_from(("none", "inputs", "all")),
     scope=st.sampled_from((0, 1, 3)),
     columns=st.sampled_from((20, 40, 256)),
     domains=st.sampled_from((32, 64)),
@@ -95,14 +97,16 @@ def test_streams_give_the_sums_of_products(
     signed: bool,
     sparsity: float,
     sharing: bool,
-    spread: bool,
+    spread: str,
     scope: int,
     columns: int,
     domains: int,
     seed: int,
 ) -> None:
     layer = layer_of(groups, channels, taps, outputs, bits=bits, signed=signed, sparsity=sparsity, seed=seed)
-    chip = replace(CHIP, sharing=sharing, spread=spread, scope=scope, columns=columns, domains=domains, arrays=16)
+    chip = replace(
+        CHIP, sharing=sharing, spread=spread != "none", all_spread=spread == "all", scope=scope, columns=columns, domains=domains, arrays=16
+    )
     try:
         whole = compile_layer(layer, 1, chip)
     except CapacityError:
@@ -254,7 +258,7 @@ def test_a_layer_of_other_weights_is_left_to_digital_units_and_a_note_says_so() 
     quantized = quantize(graph, [seeded(1, 6, 8)])
     program = compile_network(quantized, load_machine("rtm-ap"))
     assert [stage.engine for stage in program.stages] == ["digital"]
-    assert any("crossloom.ternarize" in note for note in program.notes)
+    assert any("its weights are not -1, 0 and 1" in note for note in program.notes)
 
 
 @pytest.mark.parametrize(
@@ -272,17 +276,70 @@ def test_settings_that_make_no_sense_get_one_line(changes: dict[str, object], me
         compile_network(graph, load_machine("rtm-ap").with_(**changes))
 
 
-def test_an_array_that_is_too_small_for_a_layer_says_so() -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"array.columns": 2}, r"needs 3 columns of an array for 1 inputs of n0 and the machine has 2 \(1 too few\): set array.columns"),
+        ({"array.domains": 2}, r"needs 4 domains along a track for an input of n0 and the machine has 2"),
+        ({"array.domains": 6}, r"needs \d+ domains along a track for a sum of n0 and the machine has 6"),
+        ({"associative.scope": 2, "array.columns": 16}, r"needs 23 columns of an array for 18 inputs of n0 .*: set associative.scope to fewer"),
+    ],
+)
+def test_an_array_that_is_too_small_for_a_layer_says_what_it_has_too_little_of(changes: dict[str, object], message: str) -> None:
     graph, _ = digits_like()
-    with pytest.raises(CapacityError, match="columns"):
-        compile_network(graph, load_machine("rtm-ap").with_(**{"array.columns": 8}))
+    with pytest.raises(CapacityError, match=message):
+        compile_network(graph, load_machine("rtm-ap").with_(**changes))
+
+
+@pytest.mark.parametrize(("taps", "columns"), [(256, 256), (257, 256), (49, 16), (9, 8)])
+def test_a_kernel_may_have_more_taps_than_an_array_has_columns(taps: int, columns: int) -> None:
+    layer = layer_of(2, 3, taps, 6, bits=4, signed=True, sparsity=0.8, seed=taps)
+    rows = inputs_of(layer, 20, 1)
+    assert np.array_equal(executed_whole(compile_layer(layer, 1, replace(CHIP, columns=columns)), rows), product(layer, rows))
+
+
+def with_(**changes: object) -> Reading:
+    """Return the small network on a machine with some fields changed."""
+    return read(digits_like()[0], load_machine("rtm-ap").with_(**{name.replace("__", "."): value for name, value in changes.items()}))
+
+
+def test_memories_that_are_too_small_are_remarked() -> None:
+    assert not any("memories hold" in note for note in with_().program.notes)
+    notes = with_(instruction_memory__capacity="64 B", buffer__capacity="16 B").program.notes
+    wanted = with_().total("instructions") * 8
+    assert f"all instructions take {show(wanted, 'B')} and the memories hold 256 B: bringing the rest from elsewhere is not priced" in str(notes)
+    assert "set buffer.capacity" in str(notes)
+
+
+def test_outputs_over_idle_arrays_save_time() -> None:
+    usual, all_over = with_(), with_(associative__spread="all")
+    assert all_over.timeline.latency_s < usual.timeline.latency_s
+    assert all_over.stages[0][1].tiles > usual.stages[0][1].tiles == 1
+
+
+def test_putting_tracks_where_they_belong_takes_time_and_energy() -> None:
+    usual, often = with_(), with_(associative__realign_every=5)
+    assert often.ledger.energy_j > usual.ledger.energy_j and often.timeline.latency_s > usual.timeline.latency_s
+    (_, before), (_, after) = usual.stages[0], often.stages[0]
+    times = after.searches - before.searches
+    assert 0 < times <= before.instructions // 5
+    assert after.shifts - before.shifts == times * 2 * 63
+
+
+def test_partial_sums_travel_to_where_they_are_added() -> None:
+    """A part's sums leave its arrays as bits; where arrays of several routers make parts, all but one go on to the next."""
+    found = with_(array__columns=24)
+    for stage, placement in found.stages:
+        moved = -(-placement.fetched // 8) + -(-placement.read // 8) + stage.actions["buffer.write"]
+        assert stage.actions["bus.transfer"] == moved
+        assert placement.read >= placement.results
 
 
 def test_neighbouring_windows_share_what_they_read() -> None:
     graph, _ = digits_like()
-    assert distinct_inputs(graph.node("n0"), graph, 256) == [81]
-    assert distinct_inputs(graph.node("n0"), graph, 27) == [36, 45, 36]
-    assert distinct_inputs(graph.node("n1"), graph, 256) == [81]
+    assert distinct_inputs(graph.node("n0"), graph, 256) == [2 * 81]
+    assert distinct_inputs(graph.node("n0"), graph, 27) == [2 * 36, 2 * 45, 2 * 36]
+    assert distinct_inputs(graph.node("n1"), graph, 256) == [6 * 81]
 
 
 def test_every_pass_prints() -> None:

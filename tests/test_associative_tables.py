@@ -63,10 +63,10 @@ def _packed(rows: Sequence[int]) -> np.uint64:
     return np.uint32(sum(row << 4 * number for number, row in enumerate(rows)))
 
 
-def fewest_steps(means: Callable[[int, int, int], tuple[int, int]], target: int, writable: Sequence[int], most: int) -> int | None:
-    """Return the least number of steps that take every row (R is 0 before) to what an operation means, keys of any cells; None if more than `most`."""
+def fewest_steps(means: Callable[[int, int, int], tuple[int, int]], target: int, writable: Sequence[int], most: int, preset: int = 0) -> int | None:
+    """Return the least number of steps that take every row (R is preset) to what an operation means, keys of any cells; None if more than `most`."""
     bits = list(product((0, 1), repeat=3))
-    before = [c * C | b * B | a * A for c, b, a in bits]
+    before = [c * C | b * B | a * A | preset * R for c, b, a in bits]
     wanted = _packed([row & ~(C | target) | means(*each)[0] * C | means(*each)[1] * target for row, each in zip(before, bits, strict=True)])
     keys = _choices((C, B, A) if target == B else (C, B, A, R))
     steps = np.array([(*key, *write) for key, write in product(keys, list(_choices(writable))) if write[0]], np.uint32) * EACH
@@ -87,9 +87,11 @@ def test_no_table_in_place_can_do_with_fewer_steps_whatever_it_writes(table: Tab
 
 
 @pytest.mark.parametrize("table", OUT_OF_PLACE, ids=lambda table: table.name)
-def test_no_table_out_of_place_can_do_with_fewer_steps_once_the_target_is_cleared(table: Table) -> None:
-    assert table.steps[0].key == {} and table.steps[0].write == {"R": 0}
-    assert fewest_steps(table.means, R, (C, R), len(table.steps) - 1) == len(table.steps) - 1
+def test_no_table_out_of_place_can_do_with_fewer_steps_once_the_target_is_preset_to_either_bit(table: Table) -> None:
+    assert table.steps[0].key == {} and set(table.steps[0].write) == {"R"}
+    preset = table.steps[0].write["R"]
+    assert fewest_steps(table.means, R, (C, R), len(table.steps) - 1, preset) == len(table.steps) - 1
+    assert fewest_steps(table.means, R, (C, R), len(table.steps) - 2, 1 - preset) is None
 
 
 def test_subtracting_from_the_operand_in_place_takes_six_steps() -> None:

@@ -298,7 +298,9 @@ class Schedule:
             stage = replace(stage, interval_s=pace.interval_s, latency_s=pace.latency_s, limited_by=pace.limited_by)
             stages.append(stage)
         notes = (f"{program.machine.name} has no {', '.join(sorted(absent))}: what it would do takes no time and costs nothing",) if absent else ()
-        return replace(program, stages=tuple(stages), notes=(*program.notes, *notes))
+        program = replace(program, stages=tuple(stages), notes=(*program.notes, *notes))
+        remarks = (remark for name in dict.fromkeys(stage.engine for stage in stages) for remark in engine_named(name).remarks(program))
+        return replace(program, notes=tuple(dict.fromkeys((*program.notes, *remarks))))
 
 
 def _in_turns(pace: Pace, stage: Stage, turns: Turns) -> Pace:

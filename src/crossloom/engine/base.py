@@ -118,6 +118,10 @@ class Engine(Protocol):
         """Return what a reader of results should know of a machine's description, such as where it leaves what was measured."""
         return ()
 
+    def remarks(self, program: Program) -> tuple[str, ...]:
+        """Return what a reader of results should know of a program whose stages are placed and priced, such as what it needs more of than there is."""
+        return ()
+
     def banks(self, machine: Machine) -> int:
         """Return how many sets of weights an array holds, of which one can be written while another is read."""
         return 1

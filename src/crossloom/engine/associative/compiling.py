@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossloom.engine.associative.cutting import Cut, cuts, dataflow_of
+from crossloom.engine.associative.cutting import Cut, cuts, dataflow_of, least_columns
 from crossloom.engine.associative.emitting import Sums, emit
 from crossloom.engine.associative.instructions import INSTRUCTION, Instructions, Op, Stream
 from crossloom.engine.associative.layer import TernaryLayer
@@ -49,15 +49,26 @@ class CompiledLayer:
 
 def compile_layer(layer: TernaryLayer, row_groups: int, chip: Processors) -> CompiledLayer:
     """Return the streams of a layer, cut in the way that takes least time. Raises CapacityError if an array is too small for any."""
+    if least_columns(layer.taps) > chip.columns:
+        layer = layer.in_columns(max(1, chip.columns // 4))
     for cut in cuts(layer, row_groups, chip):
         if (streams := _streams(layer, cut, chip)) is not None:
             return CompiledLayer(layer, cut, cut.layout(layer, chip), streams)
-    need = layer.taps + 1 + LEAST
-    raise CapacityError("columns of an array", need, chip.columns, "give arrays more columns or domains (array.columns, array.domains)")
+    raise _too_small(layer, chip)
 
 
-LEAST = 3
-"""Columns for one sum and the temporaries of the smallest scope."""
+def _too_small(layer: TernaryLayer, chip: Processors) -> CapacityError:
+    """Return what an array has too little of for a layer: domains for its inputs or its sums, or columns for a scope."""
+    if layer.bits > chip.domains:
+        return CapacityError("domains along a track for an input", layer.bits, chip.domains, "set array.domains, or quantise to fewer bits")
+    scope = min(chip.scope or 1, layer.all_channels)
+    parts = min(chip.arrays, -(-layer.all_channels // scope)) if chip.spread else 1
+    bits = Cut(scope, 1, parts).layout(layer, chip).sum_bits
+    if bits > chip.domains:
+        return CapacityError("domains along a track for a sum", bits, chip.domains, "set array.domains, or quantise to fewer bits")
+    need = max(least_columns(scope * layer.taps), chip.columns + 1)
+    smaller = "set associative.scope to fewer channels (0 chooses), or " if scope > 1 else ""
+    return CapacityError(f"columns of an array for {scope * layer.taps} inputs", need, chip.columns, f"{smaller}set array.columns")
 
 
 def _streams(layer: TernaryLayer, cut: Cut, chip: Processors) -> tuple[Compiled, ...] | None:

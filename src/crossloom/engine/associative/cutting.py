@@ -1,10 +1,11 @@
 """How a layer is cut for the arrays: by rows, by outputs, by inputs; and among how many channels common subexpressions are looked for.
 
 * **Row groups**: output positions, as many to an array as it has rows.
-* **Tiles**: outputs, so many that an array has room for their sums. More tiles than necessary would share less.
+* **Tiles**: outputs, so many that an array has room for their sums. More than necessary are done sooner on arrays that would be idle (`spread: all`), and share
+  less: that takes more energy.
 * **Parts**: input channels, on arrays that would be idle otherwise. Each array then has partial sums of all outputs, which digital adders join.
 * **Scope**: channels whose inputs are beside each other and share temporaries. A larger one saves more operations, needs more columns, and gives fewer
-  parts. The one that is done first is taken, judged by the first scope of each.
+  parts. The one whose steps are done first is taken, judged by the first scope of each.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def cuts(layer: TernaryLayer, row_groups: int, chip: Processors) -> list[Cut]:
                 items = row_groups * cut.tiles * cut.parts
                 scopes = -(-layer.all_channels // cut.scope)
                 found[cut] = -(-items // chip.arrays) * -(-scopes // cut.parts) * steps if chip.spread else cut.tiles * scopes * steps
-                break
+                if not chip.all_spread or items >= chip.arrays:
+                    break
     return sorted(found, key=lambda cut: found[cut])
 
 
@@ -94,7 +96,7 @@ def _tiled(layer: TernaryLayer, scope: int, row_groups: int, chip: Processors) -
         free = chip.arrays // (row_groups * tiles) if chip.spread else 1
         cut = Cut(scope, tiles, max(1, min(free, scopes)))
         layout = cut.layout(layer, chip)
-        if layout.fits and layout.temporary_columns >= min(LEAST_COLUMNS, LEAST_COLUMNS * layer.taps * scope - LEAST_COLUMNS):
+        if layout.fits and layout.temporary_columns >= _temporaries(layout.inputs):
             yield cut
             tiles *= 2
         elif layout.sums_in_column and layout.scopes_in_round:
@@ -104,6 +106,16 @@ def _tiled(layer: TernaryLayer, scope: int, row_groups: int, chip: Processors) -
             tiles = max(tiles + 1, -(-layer.all_outputs // (room * layout.sums_in_column)))
         else:
             return
+
+
+def least_columns(inputs: int) -> int:
+    """Return the columns that an array must have for a scope of so many inputs: for one sum, the carry, and temporaries."""
+    return inputs + 2 + _temporaries(inputs)
+
+
+def _temporaries(inputs: int) -> int:
+    """Return the columns for temporaries of so many inputs; one alone needs none."""
+    return LEAST_COLUMNS if inputs > 1 else 0
 
 
 def _judge(layer: TernaryLayer, cut: Cut, chip: Processors) -> float | None:

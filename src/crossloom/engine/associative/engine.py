@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,10 +13,12 @@ from crossloom.engine.associative.placement import InRows, placed
 from crossloom.engine.associative.programs import compiled
 from crossloom.engine.associative.settings import Processors, processors
 from crossloom.engine.base import Counts, Engine, Executor, Kits, Pace
+from crossloom.errors import CapacityError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Clip, Conv, ConvTranspose, Linear, Relu
 from crossloom.program import Program, Stage
+from crossloom.units import show
 
 INSTRUCTION_BYTES = 8
 """Of an instruction: an operation, three columns, three domains and three widths."""
@@ -53,7 +56,10 @@ class Associative(Engine):
         layer = TernaryLayer.of(node, graph)
         positions = node.type.count(1) // layer.all_outputs
         row_groups = -(-positions // chip.rows)
-        whole = compiled(layer, row_groups, chip)
+        try:
+            whole = compiled(layer, row_groups, chip)
+        except CapacityError as short:
+            raise CapacityError(f"{short.what} of {node.name}", short.need, short.have, short.remedy) from short
         return placed(whole, distinct_inputs(node, graph, chip.rows), positions, chip)
 
     def figures(self, stage: Stage) -> Mapping[str, int]:
@@ -61,6 +67,16 @@ class Associative(Engine):
         placement = _placement(stage)
         named = ("nonzeros", "operations", "bit_operations", "instructions", "row_groups", "tiles", "parts", "waves", "searches", "writes", "shifts")
         return {name: getattr(placement, name) for name in named}
+
+    def remarks(self, program: Program) -> tuple[str, ...]:
+        """Return which memories are too small: for all instructions, or for what a layer reads and writes."""
+        stages = [stage for stage in program.stages if stage.engine == self.name and stage.arrays]
+        activations = (stage.actions.get("buffer.read", 0) + stage.actions.get("buffer.write", 0) for stage in stages)
+        wanted = {
+            "instruction_memory": sum(_placement(stage).instructions for stage in stages) * INSTRUCTION_BYTES,
+            "buffer": max(activations, default=0),
+        }
+        return tuple(_short(program, part, count) for part, count in wanted.items() if count > _capacity(program, part))
 
     def leaves(self, machine: Machine) -> bool:
         """Return whether layers use the arrays one after the other: weights are in the instructions, and nothing stays."""
@@ -84,11 +100,11 @@ class Associative(Engine):
         return dict(actions(stage, graph, processors(machine)))
 
     def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
-        """Return the time of a wave: every search, write and shift of its longest stream after the other."""
+        """Return the time of a wave: inputs come, every search, write and shift of the longest stream after the other, sums leave."""
         placement, does = _placement(stage), machine.part("array").actions
         counts = {"compare": placement.searches, "write": placement.writes, "shift": placement.shifts}
         seconds = {name: count * does[name].latency_s.value for name, count in counts.items()}
-        total = sum(seconds.values())
+        total = sum(seconds.values()) + _moving_s(placement, machine)
         return Pace(total, total, f"array.{max(seconds, key=lambda name: seconds[name])}")
 
     def paced_parts(self, machine: Machine) -> frozenset[str]:
@@ -133,6 +149,7 @@ def actions(stage: Stage, graph: Graph, chip: Processors) -> Counts:
     """Return what one inference makes a stage do: in arrays, for its instructions, on the links, and to its sums when they have been read out."""
     placement = _placement(stage)
     sums = placement.results // placement.parts
+    read, crossing = -(-placement.read // 8), -(-placement.read * (_routers(placement, chip) - 1) // (8 * placement.parts))
     readings = -(-placement.row_groups // placement.arrays)
     fetched, stored = -(-placement.fetched // 8), -(-sums * graph.quantization[stage.name].bits // 8)
     return Counts(
@@ -145,11 +162,38 @@ def actions(stage: Stage, graph: Graph, chip: Processors) -> Counts:
             "adder.add": placement.results - sums,
             "requantizer.apply": sums,
             "buffer.read": fetched,
-            "bus.transfer": fetched + stored,
+            "bus.transfer": fetched + read + stored,
             "buffer.write": stored,
-            "router.hop": stored * stage.hops,
+            "router.hop": stored * stage.hops + crossing,
         }
     )
+
+
+def _capacity(program: Program, role: str) -> float:
+    """Return the bytes that the memories of a role hold on all chips; no end of them if the machine does not say."""
+    part = program.machine.optional(role)
+    return part.parameters.get("capacity", math.inf) * part.total * program.chips if part is not None else math.inf
+
+
+def _short(program: Program, role: str, count: int) -> str:
+    what = "all instructions take" if role == "instruction_memory" else "what a layer reads and writes takes up to"
+    have, name = show(_capacity(program, role), "B"), program.machine.part(role).name
+    return f"{what} {show(count, 'B')} and the memories hold {have}: bringing the rest from elsewhere is not priced; set {name}.capacity"
+
+
+def _routers(placement: InRows, chip: Processors) -> int:
+    """Return at how many routers lie the arrays whose partial sums are added: sums go from one to the next, there to be added to its own."""
+    at_each = max(1, chip.arrays // max(1, chip.routers))
+    return -(-min(placement.parts, placement.arrays) // at_each)
+
+
+def _moving_s(placement: InRows, machine: Machine) -> float:
+    """Return the seconds of a wave in which inputs come over the buses, before the arrays begin, and sums leave, when they are done."""
+    bus = machine.optional("bus")
+    if bus is None or "transfer" not in bus.actions or not bus.total:
+        return 0.0
+    used = max(1.0, min(bus.total, -(-placement.arrays * bus.total // machine.part("array").total)))
+    return (placement.fetched + placement.read) / 8 / placement.waves * bus.actions["transfer"].latency_s.value / used
 
 
 ASSOCIATIVE = Associative()

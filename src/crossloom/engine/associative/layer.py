@@ -61,6 +61,13 @@ class TernaryLayer:
         """Outputs of all groups."""
         return self.groups * self.outputs
 
+    def in_columns(self, columns: int) -> TernaryLayer:
+        """Return the same product with channels of at most so many taps: where there are more, a channel is taken for several, of as many taps each."""
+        if self.taps <= columns:
+            return self
+        taps = max(each for each in range(1, columns + 1) if self.taps % each == 0)
+        return replace(self, channels=self.channels * self.taps // taps, taps=taps)
+
     @property
     def nonzeros(self) -> int:
         """Weights that are not zero: additions and subtractions if nothing is shared."""
@@ -133,16 +140,16 @@ def settled(node: Node, graph: Graph, x: Tensor, sums: Tensor) -> Tensor:
 
 
 def distinct_inputs(node: Node, graph: Graph, rows: int) -> list[int]:
-    """Return how many different elements of a channel each group of so many rows reads; padding is none of them.
+    """Return how many different elements, of all channels, each group of so many rows reads; padding is none of them.
 
     Neighbouring windows overlap, so that an element comes once over the links and goes into several rows and columns.
     """
     shape = graph.types[node.inputs[0]].sizes(1)
     if isinstance(node.op, Linear):
         positions = prod(shape[:-1])
-        return [min(rows, positions - first) for first in range(0, positions, rows)]
+        return [min(rows, positions - first) * shape[-1] for first in range(0, positions, rows)]
     assert isinstance(node.op, Conv | ConvTranspose)
     kernel = tuple(int(k) for k in graph.constants[node.inputs[1]].shape[2:])
     places = torch.arange(1, 1 + prod(shape[2:]), dtype=torch.int64).reshape(1, 1, *shape[2:])
     read = input_vectors(replace(node.op, groups=1), places, kernel, 0)[:, 0]
-    return [len(np.setdiff1d(read[first : first + rows].numpy(), [0])) for first in range(0, len(read), rows)]
+    return [len(np.setdiff1d(read[first : first + rows].numpy(), [0])) * shape[1] for first in range(0, len(read), rows)]

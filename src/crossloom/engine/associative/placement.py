@@ -33,7 +33,8 @@ class InRows:
         compared, written, moved: cells compared, cells written (on average over random bits), tracks moved by a domain.
         fetched: bits that go to the arrays.
         results: sums that are read out, of all parts.
-        worn: writes to the cell that is written most, on average over random bits.
+        read: bits of them, which leave the arrays.
+        worn, worn_port: writes to the cell that is written most, and through the port that writes most, on average over random bits.
         used: share of the cells of the arrays that hold something.
     """
 
@@ -57,7 +58,9 @@ class InRows:
     moved: int
     fetched: int
     results: int
+    read: int
     worn: float
+    worn_port: float
     used: float
 
     @property
@@ -71,7 +74,8 @@ class Piece:
     """What the arrays of one tile and part do in each of their row groups: the stream, loading before its rounds, and reading out at its end.
 
     Loading writes row by row: in each, the inputs of a round at one domain after the other. Reading out searches for ones, bit by bit, in all rows at once: the tags
-    are the bits.
+    are the bits. To be put where they belong, all tracks go to the end that they have at a port, where one search checks them, and back: how it is done was not
+    at hand, and this is assumed.
     """
 
     compiled: Compiled
@@ -80,6 +84,11 @@ class Piece:
     """Domains that the inputs of each round take."""
     inputs: int
     """Input bits in a row."""
+    input_columns: int
+    period: int
+    """Domains from one port to the next."""
+    realigned: int
+    """Times that all tracks are put where they belong."""
 
     @classmethod
     def of(cls, compiled: Compiled, whole: CompiledLayer, chip: Processors) -> Piece:
@@ -88,16 +97,30 @@ class Piece:
         each = layout.scopes_in_round
         scopes = [compiled.scopes[first : first + each] for first in range(0, len(compiled.scopes), each)]
         inputs = sum(len(channels) for channels in compiled.scopes) * layer.taps * layer.bits
-        return cls(compiled, effort_of(compiled.stream, chip.ports), tuple(len(group) * layer.bits for group in scopes), inputs)
+        realigned = len(compiled.stream) // chip.realign_every if chip.realign_every else 0
+        rounds = tuple(len(group) * layer.bits for group in scopes)
+        effort, period = effort_of(compiled.stream, chip.ports), chip.domains // chip.ports
+        return cls(compiled, effort, rounds, inputs, layout.inputs, period, realigned)
 
     @property
     def read_bits(self) -> int:
         """Bits of the sums that are read out of a row."""
         return sum(self.compiled.sum_bits)
 
+    @property
     def searches(self) -> int:
         """Searches one after the other, those that read out among them."""
-        return self.effort.searches + self.read_bits
+        return self.effort.searches + self.read_bits + self.realigned
+
+    @property
+    def compared(self) -> int:
+        """Cells compared in a row."""
+        return self.effort.compared + self.read_bits + self.realigned * self.compiled.stream.columns
+
+    @property
+    def moved(self) -> int:
+        """Steps of all tracks of a row."""
+        return self.effort.column_steps + self.inputs + self.read_bits + self._ways() * self.compiled.stream.columns
 
     def writes(self, rows: int) -> int:
         """Writes one after the other in an array of which so many rows are loaded."""
@@ -105,13 +128,26 @@ class Piece:
 
     def shifts(self, hidden: bool) -> int:
         """Shifts one after the other: of the stream, and a step for each domain that is loaded or read."""
-        return (self.effort.shift_steps_ahead if hidden else self.effort.shift_steps) + sum(self.rounds) + self.read_bits
+        return (self.effort.shift_steps_ahead if hidden else self.effort.shift_steps) + sum(self.rounds) + self.read_bits + self._ways()
+
+    def worn(self) -> tuple[float, float]:
+        """Return the writes of the cell that is written most, and those through the port that writes most."""
+        cells = self.effort.wear_eighths.copy()
+        for domains in self.rounds:
+            cells[: self.input_columns, :domains] += 8
+        ports = cells.reshape(len(cells), -1, self.period).sum(2)
+        return float(cells.max()) / 8, float(ports.max()) / 8
+
+    def _ways(self) -> int:
+        """Return the steps to the ends and back."""
+        return self.realigned * 2 * (self.period - 1)
 
 
 def placed(whole: CompiledLayer, distinct: Sequence[int], positions: int, chip: Processors) -> InRows:
-    """Return where a compiled layer lies and what it does. Of each row group, the distinct elements that it reads of a channel are given."""
+    """Return where a compiled layer lies and what it does. Of each row group, the distinct elements that it reads of all channels are given."""
     layer, cut, layout = whole.layer, whole.cut, whole.layout
     pieces = [Piece.of(compiled, whole, chip) for compiled in whole.streams]
+    worn = [piece.worn() for piece in pieces]
     row_groups = -(-positions // chip.rows)
     searched = row_groups * chip.rows if chip.all_rows else positions
     items = row_groups * len(pieces)
@@ -130,14 +166,16 @@ def placed(whole: CompiledLayer, distinct: Sequence[int], positions: int, chip: 
         operations=sum(int(piece.effort.instructions[ARITHMETIC].sum()) for piece in pieces),
         bit_operations=sum(int(piece.effort.bits[ARITHMETIC].sum()) for piece in pieces) * positions,
         instructions=sum(len(piece.compiled.stream) for piece in pieces),
-        searches=max(piece.searches() for piece in pieces),
+        searches=max(piece.searches for piece in pieces),
         writes=max(piece.writes(min(chip.rows, positions)) for piece in pieces),
         shifts=max(piece.shifts(chip.hidden_alignment) for piece in pieces),
-        compared=sum(piece.effort.compared + piece.read_bits for piece in pieces) * searched,
+        compared=sum(piece.compared for piece in pieces) * searched,
         written=sum(piece.effort.written_eighths * searched // 8 + piece.inputs * positions for piece in pieces),
-        moved=sum(piece.effort.column_steps + piece.inputs + piece.read_bits for piece in pieces) * searched,
-        fetched=sum(distinct) * cut.tiles * layer.all_channels * layer.bits,
+        moved=sum(piece.moved for piece in pieces) * searched,
+        fetched=sum(distinct) * cut.tiles * layer.bits,
         results=layer.all_outputs * cut.parts * positions,
-        worn=max(float(piece.effort.wear_eighths.max()) / 8 for piece in pieces),
+        read=sum(piece.read_bits for piece in pieces) * positions,
+        worn=max(cell for cell, _ in worn),
+        worn_port=max(port for _, port in worn),
         used=held * positions / (row_groups * chip.rows) / (chip.columns * chip.domains),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from crossloom.engine.associative.compiling import CompiledLayer, compile_layer
@@ -9,7 +10,14 @@ from crossloom.engine.associative.layer import TernaryLayer
 from crossloom.engine.associative.settings import Processors
 
 
-@lru_cache(maxsize=32)
 def compiled(layer: TernaryLayer, row_groups: int, chip: Processors) -> CompiledLayer:
-    """Return a layer's streams; those of the last 32 layers are kept. Raises CapacityError."""
+    """Return a layer's streams; those of the last 64 layers are kept, whatever settings differ that streams do not depend on. Raises CapacityError."""
+    plain = replace(
+        chip, all_rows=False, hidden_alignment=True, execute="auto", shift_faults=0.0, write_faults=0.0, realign_every=0, ports=1, rows=0, routers=0
+    )
+    return _compiled(layer, row_groups, plain)
+
+
+@lru_cache(maxsize=64)
+def _compiled(layer: TernaryLayer, row_groups: int, chip: Processors) -> CompiledLayer:
     return compile_layer(layer, row_groups, chip)

@@ -19,7 +19,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     layers: Literal["in_turn", "side_by_side"] = "in_turn"
-    spread: Literal["inputs", "none"] = "inputs"
+    spread: Literal["inputs", "all", "none"] = "inputs"
     sharing: bool = True
     scope: Annotated[int, Field(strict=True, ge=0, le=1024)] = 0
     rows: Literal["used", "all"] = "used"
@@ -36,9 +36,10 @@ class Processors:
 
     Attributes:
         rows, columns, domains, ports: of an array; ports of each track.
-        arrays: on a chip.
+        arrays, routers: on a chip; a router joins arrays to others, and 0 are all of one.
         in_turn: layers use the arrays one after the other, rather than having some of their own.
-        spread: the inputs of a layer are spread over arrays that its rows leave free; not where every layer has arrays of its own.
+        spread, all_spread: the inputs of a layer are spread over arrays that its rows leave free, and its outputs over those that are then left; neither
+            where every layer has arrays of its own.
         sharing: common subexpressions are computed once.
         scope: input channels among whose sums they are looked for; 0 chooses for each layer.
         all_rows: rows that hold no output position are searched, too.
@@ -53,8 +54,10 @@ class Processors:
     domains: int
     ports: int
     arrays: int
+    routers: int
     in_turn: bool
     spread: bool
+    all_spread: bool
     sharing: bool
     scope: int
     all_rows: bool
@@ -93,8 +96,10 @@ def processors(machine: Machine) -> Processors:
         domains=domains,
         ports=ports,
         arrays=int(array.total),
+        routers=int(router.total) if (router := machine.optional("router")) is not None else 0,
         in_turn=given.layers == "in_turn",
-        spread=given.spread == "inputs" and given.layers == "in_turn",
+        spread=given.spread != "none" and given.layers == "in_turn",
+        all_spread=given.spread == "all" and given.layers == "in_turn",
         sharing=given.sharing,
         scope=given.scope,
         all_rows=given.rows == "all",

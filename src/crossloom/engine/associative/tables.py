@@ -100,7 +100,7 @@ SUM_OF_B = Table("sum_of_b", _steps("> R0; C1 B0 > C0 R1; C0 B1 > R1"), "R", lam
 """R ← B + 0."""
 SUM_OF_A = Table("sum_of_a", _steps("> R0; C1 A0 > C0 R1; C0 A1 > R1"), "R", lambda c, b, a: _sum(c, 0, a), ("C", "A"))
 """R ← 0 + A."""
-MINUEND = Table("minuend", _steps("> R0; C0 B1 > R1; C1 B1 > C0; C1 B0 > R1"), "R", lambda c, b, a: _difference(c, b, 0), ("C", "B"))
+MINUEND = Table("minuend", _steps("> R1; C0 B0 > R0; C1 B1 > C0 R0"), "R", lambda c, b, a: _difference(c, b, 0), ("C", "B"))
 """R ← B − 0."""
 NEGATIVE = Table("negative", _steps("> R0; C1 A0 > R1; C0 A1 > C1 R1"), "R", lambda c, b, a: _difference(c, 0, a), ("C", "A"))
 """R ← 0 − A."""
