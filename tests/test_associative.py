@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+import crossloom as xl
 from crossloom.compiler import compile_network
 from crossloom.engine.associative.compiling import CompiledLayer, compile_layer
 from crossloom.engine.associative.compute import executed
@@ -21,7 +23,10 @@ from crossloom.engine.associative.settings import Processors, processors
 from crossloom.engine.associative.shifting import effort_of
 from crossloom.engine.associative.simulate import execute
 from crossloom.engine.associative.state import State, write_values
-from crossloom.errors import CapacityError, MachineError
+from crossloom.errors import CapacityError, InputError, MachineError
+from crossloom.job.check import check
+from crossloom.job.listing import listing as listed
+from crossloom.job.module import to_torch
 from crossloom.job.run import run
 from crossloom.machines import load_machine
 from crossloom.network.graph import Graph
@@ -404,6 +409,35 @@ def test_the_result_says_that_layers_take_turns_and_what_their_programs_are() ->
     assert result.timeline.takers == 2
     assert in_short(result) == "2 layers use the same arrays by turns, n0 longest"
     assert [row["operations"] for row in result.placements] == [first.operations, second.operations]
+    busy = [stage.arrays * stage.active_s for stage in result.program.stages]
+    assert result.utilization["temporal"] == pytest.approx(sum(busy) / result.timeline.interval_s / max(s.arrays for s in result.program.stages))
     (worn,) = result.ledger.wear
     assert worn.action == "array.write" and worn.stages == ("n0", "n1")
     assert worn.per_inference == pytest.approx(first.worn + second.worn)
+
+
+def test_check_says_which_layers_associative_processors_take() -> None:
+    """In floating point, where ranges are still to be found: weights that are ternary make the difference."""
+    weights = torch.tensor(ternary((4, 2, 3, 3), 0.5, 1)).float() * 0.3, seeded(2, 5, 4, 3, 3)
+    graph = chain(*((Conv((1, 1), (1, 1, 1, 1), (1, 1), 1), (weight,)) for weight in weights), shape=(2, 6, 6))
+    found = check(graph, load_machine("rtm-ap"))
+    assert [row["engine"] for row in found["layers"]] == ["associative", "digital"]
+
+
+def test_layers_are_listed_by_the_end_of_their_names_and_those_without_arrays_in_a_line() -> None:
+    model = nn.Sequential(OrderedDict(stem=nn.Sequential(nn.Conv2d(1, 3, 3), nn.MaxPool2d(2)), head=nn.Sequential(nn.Conv2d(3, 2, 3))))
+    x = torch.rand(2, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    program = compile_network(quantize(xl.load(model, x), [x], Recipe(activations=4, sparsity=0.6)), load_machine("rtm-ap"))
+    assert [stage.nodes[0] for stage in program.stages] == ["stem.0", "stem.1", "head.0"]
+    assert list(listed(program, "1")) == ["stem.1: computed by the digital engine, in no array"]
+    assert list(listed(program, "head.0", "shared")) != list(listed(program, "stem.0", "shared"))
+    with pytest.raises(InputError, match=r"--layer 0: sequential has several of this name; it has stem.0, head.0"):
+        list(listed(program, "0"))
+
+
+def test_training_for_the_machine_sees_its_weights() -> None:
+    graph, x = digits_like()
+    module = to_torch(graph, load_machine("rtm-ap"))
+    module(x).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())
+    assert torch.equal(module.eval()(x), graph(x))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import crossloom as xl
 from crossloom.compiler import compile_network
 from crossloom.job.data import random_inputs
 from crossloom.job.source import load
@@ -165,3 +166,13 @@ def test_a_tile_between_two_stages_is_charged_by_the_arrays_that_lie_there(isaac
     timeline = read_timeline(program)
     assert timeline.interval_s == pytest.approx(max(load.values()))
     assert timeline.limited_by == "adc.convert"
+
+
+def test_an_inference_takes_at_least_as_long_as_the_part_that_its_layers_want_at_once() -> None:
+    """All of the digits' layers are computed by the one vector unit, each beginning when its first inputs are there."""
+    result = xl.run(xl.load("zoo:digits"), xl.machine("rtm-ap"))
+    vector = sum(count for name, count in result.ledger.actions.items() if name == "vector.multiply_add")
+    part = result.program.machine.part("vector")
+    floor_s = vector * part.actions["multiply_add"].latency_s.value / part.parameters["lanes"]
+    assert result.timeline.limited_by == "vector.multiply_add" and result.timeline.takers == 5
+    assert max(row.finish_s for row in result.timeline.rows) < floor_s <= result.latency

@@ -10,11 +10,12 @@ from typing import Any
 from crossloom.compiler.passes import taker
 from crossloom.engine import engines_of
 from crossloom.engine.base import Engine
+from crossloom.errors import CrossloomError
 from crossloom.job.source import Shapes, load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported, product_of
-from crossloom.network.quantize import defects
+from crossloom.network.quantize import defects, quantize
 from crossloom.network.samples import mixes, mixing_node
 
 
@@ -24,10 +25,10 @@ def check(model: Any, machine: Machine, *, shapes: Shapes | None = None) -> dict
     `unsupported` lists nodes without a counterpart here, and nodes that no engine of the machine takes, with the reason.
     """
     graph = load(model, shapes=shapes, allow_unsupported=True)
-    engines = engines_of(machine)
+    engines, integers = engines_of(machine), _in_integers(graph)
     rows, unsupported = [], []
     for node in graph.nodes:
-        engine, reason = _taker(node, graph, machine, engines)
+        engine, reason = _taker(integers.by_name.get(node.name, node), integers, machine, engines)
         rows.append({"name": node.name, "op": _kind(node), "origin": node.origin, "engine": engine, "macs": macs(node, graph)})
         if engine is None:
             unsupported.append({"name": node.name, "op": _kind(node), "reason": reason, "origin": node.origin})
@@ -47,6 +48,16 @@ def check(model: Any, machine: Machine, *, shapes: Shapes | None = None) -> dict
         "engines": dict(Counter(str(row["engine"]) for row in rows if row["engine"]).most_common()),
         "layers": rows,
     }
+
+
+def _in_integers(graph: Graph) -> Graph:
+    """Return the network as engines will see it where it brings all its ranges along; as it is where calibration is still to come."""
+    if graph.quantized or any(isinstance(node.op, Unsupported) for node in graph.nodes):
+        return graph
+    try:
+        return quantize(graph)
+    except CrossloomError:
+        return graph
 
 
 def _defects(graph: Graph) -> list[dict[str, str]]:

@@ -19,18 +19,14 @@ def listing(program: Program, layer: str | None = None, after: str | None = None
             raise InputError("--after and --piece are of a layer; name one with --layer")
         yield from str(program).splitlines()
         return
-    if layer not in program.stage_of:
-        near = [name for name in program.stage_of if layer in name] or list(program.stage_of)
-        raise InputError(
-            f"--layer {layer}: {program.graph.name} has none of this name; it has {', '.join(near[:8])}{', ...' if len(near) > 8 else ''}"
-        )
+    layer = _named(layer, program)
     stage = program.stage_of[layer]
     engine, view = engine_named(stage.engine), program.machine_of(stage)
     passes = engine.passes(view)
     if not passes:
         if after is not None:
             raise InputError(f"--after {after}: the {stage.engine} engine, which runs {layer}, has no passes of its own; leave it out")
-        yield repr(stage.placement)
+        yield repr(stage.placement) if stage.arrays else f"{layer}: computed by the {stage.engine} engine, in no array"
         return
     if after is not None and after not in passes:
         raise InputError(f"--after {after}: no such pass of the {stage.engine} engine; there are {', '.join(passes)}")
@@ -38,3 +34,15 @@ def listing(program: Program, layer: str | None = None, after: str | None = None
     if not 0 <= piece < pieces:
         raise InputError(f"--piece {piece}: {layer} has {pieces}, counted from 0")
     yield from engine.listing(stage, program, after or passes[-1], piece)
+
+
+def _named(layer: str, program: Program) -> str:
+    """Return the layer of a name, or the one whose name ends so. Raises InputError."""
+    ends = [layer] if layer in program.stage_of else [name for name in program.stage_of if name.endswith(f".{layer}")]
+    if len(ends) != 1:
+        near = ends or [name for name in program.stage_of if layer in name] or list(program.stage_of)
+        what = "several of" if ends else "none of"
+        raise InputError(
+            f"--layer {layer}: {program.graph.name} has {what} this name; it has {', '.join(near[:8])}{', ...' if len(near) > 8 else ''}"
+        )
+    return ends[0]

@@ -155,6 +155,9 @@ class ChipModule(nn.Module):
 def _written(node: Node, program: Program, seed: int) -> tuple[Tensor, Tensor | None]:
     """Return what a layer's arrays make of its weights, and the spread from read to read, both real and in the weight's shape."""
     stage = program.stage_of[node.name]
+    if stage.engine != "crossbar":
+        weight = program.graph.constants[node.inputs[1]]
+        return program.graph.quantization[node.inputs[1]].dequantize(weight).to(torch.float64), None
     layer = layer_of(node, program.graph, program.machine_of(stage), stage.placement)
     scale = layer.weight_q.scale_of(layer.weight.dim()).to(torch.float64)
     if layer.xbar.physics.ideal:

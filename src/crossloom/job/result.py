@@ -126,17 +126,20 @@ class Result:
     def utilization(self) -> dict[str, float]:
         """`spatial`: cells that hold something over cells of the arrays used. `temporal`: share of the time that the former are at work.
 
-        Of arrays that go from stage to stage the average while they work counts.
+        Of arrays that go from stage to stage `spatial` is the average while they work, and `temporal` the share of all these arrays' time at work.
         """
         program = self.program
-        held = sum(program.cells[stage.name] for stage in program.stages if stage.own_arrays and not stage.passed_on)
         passing = [stage for stage in program.stages if stage.passed_on]
+        others = [stage for stage in program.stages if stage.arrays and not stage.passed_on]
+        held = sum(program.cells[stage.name] for stage in others if stage.own_arrays)
+        working = sum(program.cells[stage.name] * stage.active_s for stage in others)
         if (worked := sum(stage.active_s for stage in passing)) > 0:
-            held += sum(program.cells[stage.name] * stage.active_s for stage in passing) / worked
+            average = sum(program.cells[stage.name] * stage.active_s for stage in passing) / worked
+            held += average
+            working += average * sum(stage.arrays * stage.active_s for stage in passing) / max(stage.arrays for stage in passing)
         if not held:
             return {"spatial": 0.0, "temporal": 0.0}
-        worked = sum(program.cells[stage.name] * stage.active_s for stage in program.stages if stage.arrays)
-        return {"spatial": held / program.available_cells, "temporal": worked / (held * self.timeline.interval_s)}
+        return {"spatial": held / program.available_cells, "temporal": working / (held * self.timeline.interval_s)}
 
     @cached_property
     def layers(self) -> Layers:

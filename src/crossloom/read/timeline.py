@@ -59,19 +59,16 @@ class Row:
 class Timeline:
     """The reading of time. `bottleneck` is the stage that sets the interval, `limited_by` the part that does.
 
-    `takers` stages take that part, or those arrays, one after the other, the bottleneck for longest.
+    `takers` stages take that part, or those arrays, one after the other, the bottleneck for longest. `latency_s` is from the first input to the last
+    result of one inference: at least the time for which it occupies any part, be the rows done before because several of them take the part at once there.
     """
 
     rows: tuple[Row, ...]
+    latency_s: float
     interval_s: float
     bottleneck: str
     limited_by: str = ""
     takers: int = 1
-
-    @property
-    def latency_s(self) -> float:
-        """Time from the first input to the last result of one inference."""
-        return max((row.finish_s for row in self.rows), default=0.0)
 
     @property
     def throughput_per_s(self) -> float:
@@ -116,8 +113,9 @@ def read_timeline(program: Program) -> Timeline:
         begin = max(through[-1], written)
         found = _rows(stages, program, finish, begin)
         rows += found
-        end = max(row.finish_s for row in found)
-        limits = (_busiest_stage(stages), _busiest_part(stages, program), _longest_held(stages, found, program), _all_in_turn(stages, end - begin))
+        part = _busiest_part(stages, program)
+        end = max(*(row.finish_s for row in found), begin + part.seconds)
+        limits = (_busiest_stage(stages), part, _longest_held(stages, found, program), _all_in_turn(stages, end - begin))
         limit = max(limits, key=lambda each: each.seconds)
         worst = max(worst, limit, key=lambda each: each.seconds)
         through.append(end)
@@ -126,12 +124,17 @@ def read_timeline(program: Program) -> Timeline:
         computed = end - begin - pauses + (stages[0].inferences_per_load - 1) * limit.seconds
         phases += [(load, computed / parts)] * parts
     if (cache := _cache(program)) is not None and through[-1] >= worst.seconds:
-        return Timeline(tuple(rows), through[-1], cache, SEQUENCE)
+        return Timeline(tuple(rows), through[-1], through[-1], cache, SEQUENCE)
     if len(phases) > 1:
         return Timeline(
-            tuple(rows), streamed_s(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load, worst.stage, worst.part, worst.takers
+            tuple(rows),
+            through[-1],
+            streamed_s(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load,
+            worst.stage,
+            worst.part,
+            worst.takers,
         )
-    return Timeline(tuple(rows), _whole_periods(worst.seconds, program), worst.stage, worst.part, worst.takers)
+    return Timeline(tuple(rows), through[-1], _whole_periods(worst.seconds, program), worst.stage, worst.part, worst.takers)
 
 
 def _whole_periods(seconds: float, program: Program) -> float:

@@ -81,7 +81,7 @@ def _time(result: Result) -> Section:
     use = result.utilization
     sentences = (
         f"Spatial utilization, {percent(use['spatial'])}: cells that hold something over all cells of the arrays in use.",
-        f"Temporal utilization, {percent(use['temporal'])}: the mean share of the time of a full pipeline for which these cells are at work.",
+        f"Temporal utilization, {percent(use['temporal'])}: the mean share of the time at full rate for which these cells are at work.",
         f"Their product, {percent(use['spatial'] * use['temporal'])}, is cells at work per cycle over all cells of the arrays in use, "
         "which by one reading is what the paper of HURRY calls temporal utilization.",
     )

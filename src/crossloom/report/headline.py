@@ -58,7 +58,7 @@ def headlines(result: Result) -> tuple[Headline, ...]:
         Headline("latency", "Latency", show(result.latency, "s"), "from an input to its result"),
         Headline("throughput", "Throughput", rate(result.throughput), in_short(result)),
         Headline("energy", "Energy", show(result.energy, "J"), f"for one inference; {percent(static)} of it static"),
-        Headline("power", "Power", show(result.power, "W"), "in a full pipeline"),
+        Headline("power", "Power", show(result.power, "W"), "at full rate"),
         Headline("area", "Area", show(result.area, "mm²"), plural(result.program.chips, "chip")),
         Headline("chips", "Chips", f"{result.program.chips:,}", _arrays(result)),
         Headline("utilization", "Utilization", f"{percent(use['spatial'])} of cells", f"{percent(use['temporal'])} of the time"),

@@ -25,10 +25,19 @@ def in_short(result: Result) -> str:
     return f"slowest: {name}, {seconds}" if name else "nothing to do"
 
 
-def sentence(result: Result) -> str:
+def sentences(result: Result) -> tuple[str, ...]:
+    """Return when the next inference follows, what it waits for, and whether layers wait in a way that their rows do not show."""
+    last_s = max((row["finish_s"] for row in result.layers), default=0.0)
+    waiting = (
+        f"Layers wait for {result.timeline.limited_by.partition('.')[0]} where several want it at once, which the times of single layers do not show."
+    )
+    return (_interval(result), *((waiting,) if result.latency > last_s * (1 + 1e-9) else ()))
+
+
+def _interval(result: Result) -> str:
     """Return when the next inference follows, and what it waits for; nothing where there is nothing to do."""
     time, name = result.timeline, bottleneck(result)
-    follows = f"In a full pipeline the next one follows after {show(time.interval_s, 's')}"
+    follows = f"At full rate the next one follows after {show(time.interval_s, 's')}"
     by = result.program.by_name[time.bottleneck].limited_by if name else ""
     limit = f", at the pace of {by}" if by else ""
     if time.limited_by == SEQUENCE:

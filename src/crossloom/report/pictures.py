@@ -177,9 +177,7 @@ def _gantt(result: Result, width: float) -> Figure:
     layers = result.layers.rows
     rows = Rows([row["name"] for row in layers], [row["latency_s"] for row in layers], width, bottleneck(result))
     top = TOP + legend_height(TIMES, width) + 0.1
-    title = f"One inference: {show(result.latency, 's')}" + (
-        f"; in a full pipeline one every {show(result.timeline.interval_s, 's')}" if width > 6 else ""
-    )
+    title = f"One inference: {show(result.latency, 's')}" + (f"; at full rate one every {show(result.timeline.interval_s, 's')}" if width > 6 else "")
     sheet = Sheet.of(width, top + rows.height + BOTTOM, title)
     sheet.legend(TOP - 0.08, TIMES)
     axes = sheet.axes(rows.margin, top, width - rows.margin - 0.3, rows.height)
@@ -231,9 +229,14 @@ def _utilization(result: Result, width: float) -> Figure:
     return sheet.figure
 
 
+def _share(value: float) -> str:
+    """Return a share without decimals, but not as nothing if it is something."""
+    return f"{value:.0%}" if value == 0 or value >= 0.005 else percent(value)
+
+
 def _column(axes: Axes, rows: Rows, values: list[float], overall: float | None, name: str) -> None:
     """Draw one bar for each row: a count, or a share from nothing to all, with a line where the whole machine is."""
-    texts = [f"{value:,.0f}" if overall is None else f"{value:.0%}" for value in values]
+    texts = [f"{value:,.0f}" if overall is None else _share(value) for value in values]
     for row, value in enumerate(values):
         bar(axes, row, 0.0, value, rows.thickness, OTHER if overall is None else PLAIN, f"{rows.names[row]}: {texts[row]} ({name})")
     if overall is None:

@@ -92,7 +92,7 @@ def area(result: Result) -> Section:
 
 def latency(result: Result) -> Section:
     """Return how long each layer takes, and which other one it waits for."""
-    sentences = (f"One inference takes {show(result.latency, 's')} from its input to its last result.", pace.sentence(result))
+    sentences = (f"One inference takes {show(result.latency, 's')} from its input to its last result.", *pace.sentences(result))
     rows = tuple(
         cells(
             (
@@ -137,7 +137,7 @@ def utilization(result: Result) -> Section:
         return Section("utilization", "Utilization", ("No layer holds arrays.",))
     sentences = (
         f"{_contents(result)} fill {percent(use['spatial'])} of the cells of the arrays that are used.",
-        f"These arrays work {percent(use['temporal'])} of the time of a full pipeline.",
+        f"These arrays work {percent(use['temporal'])} of the time at full rate.",
     )
     caption = "The dashed lines are the averages over all arrays in use."
     return Section(
@@ -204,7 +204,7 @@ def layers(result: Result) -> Section:
     )
     sentences = (
         f"{plural(len(rows), 'layer')}, in the order in which they run. Press the head of a column to sort by it.",
-        "Span is the time from the first start to the last result; cells and time say how much of the arrays and of a full pipeline is used.",
+        "Span is the time from the first start to the last result; cells and time say how much of the arrays, and of the time at full rate, is used.",
     )
     return Section("layers", "Layers", sentences, tables=(Table("layers-table", "Every layer with its costs", columns, rows),))
 

@@ -18,8 +18,10 @@ from torch import Tensor
 from crossloom.engine.vectors import input_vectors, output_of, weight_matrices
 from crossloom.network.graph import Graph, Node, digest
 from crossloom.network.operators import Conv, ConvTranspose, Linear, Operator
+from crossloom.network.ternary import output_axis, ternary_quantization
 
 Matrix = NDArray[np.int8]
+OTHER_WEIGHTS = "its weights are not -1, 0 and 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +110,20 @@ class TernaryLayer:
 
 
 def unfit(node: Node, graph: Graph) -> str | None:
-    """Return why a node is no layer with ternary weights, or None if it is one."""
+    """Return why a node is no layer with ternary weights, or None if it is one, or would be one in integers."""
     if not isinstance(node.op, Conv | ConvTranspose | Linear):
         return "no product with constant weights"
     if node.inputs[1] not in graph.constants:
         return "its weights depend on the input"
+    if not graph.quantized:
+        weight = graph.constants[node.inputs[1]]
+        return None if not weight.is_meta and ternary_quantization(weight, output_axis(node.op)) else OTHER_WEIGHTS
     q, x = graph.quantization.get(node.inputs[1]), graph.quantization.get(node.inputs[0])
     if q is None or x is None or node.name not in graph.quantization:
         return "it is not held in integers"
     low, high = graph.constants[node.inputs[1]].aminmax()
     if q.zero or not -1 <= int(low) <= int(high) <= 1:
-        return "its weights are not -1, 0 and 1"
+        return OTHER_WEIGHTS
     return None
 
 
