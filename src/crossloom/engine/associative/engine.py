@@ -65,8 +65,8 @@ class Associative(Engine):
     def figures(self, stage: Stage) -> Mapping[str, int]:
         """Return how large the program of a layer is, of one inference."""
         placement = _placement(stage)
-        named = ("positions", "nonzeros", "operations", "bit_operations", "instructions", "row_groups", "tiles", "parts", "waves", "scope")
-        named += ("searches", "writes", "shifts")
+        sizes = ("positions", "nonzeros", "operations", "bit_operations", "instructions", "row_groups", "tiles", "parts", "waves", "scope")
+        named = (*sizes, "searches", "writes", "shifts")
         return {name: getattr(placement, name) for name in named}
 
     def remarks(self, program: Program) -> tuple[str, ...]:
