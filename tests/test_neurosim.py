@@ -381,6 +381,6 @@ def test_reproduce_prints_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
     claims = document(capsys, "reproduce", "neurosim")["claims"]
     assert {claim["verdict"] for claim in claims} == {"match", "near", "miss"}
     assert len(claims) == sum(len(run.printed) for run in neurosim.RUNS.values()) + 4
-    assert all(claim["free_parameters"] and claim["statement"].startswith("measured, NeuroSim V1.3") for claim in claims)
+    assert all(claim["free_parameters"] and claim["statement"].startswith("NeuroSim: ") for claim in claims)
     assert all(claim["note"] for claim in claims if claim["verdict"] == "miss" and not claim["id"].startswith("ratio"))
     assert "calibrated" not in {row["mark"] for row in document(capsys, "machine", "explain", "neurosim-style")["fields"]}

@@ -21,16 +21,27 @@ def print_claims(claims: Sequence[Any], console: Console) -> None:
         verdict = f"[{_STYLES[claim.verdict]}]{claim.verdict}[/]"
         table.add_row(verdict, claim.statement, _number(claim.published), _number(claim.computed), _number(claim.ratio, 3))
     console.print(table)
+    common = _common(claims)
+    if common:
+        console.print("\nassumed for all of them:", highlight=False)
+    for parameter in common:
+        console.print(f"  {parameter}", highlight=False)
     for claim in claims:
         if claim.verdict != "match" or claim.free_parameters:
-            _print_note(claim, console)
+            _print_note(claim, common, console)
     counts = Counter(claim.verdict for claim in claims)
     console.print("\n" + ", ".join(f"{counts[verdict]} {verdict}" for verdict in _STYLES if counts[verdict]))
 
 
-def _print_note(claim: Any, console: Console) -> None:
+def _common(claims: Sequence[Any]) -> list[str]:
+    """Return what is assumed for every one of several claims."""
+    first = claims[0].free_parameters if len(claims) > 1 else ()
+    return [parameter for parameter in first if all(parameter in claim.free_parameters for claim in claims)]
+
+
+def _print_note(claim: Any, common: Sequence[str], console: Console) -> None:
     console.print(f"\n[bold]{claim.id}[/]: {claim.basis}", highlight=False)
-    for parameter in claim.free_parameters:
+    for parameter in (each for each in claim.free_parameters if each not in common):
         console.print(f"  assumed: {parameter}", highlight=False)
     if claim.note:
         console.print(f"  {claim.note}", highlight=False)
