@@ -70,13 +70,13 @@ def load_data(source: Any, graph: Graph, *, labels: bool = True) -> Data:
     Raises:
         DataError: missing, empty, not finite, of the wrong shape or number; the message says what was expected.
     """
-    found, where = _found(source, graph)
+    found, where = samples_in(source, graph)
     return checked(found if labels else replace(found, labels=None), graph, where)
 
 
 def load_targets(source: Any, graph: Graph) -> Data:
     """Return samples as `load_data` does, and beside them not labels but targets of any kind and shape, one row for each sample. Raises DataError."""
-    found, where = _found(source, graph)
+    found, where = samples_in(source, graph)
     data = checked(replace(found, labels=None), graph, where)
     if found.labels is None:
         return data
@@ -86,8 +86,8 @@ def load_targets(source: Any, graph: Graph) -> Data:
     return replace(data, labels=targets)
 
 
-def _found(source: Any, graph: Graph) -> tuple[Data, str]:
-    """Return the samples as they are, and what to call them. Raises DataError if there are none."""
+def samples_in(source: Any, graph: Graph) -> tuple[Data, str]:
+    """Return the samples that a source holds, not yet checked, and what to call them. Raises DataError if there are none."""
     if isinstance(source, Data):
         return source, "data"
     if isinstance(source, str | Path):
@@ -97,15 +97,16 @@ def _found(source: Any, graph: Graph) -> tuple[Data, str]:
         if Path(text).is_dir():
             return _folder(Path(text), graph), text
         if ":" in text:
-            return _found(made_by(text, "data"), graph)
+            return samples_in(made_by(text, "data"), graph)
         raise DataError(f"{text}: no such data; give an .npz file with x and y, a folder of images by class, or package.module:factory")
     if isinstance(source, tuple | list) and len(source) == len(graph.inputs) > 1 and not isinstance(source[0], tuple | list):
-        return Data(_tensors(source, "data")), "data"
+        return Data(tensors(source, "data")), "data"
     x, y = source if isinstance(source, tuple | list) and len(source) == 2 else (source, None)
-    return Data(_tensors(x, "data"), y), "data"
+    return Data(tensors(x, "data"), y), "data"
 
 
-def _tensors(x: Any, where: str) -> tuple[Tensor, ...]:
+def tensors(x: Any, where: str) -> tuple[Tensor, ...]:
+    """Return inputs, one or a sequence of them, as tensors: real numbers as float32, whole ones as int64. Raises DataError for what is none."""
     parts = x if isinstance(x, tuple | list) else (x,)
     return tuple(_tensor(part, where, "x") for part in parts)
 

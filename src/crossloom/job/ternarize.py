@@ -22,13 +22,12 @@ from crossloom.errors import DataError, InputError, ModelError, one_line
 from crossloom.job.batches import Batches, batches_of, example_of
 from crossloom.job.source import Inputs, load, made_by
 from crossloom.job.ternary_module import TernaryModule, layers_of
-from crossloom.job.ternary_recipe import TernaryRecipe, cross_entropy
+from crossloom.job.ternary_recipe import TernaryRecipe, cross_entropy, recipe_of
 from crossloom.job.training import Descent, Progress
 from crossloom.network.calibrate import Mse, Observed, symmetric
 from crossloom.network.graph import Graph
 from crossloom.network.quantization import Quantization
 from crossloom.network.quantize import Recipe, check_quantizable, quantize
-from crossloom.network.ternary import Sparse
 
 SEEN = 256
 """Samples by which steps are begun with, and the ranges of what is left of real tensors chosen."""
@@ -117,17 +116,6 @@ class Task:
         args, keywords = tree_unflatten([next(given).to(self.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves], form)
         output: Tensor = next(leaf for leaf in tree_leaves(module(*args, **keywords)) if isinstance(leaf, Tensor))
         return output
-
-
-def recipe_of(sparsity: float | None, activations: int, options: dict[str, Any]) -> TernaryRecipe:
-    """Return the recipe that the arguments of `ternarize` mean. Raises InputError."""
-    if sparsity is None:
-        return TernaryRecipe(activations=activations, **options)
-    if "method" in options:
-        raise InputError(
-            "ternarize: sparsity and method both say how many weights become zero; give one, such as method=Sparse(0.9, scope='network')"
-        )
-    return TernaryRecipe(method=Sparse(sparsity), activations=activations, **options)
 
 
 def task_of(model: Any, data: Any, inputs: Inputs | None, recipe: TernaryRecipe) -> Task:
