@@ -74,11 +74,7 @@ class Loaded:
     graph: Graph
     classes: bool
     count: int
-
-    @property
-    def extent(self) -> str:
-        """How many batches there are."""
-        return f"{self.count} {'batch' if self.count == 1 else 'batches'}"
+    extent: str
 
     def __len__(self) -> int:
         return self.count
@@ -114,7 +110,8 @@ def batches_of(source: Any, graph: Graph, size: int, *, classes: bool) -> Batche
     size = graph.batch or size
     if isinstance(source, Items):
         size = _fitting(len(source), size, graph)
-        source = DataLoader(source.dataset, size, shuffle=True, drop_last=True, collate_fn=_collated)
+        loader = DataLoader(source.dataset, size, shuffle=True, drop_last=True, collate_fn=_collated)
+        return Loaded(loader, graph, classes, len(loader), f"{len(source)} samples")
     if not is_loader(source):
         data = _checked(source, graph, classes)
         return Shuffled(data, _fitting(len(data), size, graph))
@@ -125,7 +122,7 @@ def batches_of(source: Any, graph: Graph, size: int, *, classes: bool) -> Batche
     count = len(source) if hasattr(source, "__len__") else sum(1 for _ in source)
     if not count:
         raise DataError("data: the loader yields no batch; give at least one")
-    return Loaded(source, graph, classes, count)
+    return Loaded(source, graph, classes, count, f"{count} {'batch' if count == 1 else 'batches'}")
 
 
 def _fitting(samples: int, size: int, graph: Graph) -> int:
