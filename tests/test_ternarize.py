@@ -396,7 +396,7 @@ WRONG = [
     (lambda: xl.ternarize(small()[0], (IMAGES.inputs[0] * torch.nan, IMAGES.labels), **QUICK), DataError, "contains NaN"),
     (lambda: xl.ternarize(small()[0], iter([(IMAGES.inputs[0], IMAGES.labels)]), **QUICK), DataError, "once"),
     (lambda: xl.ternarize(small()[0], DataLoader([]), **QUICK), DataError, "no batch"),
-    (lambda: xl.ternarize(small()[0], "images.npz", **QUICK), DataError, "give an example"),
+    (lambda: xl.ternarize(small()[0], "tests", **QUICK), DataError, "give an example"),
     (lambda: xl.ternarize(nn.ReLU(), IMAGES, **QUICK), ModelError, "no convolution or linear layer"),
     (lambda: xl.ternarize("model.onnx", IMAGES, **QUICK), ModelError, "cannot be trained"),
     (lambda: xl.ternarize("zoo:nothing", IMAGES, **QUICK), ModelError, "no such network"),
@@ -418,8 +418,10 @@ def test_wrong_input_is_named_in_one_line(call, kind: type[Exception], message: 
 def test_weight_norms_are_taken_as_they_are() -> None:
     x, y = torch.rand(32, 6), torch.arange(32) % 3
     module = normed()
+    before = module(x)
     assert all(layer.ternary for layer in xl.ternary_layers(xl.ternarize(module, (x, y), **QUICK)))
     assert nn.utils.parametrize.is_parametrized(module[0])
+    assert torch.equal(module(x), before)
 
 
 class Tied(nn.Module):
@@ -482,6 +484,8 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     read = xl.quantize(xl.load(str(out)))
     assert torch.equal(read(*images().inputs), network(*images().inputs))
     assert document["accuracy"]["ternary"] == share(network, images())
+    assert document["warnings"] == []
+    assert [row["name"] for row in document["layers"]] == [layer.name for layer in xl.ternary_layers(xl.load(str(out)))]
     assert [row["weights"] for row in document["layers"]] == [72, 144, 144, 12]
     assert command(monkeypatch, *words, "--out", str(out)) == 2
     assert "exists" in capsys.readouterr().err

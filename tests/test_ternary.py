@@ -292,6 +292,7 @@ def test_a_quantised_network_can_be_written_and_read(net: tuple[nn.Module, Tenso
     assert torch.equal(after(x), before(x))
     weights = [[graph.constants[node.inputs[1]] for node in graph.nodes if len(node.inputs) == 3] for graph in (before, after)]
     assert len(weights[0]) == 3 and all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+    assert [node.name for node in after.nodes] == [node.name for node in before.nodes]
 
 
 def test_masks_and_tables_can_be_written_and_read() -> None:
@@ -300,6 +301,33 @@ def test_masks_and_tables_can_be_written_and_read() -> None:
     quantized = xl.quantize(graph, x)
     program = xl.to_program(quantized)  # compares what is read back
     assert torch.equal(quantize(xl.load(program))(x), quantized(x))
+
+
+def test_layers_keep_their_names_in_a_file(tmp_path: Path) -> None:
+    """Also where one layer is called twice, and where a product is in no layer."""
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = nn.ModuleDict({"first": nn.Conv2d(1, 2, 3), "then": nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU())})
+            self.fc, self.free = nn.Linear(2, 2), nn.Parameter(seeded(2, 3, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.block["then"](self.block["first"](x)).mean((2, 3))
+            return nn.functional.linear(self.fc(self.fc(y)), self.free)
+
+    torch.manual_seed(0)
+    x = torch.rand(4, 1, 5, 5)
+    before = xl.quantize(xl.load(Named(), (x,)), x)
+    torch.export.save(xl.to_program(before), tmp_path / "net.pt2")
+    after = xl.quantize(xl.load(str(tmp_path / "net.pt2")))
+    names = [layer.name for layer in xl.ternary_layers(before)]
+    assert names == ["block.first", "block.then.0", "fc", "fc_1", "linear_2"]
+    assert [layer.name for layer in xl.ternary_layers(after)] == names
+    assert torch.equal(after(x), before(x))
+    outside = torch.export.load(tmp_path / "net.pt2").module()
+    step = before.quantization[before.outputs[0]].scale[0]
+    torch.testing.assert_close(outside(x), before(x), rtol=0, atol=1.01 * step)  # float32 may fall on the other side of a half
 
 
 def test_what_would_not_be_the_same_is_not_written(net: tuple[nn.Module, Tensor]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crossloom.cli_options import Json, Seed, busy, print_json, progress
-from crossloom.errors import InputError
+from crossloom.errors import InputError, printable
 
 if TYPE_CHECKING:
     from crossloom.job.data import Data
@@ -45,8 +48,9 @@ def ternarize(
 ) -> None:
     """Train a network to weights of -1, 0 and 1 and activations of a few bits, and write it to a file."""
     from crossloom.job.data import load_data
-    from crossloom.job.ternarize import in_integers, task_of, trained
+    from crossloom.job.ternarize import in_integers, trained
     from crossloom.job.ternary_recipe import Distillation, TernaryRecipe
+    from crossloom.job.ternary_task import left_out, task_of, untrained
     from crossloom.network.ternary import Sparse
     from crossloom.report.file import write_whole
 
@@ -57,10 +61,19 @@ def ternarize(
     with busy("reading the model"):
         task = task_of(model, data, None, recipe)
         samples = None if test is None else load_data(test, task.graph)
-        _written(in_integers(task.module, task))  # what cannot be written had better be known before the training
+        draft = in_integers(untrained(task), task)
+        _written(draft)  # what cannot be written had better be known before the training
+    notes = left_out(draft)
+    start = _begin(draft, recipe.epochs, task.batches.extent, notes)
     network = in_integers(trained(task, progress), task)
     write_whole(out, _written(network))
-    _say(model, out, recipe, network, _accuracy(task.graph, network, samples), as_json)
+    print(f"trained in {monotonic() - start:.0f} s", file=sys.stderr)
+    accuracy = _accuracy(task.graph, network, samples)
+    if as_json:
+        print_json({"model": model, "file": str(out), **_settings(recipe), **_weights(network), "accuracy": accuracy, "warnings": notes})
+    else:
+        _say(network, accuracy)
+        print(f"written to {out}")
 
 
 def _check_out(out: Path) -> None:
@@ -69,6 +82,20 @@ def _check_out(out: Path) -> None:
     if out.suffix != ".pt2":
         raise InputError(f"--out {out}: its name must end in .pt2, by which the other commands know what it holds")
     check_new(out)
+
+
+def _begin(draft: Graph, epochs: int, extent: str, notes: Sequence[str]) -> float:
+    """Say on standard error what is about to take its time and what is left out, and return the time (s)."""
+    from crossloom.network.ternary import ternary_layers
+
+    layers = [layer for layer in ternary_layers(draft) if layer.ternary]
+    weights = sum(layer.weights for layer in layers)
+    much = (
+        f"{epochs} {'epoch' if epochs == 1 else 'epochs'} of {extent}, {len(layers)} {'layer' if len(layers) == 1 else 'layers'}, {weights} weights"
+    )
+    for line in (f"training {draft.name}: {much}", *(f"! {note}" for note in notes)):
+        print(printable(line), file=sys.stderr, flush=True)
+    return monotonic()
 
 
 def _written(network: Graph) -> bytes:
@@ -96,24 +123,28 @@ def _accuracy(before: Graph, after: Graph, samples: Data | None) -> dict[str, fl
     return {"float": found[0], "ternary": found[1], "samples": len(samples)}
 
 
-def _say(model: str, out: Path, recipe: Any, network: Graph, accuracy: dict[str, float | int] | None, as_json: bool) -> None:
+def _settings(recipe: Any) -> dict[str, Any]:
+    """Return how the training was done."""
+    chosen = {name: getattr(recipe.method, name) for name in ("sparsity", "scope")}
+    return chosen | {name: getattr(recipe, name) for name in ("activations", "epochs", "batch", "rate", "seed")}
+
+
+def _weights(network: Graph) -> dict[str, Any]:
+    """Return how many weights there are, the share of zeros, and both for each layer."""
     from crossloom.network.ternary import ternary_layers
 
     layers = ternary_layers(network)
     weights = sum(layer.weights for layer in layers)
     zeros = sum(layer.zeros * layer.weights for layer in layers) / weights
-    if as_json:
-        settings = {"sparsity": recipe.method.sparsity, "scope": recipe.method.scope, "activations": recipe.activations}
-        training = {"epochs": recipe.epochs, "batch": recipe.batch, "rate": recipe.rate, "seed": recipe.seed}
-        rows = [asdict(layer) for layer in layers]
-        print_json(
-            {"model": model, "file": str(out), **settings, **training, "weights": weights, "zeros": zeros, "accuracy": accuracy, "layers": rows}
-        )
-        return
-    table = Table("layer", "weights", "zeros", "ternary", title=f"{network.name}: {weights} weights, {zeros:.1%} of them zero", title_justify="left")
-    for layer in layers:
-        table.add_row(layer.name, str(layer.weights), f"{layer.zeros:.1%}", "yes" if layer.ternary else "no")
+    return {"weights": weights, "zeros": zeros, "layers": [asdict(layer) for layer in layers]}
+
+
+def _say(network: Graph, accuracy: dict[str, float | int] | None) -> None:
+    found = _weights(network)
+    table = Table("layer", "weights", "zeros", "ternary")
+    for layer in found["layers"]:
+        table.add_row(layer["name"], str(layer["weights"]), f"{layer['zeros']:.1%}", "yes" if layer["ternary"] else "no")
+    print(printable(f"{network.name}: {found['weights']} weights, {found['zeros']:.1%} of them zero"))
     Console().print(table)
     if accuracy is not None:
         print(f"accuracy on {accuracy['samples']} samples: {accuracy['ternary']:.1%}, in floating point {accuracy['float']:.1%}")
-    print(f"written to {out}")

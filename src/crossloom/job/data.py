@@ -70,24 +70,24 @@ def load_data(source: Any, graph: Graph, *, labels: bool = True) -> Data:
     Raises:
         DataError: missing, empty, not finite, of the wrong shape or number; the message says what was expected.
     """
-    found, where = _found(source, graph)
+    found, where = samples_in(source, graph)
     return checked(found if labels else replace(found, labels=None), graph, where)
 
 
 def load_targets(source: Any, graph: Graph) -> Data:
     """Return samples as `load_data` does, and beside them not labels but targets of any kind and shape, one row for each sample. Raises DataError."""
-    found, where = _found(source, graph)
+    found, where = samples_in(source, graph)
     data = checked(replace(found, labels=None), graph, where)
     if found.labels is None:
         return data
-    targets = _tensor(found.labels, where, "y")
+    targets = tensor_of(found.labels, where, "y")
     if not targets.dim() or len(targets) != len(data):
         raise DataError(f"{where}: {len(data)} samples and y of shape {list(targets.shape)}; give one row for each")
     return replace(data, labels=targets)
 
 
-def _found(source: Any, graph: Graph) -> tuple[Data, str]:
-    """Return the samples as they are, and what to call them. Raises DataError if there are none."""
+def samples_in(source: Any, graph: Graph) -> tuple[Data, str]:
+    """Return the samples that a source holds, not yet checked, and what to call them. Raises DataError if there are none."""
     if isinstance(source, Data):
         return source, "data"
     if isinstance(source, str | Path):
@@ -97,7 +97,7 @@ def _found(source: Any, graph: Graph) -> tuple[Data, str]:
         if Path(text).is_dir():
             return _folder(Path(text), graph), text
         if ":" in text:
-            return _found(made_by(text, "data"), graph)
+            return samples_in(made_by(text, "data"), graph)
         raise DataError(f"{text}: no such data; give an .npz file with x and y, a folder of images by class, or package.module:factory")
     if isinstance(source, tuple | list) and len(source) == len(graph.inputs) > 1 and not isinstance(source[0], tuple | list):
         return Data(_tensors(source, "data")), "data"
@@ -107,10 +107,10 @@ def _found(source: Any, graph: Graph) -> tuple[Data, str]:
 
 def _tensors(x: Any, where: str) -> tuple[Tensor, ...]:
     parts = x if isinstance(x, tuple | list) else (x,)
-    return tuple(_tensor(part, where, "x") for part in parts)
+    return tuple(tensor_of(part, where, "x") for part in parts)
 
 
-def _tensor(x: Any, where: str, name: str) -> Tensor:
+def tensor_of(x: Any, where: str, name: str) -> Tensor:
     """Return numbers of any width and byte order as a tensor: real ones as float32, whole ones as int64. Raises DataError for anything else."""
     if isinstance(x, Tensor):
         if x.is_complex() or x.is_quantized or x.layout is not torch.strided:
@@ -146,7 +146,7 @@ def _npz(path: Path, graph: Graph) -> Data:
         raise
     except Exception as problem:
         raise DataError(f"{path}: not a readable .npz file without objects ({one_line(problem)[:100]}); save it again") from problem
-    x = tuple(_tensor(found[name], str(path), name) for name in wanted)
+    x = tuple(tensor_of(found[name], str(path), name) for name in wanted)
     return Data(x, found["y"] if "y" in found and "y" not in wanted else None)
 
 
@@ -251,7 +251,7 @@ def checked(data: Data, graph: Graph, where: str) -> Data:
 
 def _suited(graph: Graph, name: str, type: TensorType, x: Tensor, where: str) -> Tensor:
     """Return an input in the element type that the network wants. Raises DataError if that would change it, or it chooses from no table."""
-    x = _tensor(x, where, f"input {name}")
+    x = tensor_of(x, where, f"input {name}")
     if type.dtype != "f32" and x.is_floating_point():
         raise DataError(f"{where}: input {name} wants {_WHOLE[type.dtype]} and got real ones; convert them")
     rows = vocabulary(graph, name) if type.dtype == "i64" and x.numel() else None

@@ -8,27 +8,25 @@ a first layer, before which there is no other, reads `first` bits, since a netwo
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from crossloom.errors import DataError, InputError, ModelError, one_line
-from crossloom.job.batches import Batches, batches_of, example_of
-from crossloom.job.source import Inputs, load, made_by
+from crossloom.errors import InputError, one_line
+from crossloom.job.source import Inputs
 from crossloom.job.ternary_module import TernaryModule, layers_of
-from crossloom.job.ternary_recipe import TernaryRecipe, cross_entropy
+from crossloom.job.ternary_recipe import TernaryRecipe, cross_entropy, recipe_of
+from crossloom.job.ternary_task import Task, left_out, task_of, untrained
 from crossloom.job.training import Descent, Progress
 from crossloom.network.calibrate import Mse, Observed, symmetric
 from crossloom.network.graph import Graph
 from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import Recipe, check_quantizable, quantize
-from crossloom.network.ternary import Sparse
+from crossloom.network.quantize import Recipe, quantize
 
 SEEN = 256
 """Samples by which steps are begun with, and the ranges of what is left of real tensors chosen."""
@@ -56,19 +54,24 @@ def ternarize(
 
     Args:
         model: a torch module, best one that is trained in floating point; it stays as it is. Or `package.module:factory`, or `zoo:NAME`.
-        data: samples with labels to train on, as `crossloom.job.data.load_data` takes them, or a `DataLoader` or the like.
+        data: samples with labels to train on, as `crossloom.job.data.load_data` takes them; or a list of pairs of inputs and labels, each a batch; a
+            `DataLoader` or the like; or a map-style `torch.utils.data.Dataset` of such pairs, each a sample.
         sparsity: share of zeros in each layer, 0.85 if left out.
         activations: bits of what layers read.
         inputs: example inputs; by default the first sample.
         progress: shown the epochs as they are worked through.
-        options: further fields of `TernaryRecipe`: method, first, epochs, batch, rate, seed, loss, distil.
+        options: further fields of `TernaryRecipe`: method, first, epochs, batch, rate, seed, loss, distil (a share is enough).
+
+    Warns of products that are left out, because their weights are none of a layer's.
 
     Raises:
         ModelError: no module that can be trained, no layer with weights, or a network that cannot be imported or quantised.
         DataError: data that do not fit the network, or lack labels.
-        InputError: options out of their range, or a loss that is no number.
+        InputError: options of the wrong kind or out of their range, or a loss that is no number.
     """
     task = task_of(model, data, inputs, recipe_of(sparsity, activations, options))
+    for note in left_out(task.read(untrained(task))):
+        warnings.warn(note, stacklevel=2)
     return in_integers(trained(task, progress), task)
 
 
@@ -87,104 +90,10 @@ def ternary_module(
     It is a copy of the user's module in evaluation mode, as `network` of a module that rounds what the layers read; weights are ternary
     numbers in floating point. `crossloom.load` reads it.
     """
-    return trained(task_of(model, data, inputs, recipe_of(sparsity, activations, options)), progress)
-
-
-@dataclass(frozen=True)
-class Task:
-    """A network in floating point, as a module on the CPU and as a graph; and how it is to be trained, on what, and where.
-
-    Attributes:
-        module: a copy of the user's.
-        example: what it is called with: positional arguments and keywords.
-        graph: what was imported of it.
-        batches: what it is trained on.
-        recipe: how.
-        device: where, which is where the user's module is.
-    """
-
-    module: nn.Module
-    example: Any
-    graph: Graph
-    batches: Batches
-    recipe: TernaryRecipe
-    device: torch.device
-
-    def scores(self, module: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
-        """Return the first output of a module for a batch, which takes the place of the example's tensors."""
-        leaves, form = tree_flatten(self.example)
-        given = iter(inputs)
-        args, keywords = tree_unflatten([next(given).to(self.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves], form)
-        output: Tensor = next(leaf for leaf in tree_leaves(module(*args, **keywords)) if isinstance(leaf, Tensor))
-        return output
-
-
-def recipe_of(sparsity: float | None, activations: int, options: dict[str, Any]) -> TernaryRecipe:
-    """Return the recipe that the arguments of `ternarize` mean. Raises InputError."""
-    if sparsity is None:
-        return TernaryRecipe(activations=activations, **options)
-    if "method" in options:
-        raise InputError(
-            "ternarize: sparsity and method both say how many weights become zero; give one, such as method=Sparse(0.9, scope='network')"
-        )
-    return TernaryRecipe(method=Sparse(sparsity), activations=activations, **options)
-
-
-def task_of(model: Any, data: Any, inputs: Inputs | None, recipe: TernaryRecipe) -> Task:
-    """Return what is to be done, once everything is looked at that could stand in its way later. Raises InputError."""
-    module, given, name = _found(model, inputs)
-    if not layers_of(module):
-        raise ModelError(f"{name}: it has no convolution or linear layer; ternary weights need one")
-    example = _called_with(example_of(data) if given is None else given)
-    device = next(module.parameters()).device
-    plain = _copied(module, name)
-    graph = load(plain, example[1] or example[0], name=name)
-    check_quantizable(graph)
-    batches = batches_of(data, graph, recipe.batch, classes=recipe.loss is None)
-    if (recipe.distil is None or recipe.distil.share < 1) and batches.first(1)[0].labels is None:
-        raise DataError(
-            f"{name}: training needs labels; give (inputs, labels), or distil=Distillation(share=1) to learn from the network's own answers"
-        )
-    return Task(plain, example, graph, batches, recipe, device)
-
-
-def _found(model: Any, inputs: Inputs | None) -> tuple[nn.Module, Inputs | None, str]:
-    """Return the module that a user means, its example inputs if they are known, and its name. Raises ModelError."""
-    text = str(model) if isinstance(model, str | Path) else ""
-    if text.startswith("zoo:"):
-        from crossloom.network.zoo import build
-
-        name = text.removeprefix("zoo:")
-        model, example = build(name)
-        return model, example if inputs is None else inputs, name
-    if text.endswith((".onnx", ".pt2")) or isinstance(model, Graph):
-        raise ModelError(f"{text or model.name}: a graph for inference cannot be trained; give the torch module that it was made from")
-    if text:
-        if ":" not in text:
-            raise ModelError(f"{text}: no module that can be trained; name package.module:factory or zoo:NAME")
-        made = made_by(text, "model")
-        model, given = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-        inputs, text = given if inputs is None else inputs, text.rpartition(":")[2]
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"{text or 'model'}: expected a torch module, got {type(model).__name__}; give one, or a factory of (module, inputs)")
-    return model, inputs, text or type(model).__name__.lower()
-
-
-def _called_with(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return example inputs as positional arguments and keywords, on the CPU."""
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    return ((inputs,) if hasattr(inputs, "shape") else tuple(inputs)), {}
-
-
-def _copied(module: nn.Module, name: str) -> nn.Module:
-    """Return a copy on the CPU. Raises ModelError."""
-    try:
-        return copy.deepcopy(module).cpu()
-    except Exception as problem:  # whatever the user's classes raise
-        raise ModelError(
-            f"{name}: it cannot be copied to be trained ({one_line(problem)}); give a module whose tensors are parameters or buffers"
-        ) from problem
+    task = task_of(model, data, inputs, recipe_of(sparsity, activations, options))
+    for note in left_out(task.read(untrained(task))):
+        warnings.warn(note, stacklevel=2)
+    return trained(task, progress)
 
 
 def trained(task: Task, progress: Progress) -> TernaryModule:
@@ -224,12 +133,24 @@ def _loss(scores: Tensor, labels: Tensor | None, teach: Callable[[], Tensor], re
     loss = scores.new_zeros(())
     if share < 1:
         assert labels is not None
-        loss = (1 - share) * (recipe.loss or cross_entropy)(scores, labels.to(scores.device))
+        loss = (1 - share) * _of_labels(scores, labels.to(scores.device), recipe.loss or cross_entropy)
     if recipe.distil is not None:
         with torch.no_grad():
             wanted = teach()
         loss = loss + share * recipe.distil(scores, wanted)
     return loss
+
+
+def _of_labels(scores: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return the user's loss. Raises InputError if it cannot be computed, or is not one number."""
+    what = f"the loss of scores of shape {list(scores.shape)} and labels of shape {list(labels.shape)}"
+    try:
+        found = loss(scores, labels)
+    except (RuntimeError, TypeError, ValueError, LookupError) as problem:
+        raise InputError(f"ternarize: {what} cannot be computed ({one_line(problem)}); give labels and a loss that fit the scores") from problem
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        raise InputError(f"ternarize: {what} is not one number; take its mean")
+    return found.reshape(())
 
 
 def _scale(weight: Tensor) -> float:
@@ -272,7 +193,5 @@ def in_integers(network: nn.Module, task: Task) -> Graph:
     Of a ternary module the user's own part is imported, whose layers have the names that the user gave them: who else reads what a layer
     rounds gets the same integers in a graph anyway.
     """
-    args, keywords = task.example
     plain = network.network if isinstance(network, TernaryModule) else network
-    graph = load(plain.cpu(), keywords or args, name=task.graph.name)
-    return quantize(graph, [batch.inputs for batch in task.batches.first(SEEN)], Recipe(activations=REST))
+    return quantize(task.read(plain.cpu()), [batch.inputs for batch in task.batches.first(SEEN)], Recipe(activations=REST))

@@ -88,8 +88,12 @@ def _parametrization(layer: Any) -> Any:
 
 
 def _settle(layer: Any) -> None:
-    """Make a parametrised weight a parameter of its present value, and of its own: an embedding that was tied to it keeps the real one."""
-    value = layer.weight.detach().clone()
+    """Make a parametrised weight a parameter of its present value, and of its own: an embedding that was tied to it keeps the real one.
+
+    Torch takes the weight's property from the layer's class, which copies of a module share with it: the layer gets a class of its own first.
+    """
+    value, kind = layer.weight.detach().clone(), type(layer)
+    layer.__class__ = type(kind.__name__, kind.__bases__, dict(kind.__dict__))
     parametrize.remove_parametrizations(layer, "weight", leave_parametrized=not _parametrization(layer).is_tensor)
     layer.register_parameter("weight", nn.Parameter(value))
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import index
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from crossloom.errors import InputError
 from crossloom.job.scores import UNLABELLED
-from crossloom.network.ternary import Method, Sparse
+from crossloom.network.ternary import Method, Sparse, is_number
+
+_LARGEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +28,10 @@ class Distillation:
     temperature: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise InputError(f"Distillation.share must be above 0 and at most 1, got {self.share}; leave distil out for none")
-        if not 0 < self.temperature < float("inf"):
-            raise InputError(f"Distillation.temperature must be positive, got {self.temperature}")
+        if not is_number(self.share) or not 0 < self.share <= 1:
+            raise InputError(f"Distillation.share must be above 0 and at most 1, got {self.share!r}; leave distil out for none")
+        if not is_number(self.temperature) or not 0 < self.temperature < float("inf"):
+            raise InputError(f"Distillation.temperature must be positive, got {self.temperature!r}; 2 is usual")
 
     def __call__(self, scores: Tensor, wanted: Tensor) -> Tensor:
         """Return T² times the divergence of softened scores from softened wanted ones, the mean over answers."""
@@ -62,14 +66,53 @@ class TernaryRecipe:
     distil: Distillation | None = None
 
     def __post_init__(self) -> None:
+        for what in ("activations", "first", "epochs", "batch", "seed"):
+            object.__setattr__(self, what, _whole(what, getattr(self, what)))
         for what, bits in (("activations", self.activations), ("first", self.first)):
             if not 2 <= bits <= 8:
                 raise InputError(f"ternarize: {what} must have 2 to 8 bits, got {bits}")
         for what, count in (("epochs", self.epochs), ("batch", self.batch)):
             if count < 1:
                 raise InputError(f"ternarize: {what} must be at least 1, got {count}")
-        if not 0 < self.rate < float("inf"):
-            raise InputError(f"ternarize: rate must be positive, got {self.rate}; 0.01 is usual")
+        if abs(self.seed) > _LARGEST:
+            raise InputError(f"ternarize: seed must have at most 63 bits, got {self.seed}; 0 is usual")
+        if not is_number(self.rate) or not 0 < self.rate < float("inf"):
+            raise InputError(f"ternarize: rate must be positive, got {self.rate!r}; 0.01 is usual")
+        self._check_kinds()
+
+    def _check_kinds(self) -> None:
+        if isinstance(self.method, type) or not callable(getattr(self.method, "zeros", None)):
+            raise InputError(f"ternarize: method must say how many weights become zero, got {self.method!r}; give Sparse(0.85), Twn() or the like")
+        if self.loss is not None and not callable(self.loss):
+            raise InputError(
+                f"ternarize: loss must be a function of scores and labels, got {self.loss!r}; give torch.nn.functional.mse_loss or the like"
+            )
+        if self.distil is not None and not isinstance(self.distil, Distillation):
+            raise InputError(f"ternarize: distil must be a share from 0 to 1 or a Distillation, got {self.distil!r}; 0.5 is usual")
+
+
+def _whole(what: str, value: Any) -> int:
+    """Return a whole number of any kind as Python's own. Raises InputError."""
+    try:
+        return index(value)
+    except TypeError as problem:
+        raise InputError(f"ternarize: {what} must be a whole number, got {value!r}; write it without a fraction or quotes") from problem
+
+
+def recipe_of(sparsity: float | None, activations: int, options: dict[str, Any]) -> TernaryRecipe:
+    """Return the recipe that the arguments of `ternarize` mean: a share of zeros, bits, and further fields. Raises InputError."""
+    known = [each.name for each in fields(TernaryRecipe)]
+    if unknown := [name for name in options if name not in known]:
+        raise InputError(f"ternarize: no option is called {unknown[0]}; there are sparsity, {', '.join(known)}, inputs and progress")
+    if sparsity is not None:
+        if "method" in options:
+            raise InputError(
+                "ternarize: sparsity and method both say how many weights become zero; give one, such as method=Sparse(0.9, scope='network')"
+            )
+        options = {**options, "method": Sparse(sparsity)}
+    if is_number(share := options.get("distil")):
+        options = {**options, "distil": Distillation(share) if share else None}
+    return TernaryRecipe(activations=activations, **options)
 
 
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:

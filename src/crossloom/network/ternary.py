@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from numbers import Real
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -28,6 +29,11 @@ class Method(Protocol):
         ...
 
 
+def is_number(value: Any) -> bool:
+    """Whether something is a real number, and no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True, slots=True)
 class Twn:
     """Zero is what does not exceed `factor` · E|W| of its layer (Li et al., arXiv 1605.04711): 42 % of normal weights at their 0.7."""
@@ -35,8 +41,8 @@ class Twn:
     factor: float = 0.7
 
     def __post_init__(self) -> None:
-        if not 0 <= self.factor < float("inf"):
-            raise InputError(f"Twn.factor must be a number from 0 up, got {self.factor}; the paper has 0.7")
+        if not is_number(self.factor) or not 0 <= self.factor < float("inf"):
+            raise InputError(f"Twn.factor must be a number from 0 up, got {self.factor!r}; the paper has 0.7")
 
     def zeros(self, weights: Sequence[Tensor], done: float) -> list[int]:
         """Return how many weights of each layer the threshold does not let through."""
@@ -57,13 +63,13 @@ class Sparse:
     start: float = 0.42
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sparsity < 1:
-            raise InputError(f"sparsity must be at least 0 and below 1, got {self.sparsity}; 0.85 leaves 15 % of the weights")
+        if not is_number(self.sparsity) or not 0 <= self.sparsity < 1:
+            raise InputError(f"sparsity must be at least 0 and below 1, got {self.sparsity!r}; 0.85 leaves 15 % of the weights")
         if self.scope not in ("layer", "network"):
             raise InputError(f"Sparse.scope must be layer or network, got {self.scope!r}")
         for what, share in (("ramp", self.ramp), ("start", self.start)):
-            if not 0 <= share <= 1:
-                raise InputError(f"Sparse.{what} must be from 0 to 1, got {share}")
+            if not is_number(share) or not 0 <= share <= 1:
+                raise InputError(f"Sparse.{what} must be from 0 to 1, got {share!r}")
 
     def share(self, done: float) -> float:
         """Return the share of zeros after a share of the training."""

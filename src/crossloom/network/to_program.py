@@ -1,6 +1,7 @@
 """A quantised network as a program of torch: `torch.export.save` writes it, anybody's torch runs it, and reading it back gives the same integers.
 
-Every tensor that is held in integers passes torch's fake quantisation, constants included, so that nothing is left to calibrate.
+Every tensor that is held in integers passes torch's fake quantisation, constants included, so that nothing is left to calibrate. What computes a
+node is said to come from a module of that name, so that layers are called the same when they are read back.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def to_program(graph: Graph) -> ExportedProgram:
     example = tuple(_of_two(x, type) for x, (_, type) in zip(inputs, graph.inputs, strict=True))
     try:
         with torch.no_grad(), quiet(), _open_rounding():
-            program = export(_Rounded(graph), example, dynamic_shapes=_open(graph), strict=False)
+            program = _named(export(_Rounded(graph), example, dynamic_shapes=_open(graph), strict=False), graph)
         again = quantize(from_program(program, name=graph.name))
     except (ModelError, RuntimeError, ValueError, TypeError) as problem:
         raise ModelError(f"{graph.name}: it cannot be written as a program of torch ({one_line(problem)})") from problem
@@ -71,6 +72,7 @@ class _Rounded(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self._graph = graph
+        self.steps = nn.ModuleList(_Step(node.op) for node in graph.nodes)
         biases = _biases(graph)
         for place, (name, constant) in enumerate(graph.constants.items()):
             q = graph.quantization.get(name)
@@ -84,8 +86,8 @@ class _Rounded(nn.Module):
         graph, batch = self._graph, _batch(self._graph, inputs)
         tensors = {name: self._constant(place, name) for place, name in enumerate(graph.constants)}
         tensors |= {name: self._rounded(name, given) for (name, _), given in zip(graph.inputs, inputs, strict=True)}
-        for node in graph.nodes:
-            tensors[node.name] = self._rounded(node.name, _computed(bound(node.op, batch), [tensors[name] for name in node.inputs]))
+        for node, step in zip(graph.nodes, self.steps, strict=True):
+            tensors[node.name] = self._rounded(node.name, step(batch, *(tensors[name] for name in node.inputs)))
         outputs = tuple(tensors[name] for name in graph.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -101,6 +103,28 @@ class _Rounded(nn.Module):
         if q is None or not tensor.is_floating_point():
             return tensor
         return torch.fake_quantize_per_tensor_affine(tensor, q.scale[0], q.zero, q.low, q.high)
+
+
+class _Step(nn.Module):
+    """Computes one node; as a module, so that the program says of each operation which node it belongs to."""
+
+    def __init__(self, op: Operator) -> None:
+        super().__init__()
+        self._op = op
+
+    def forward(self, batch: int, *operands: Tensor) -> Tensor:
+        """Return the node's result in floating point."""
+        return _computed(bound(self._op, batch), operands)
+
+
+def _named(program: ExportedProgram, graph: Graph) -> ExportedProgram:
+    """Return the program with the nodes' names in place of the numbers that their modules have here."""
+    for operation in program.graph.nodes:
+        stack = operation.meta.get("nn_module_stack") or {}
+        for key, (path, kind) in list(stack.items()):
+            if path.startswith("steps."):
+                stack[key] = (graph.nodes[int(path.removeprefix("steps."))].name, kind)
+    return program
 
 
 def _computed(op: Operator, operands: Sequence[Tensor]) -> Tensor:

@@ -22,6 +22,8 @@ from crossloom.units import show
 
 INSTRUCTION_BYTES = 8
 """Of an instruction: an operation, three columns, three domains and three widths."""
+_UNTRAINED = "train it to ternary weights (crossloom ternarize) or, for costs alone, set a sparsity"
+_TRAINED = "the other layers' weights are ternary; ternarize trains those of nn.Linear and convolutions alone, so write a projection as nn.Linear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,14 @@ class Associative(Engine):
 
     def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
         """Return the network as it is, and how many layers are left to digital units because their weights are not ternary."""
-        left = [node.name for node in graph.nodes if isinstance(node.op, Conv | ConvTranspose | Linear) and unfit(node, graph)]
+        layers = [node.name for node in graph.nodes if isinstance(node.op, Conv | ConvTranspose | Linear)]
+        left = [name for name in layers if unfit(graph.node(name), graph)]
         if not left:
             return graph, ()
         first = next(unfit(graph.node(name), graph) for name in left)
         which = f"{left[0]}: {first}" if len(left) == 1 else f"{left[0]} the first: {first}"
-        layers = "1 layer is" if len(left) == 1 else f"{len(left)} layers are"
-        return graph, (
-            f"{layers} computed by digital units ({which}); train it to ternary weights (crossloom ternarize) or, for costs alone, set a sparsity",
-        )
+        count = "1 layer is" if len(left) == 1 else f"{len(left)} layers are"
+        return graph, (f"{count} computed by digital units ({which}); {_UNTRAINED if len(left) == len(layers) else _TRAINED}",)
 
     def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
         """Return why the engine cannot run a node, or None."""
