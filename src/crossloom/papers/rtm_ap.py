@@ -209,7 +209,8 @@ def _movement() -> Claim:
         computed=100 * moved / found.ledger.energy_j,
         tolerance=0.5,
         basis="buffers, buses and routers, ResNet-18, sparsity 0.80, 4 bits",
-        note=f"{found.total('fetched') / 8e6:.2g} MB go to the arrays for an image; instructions, of which nothing at hand speaks, are"
+        note=f"{found.total('fetched') / 8e6:.2g} MB go to the arrays for an image, and {found.total('read') / 8e6:.2g} MB of sums, partial ones of channels that are spread over"
+        f" arrays, come back: most of it. Instructions, of which nothing at hand speaks, are"
         f" {found.total('instructions') * 8 / 1e6:.0f} MB and {_of_actions('instruction_memory.read', 'controller.issue') / found.ledger.energy_j:.0%} of the energy.",
     )
 
