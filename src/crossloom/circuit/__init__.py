@@ -1,12 +1,14 @@
 """Wires and cells as an electric circuit: what currents a crossbar really gives.
 
 Ohmic cells on resistive wires are a linear network, so a programmed tile is one matrix from input voltages to output currents:
-`transfer` computes it exactly, for any number of layers that share electrodes, for batches of tiles, with gradients, on any device. `solve`
-finds every node voltage for one input, `netlist` writes the same circuit for SPICE. What a cell is belongs to `crossloom.device`; how
+`transfer` computes it exactly, for any number of layers that share electrodes, for batches of tiles, with gradients, on any device. `currents`
+gives the output currents for many inputs, `solve` every node voltage for one, `netlist` writes the same circuit for SPICE. What a cell is belongs to `crossloom.device`; how
 numbers become voltages and conductances belongs to the engines.
 """
 
 from crossloom.circuit.curved import solve_curved as solve_curved
+from crossloom.circuit.many import currents as currents
+from crossloom.circuit.many import matrix as matrix
 from crossloom.circuit.solve import Solution as Solution
 from crossloom.circuit.solve import solve as solve
 from crossloom.circuit.spice import netlist as netlist

@@ -131,6 +131,18 @@ class Network:
         return Solution(word_v, bit_v, cell_v, cell_a, output_a, iterations)
 
 
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Parallel lines in triangular factors: y_j = x_j + ratio_j · y_{j−1} going along, voltages v_j = y_j · share_j + ratio_{j+1} · v_{j+1} coming back.
+
+    `ratio` and `share` are (lines, nodes); `bare` (nodes) is what the wires alone conduct at each node.
+    """
+
+    ratio: Plane
+    share: Plane
+    bare: Plane
+
+
 @dataclass(frozen=True)
 class _Lines:
     """Parallel lines of one plane, each with conductances to elsewhere at its nodes.
@@ -141,6 +153,7 @@ class _Lines:
         own: (lines, nodes) diagonal of the inverse.
         lead: conductance from a driver (or to ground) into the nodes of a line.
         single: a line is one node.
+        factors: of lines with wires.
     """
 
     solve: Solve
@@ -148,6 +161,7 @@ class _Lines:
     own: Plane
     lead: Plane
     single: bool
+    factors: Factors | None = None
 
     @classmethod
     def along(cls, load: Plane, segment_ohm: float, lead_ohm: float, both: bool, first: bool) -> _Lines:
@@ -198,7 +212,8 @@ class _Lines:
             y[:, 1:] -= flow
             return y
 
-        return cls(solve, drawn, own, lead, False)
+        ratio = np.append(0.0, -ratios[: diagonal.size - 1]).reshape(lines, nodes)
+        return cls(solve, drawn, own, lead, False, Factors(ratio, 1 / pivots.reshape(lines, nodes), bare))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crossloom.engine.associative.compiled import compiled
+from crossloom.compiled import compiled
 
 Integers = NDArray[np.int32]
 Flags = NDArray[np.bool_]

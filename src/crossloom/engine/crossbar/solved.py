@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from crossloom.circuit import Stack, Wires, transfer
+from crossloom.circuit import Stack, Wires, matrix, transfer
 
-TOGETHER = 1 << 14
+TOGETHER = 1 << 12
 """Cells of tiles that are solved as one batch: small tiles take longer to call than to solve."""
 
 
@@ -33,8 +33,8 @@ class Solved:
         missing = {name: tile for name, tile in zip(names, tiles, strict=True) if name not in self._kept}
         found = dict(zip(missing, _all(list(missing.values()), wires, layers), strict=True))
         answer = [found[name] if name in found else self._used(name) for name in names]
-        for name, matrix in found.items():
-            self._keep(name, matrix)
+        for name, solved in found.items():
+            self._keep(name, solved)
         return answer
 
     def _used(self, name: tuple[str, Wires]) -> Tensor:
@@ -56,20 +56,21 @@ def _all(tiles: list[Tensor], wires: Wires, layers: int) -> list[Tensor]:
     threads, size = torch.get_num_threads(), max(1, TOGETHER // tiles[0].numel())
     groups = [tiles[start : start + size] for start in range(0, len(tiles), size)]
     if len(groups) < 2 or threads < 2 or tiles[0].is_cuda:
-        return [matrix for group in groups for matrix in _some(group, wires, layers)]
+        return [each for group in groups for each in _some(group, wires, layers)]
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return [matrix for found in pool.map(lambda group: _some(group, wires, layers), groups) for matrix in found]
+            return [each for found in pool.map(lambda group: _some(group, wires, layers), groups) for each in found]
     finally:
         torch.set_num_threads(threads)
 
 
 def _some(tiles: list[Tensor], wires: Wires, layers: int) -> list[Tensor]:
     rows, columns = tiles[0].shape
+    stack = Stack(torch.stack(tiles).reshape(len(tiles), layers, rows // layers, columns), wires)
     with torch.no_grad():
-        found = transfer(Stack(torch.stack(tiles).reshape(len(tiles), layers, rows // layers, columns), wires))
-    return [matrix.reshape(columns, rows).mT.contiguous() for matrix in found]
+        found = matrix(stack.at(stack.conductance_s[0])).unsqueeze(0) if len(tiles) == 1 else transfer(stack)
+    return [each.to(tiles[0].device).reshape(columns, rows).mT.contiguous() for each in found]
 
 
 SOLVED = Solved()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.compiled import compiled
+from crossloom.compiled import compiled
 
 Distinct = tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int8]]
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.compiled import compiled
+from crossloom.compiled import compiled
 
 Net = NDArray[np.int32]
 Lists = tuple[NDArray[np.int32], NDArray[np.int32]]

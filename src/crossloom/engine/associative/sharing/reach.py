@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.compiled import compiled
+from crossloom.compiled import compiled
 
 Vectors = NDArray[np.uint64]
 Numbers = NDArray[np.int64]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.compiled import compiled
+from crossloom.compiled import compiled
 from crossloom.engine.associative.dataflow import Dataflow
 
 Integers = NDArray[np.int32]
