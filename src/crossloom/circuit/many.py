@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -214,13 +214,19 @@ def _begin(tile: _Tile, work: _Work, row: int, inputs: Numbers) -> None:
     sums, given, nothing = load(work.dot, 0), load(inputs, row), spread(0.0)
     for place in range(row * tile.columns, (row + 1) * tile.columns):
         rest = multiply(spread(tile.driven[place]), given)
-        store(work.rest, place, rest)
         store(work.step, place, nothing)
-        if row > 0:
-            rest = add(rest, multiply(spread(tile.bit_ratio[place]), load(work.field, place - tile.columns)))
-        store(work.field, place, rest)
-        sums = add(sums, multiply(rest, multiply(rest, spread(tile.bit_share[place]))))
+        sums = add(sums, _substituted(tile, work, row, place, rest))
     store(work.dot, 0, sums)
+
+
+@compiled
+def _substituted(tile: _Tile, work: _Work, row: int, place: int, rest: Any) -> Any:
+    """Fill in the residual and what forward substitution makes of it, and return its part of r·M⁻¹·r."""
+    store(work.rest, place, rest)
+    if row > 0:
+        rest = add(rest, multiply(spread(tile.bit_ratio[place]), load(work.field, place - tile.columns)))
+    store(work.field, place, rest)
+    return multiply(rest, multiply(rest, spread(tile.bit_share[place])))
 
 
 @compiled
@@ -267,11 +273,7 @@ def _reduce(tile: _Tile, work: _Work, row: int) -> None:
     sums, along = load(work.dot, 0), load(work.along, 0)
     for place in range(row * tile.columns, (row + 1) * tile.columns):
         rest = subtract(load(work.rest, place), multiply(along, load(work.field, place)))
-        store(work.rest, place, rest)
-        if row > 0:
-            rest = add(rest, multiply(spread(tile.bit_ratio[place]), load(work.field, place - tile.columns)))
-        store(work.field, place, rest)
-        sums = add(sums, multiply(rest, multiply(rest, spread(tile.bit_share[place]))))
+        sums = add(sums, _substituted(tile, work, row, place, rest))
     store(work.dot, 0, sums)
 
 
