@@ -259,3 +259,11 @@ def test_operands_that_share_an_input_have_exact_ranges() -> None:
 def test_methods_meet_where_one_takes_over() -> None:
     for inputs in (FEW_INPUTS, FEW_INPUTS + 1):
         verify(share(random_matrix(inputs, 60, 0)), random_matrix(inputs, 60, 0))
+
+
+def test_less_effort_costs_few_more_operations() -> None:
+    """Of what large linear layers have many of: 16 inputs and 1024 outputs."""
+    matrix = random_matrix(16, 1024, 0)
+    thorough, brief = share(matrix), share(matrix, effort=0.05)
+    verify(brief, matrix)
+    assert thorough.operations < brief.operations < 1.15 * thorough.operations

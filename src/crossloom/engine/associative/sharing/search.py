@@ -30,11 +30,12 @@ def share(matrix: ArrayLike, roots: bool = True, effort: float = 1.0) -> Dataflo
         matrix: entries -1, 0 and 1.
         roots: whether each output accumulates one value. If not, a sum that one output alone needs is not formed: the output accumulates its
             terms. That is as many operations, with fewer temporaries and more of the wider accumulations.
-        effort: how long better sums are sought for those first found where there are many inputs, in proportion; 0 for not at all.
+        effort: how long better sums are sought for those first found where there are many inputs, in proportion; 0 for not at all. Below 1 few inputs
+            with many outputs count as many.
     Raises ValueError if the matrix is not ternary.
     """
     number, negative, rows = distinct(_ternary(matrix))
-    return woven(nearest(rows) if _few(rows) else exchanged(rows, effort), number, negative, roots)
+    return woven(nearest(rows) if _few(rows, effort) else exchanged(rows, effort), number, negative, roots)
 
 
 def lower_bound(matrix: ArrayLike) -> int:
@@ -63,9 +64,9 @@ def exchanged(rows: Rows, effort: float) -> Sums:
     return Sums(len(rows), rows.shape[1], *lists(net, USES if wide else TERMS))
 
 
-def _few(rows: Rows) -> bool:
+def _few(rows: Rows, effort: float) -> bool:
     """Return whether values are sought from what is wanted."""
-    return rows.shape[1] <= 9 or (rows.shape[1] <= FEW_INPUTS and len(rows) <= FEW_ROWS)
+    return rows.shape[1] <= 9 or (rows.shape[1] <= FEW_INPUTS and len(rows) <= FEW_ROWS * min(1.0, effort))
 
 
 def _ternary(matrix: ArrayLike) -> Rows:
