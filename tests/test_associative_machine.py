@@ -141,7 +141,9 @@ def test_a_layer_of_other_weights_is_left_to_digital_units_and_a_note_says_so() 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"associative.scope": -1}, "engines.associative.scope"),
+        ({"associative.scope": -1}, "engines.associative.scope: Input should be greater than or equal to 0, got -1"),
+        ({"associative.scoop": 2}, "engines.associative.scoop: there is no such setting; did you mean scope?"),
+        ({"associative.zzz": 2}, "there is no such setting; there are layers, spread, sharing, scope, rows,"),
         ({"associative.write_faults": 2.0}, "engines.associative.write_faults"),
         ({"array.ports": 3}, "ports must divide its 64 domains"),
         ({"array.domains": 300}, "domains must be at most 255"),

@@ -280,4 +280,4 @@ class Result:
             f"energy      {show(self.energy, 'J')} per inference, {show(self.power, 'W')}",
             f"area        {show(self.area, 'mm²')} ({self.program.chips} chip{'s' if self.program.chips > 1 else ''})",
         ]
-        return "\n".join(lines)
+        return "\n".join((*lines, *(f"! {printable(warning)}" for warning in self.warnings)))

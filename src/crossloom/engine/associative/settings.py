@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from crossloom.engine.checked import checked
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 
@@ -75,12 +76,7 @@ class Processors:
 
 def processors(machine: Machine) -> Processors:
     """Return a machine's settings. Raises MachineError naming the one that is wrong, or an array that cannot do what is asked of it."""
-    try:
-        given = _File.model_validate(dict(machine.engines.get("associative", {})))
-    except ValidationError as problem:
-        error = problem.errors()[0]
-        field, says = ".".join(str(step) for step in error["loc"]), error["msg"].removeprefix("Value error, ")
-        raise MachineError(f"machine {machine.name}: engines.associative.{field}: {says}, got {error['input']!r}") from problem
+    given = checked(_File, "associative", machine)
     array = machine.part("array")
     if missing := [action for action in ACTIONS if action not in array.actions]:
         raise MachineError(f"machine {machine.name}: engines.associative: {array.path} ({array.component}) has no action {missing[0]}; give it one")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from crossloom.engine.checked import checked
 from crossloom.engine.crossbar.settings import crossbars
 from crossloom.engine.softmax.formats import Format
 from crossloom.engine.softmax.settings import unit_path
@@ -49,12 +50,7 @@ class Functions:
 
 def functions(machine: Machine) -> Functions:
     """Return a machine's settings. Raises MachineError naming the one that is wrong, or a part that cannot do what the functions ask of it."""
-    try:
-        given = _File.model_validate(dict(machine.engines.get("blocks", {})))
-    except ValidationError as problem:
-        error = problem.errors()[0]
-        field, says = ".".join(str(step) for step in error["loc"]), error["msg"].removeprefix("Value error, ")
-        raise MachineError(f"machine {machine.name}: engines.blocks.{field}: {says}, got {error['input']!r}") from problem
+    given = checked(_File, "blocks", machine)
     array = machine.part("array")
     relu, pooling, softmax = (name == "array" for name in (given.relu, given.pooling, given.softmax))
     softmax = softmax and unit_path(machine) is None

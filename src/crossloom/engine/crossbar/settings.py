@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from crossloom.engine.checked import checked
 from crossloom.engine.crossbar.circuits import Circuits
 from crossloom.engine.crossbar.convert import Converter
 from crossloom.engine.crossbar.physics import Physics, PhysicsFields, physics
@@ -216,17 +216,6 @@ def _seconds_per_read(role: str, machine: Machine, accumulate: Accumulates, laye
     return driven * array.total / part.total * each
 
 
-def _checked(machine_name: str, settings: Mapping[str, Any]) -> _File:
-    try:
-        return _File.model_validate(dict(settings))
-    except ValidationError as problem:
-        error = problem.errors()[0]
-        kinds = any(step in ("str", "float") for step in error["loc"])
-        field = ".".join(str(step) for step in error["loc"] if step not in ("str", "float"))
-        says = "give a number, or a number and a unit in quotes" if kinds else error["msg"]
-        raise MachineError(f"machine {machine_name}: engines.crossbar.{field}: {says}, got {error['input']!r}") from problem
-
-
 def _check_sense(machine: Machine, given: _File) -> None:
     """Raise MachineError for settings that contradict each other."""
     if not given.flip:
@@ -336,7 +325,7 @@ def _check_sizes(machine: Machine) -> None:
 
 def crossbars(machine: Machine) -> Crossbars:
     """Return a machine's crossbars. Raises MachineError for settings that make no sense together."""
-    given = _checked(machine.name, machine.engines.get("crossbar", {}))
+    given = checked(_File, "crossbar", machine)
     array, adc = machine.part("array"), machine.part("adc")
     dac = machine.optional("dac")
     _check_sense(machine, given)

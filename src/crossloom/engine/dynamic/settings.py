@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from crossloom.errors import MachineError
+from crossloom.engine.checked import checked
 from crossloom.machines import Machine
 
 Products = Literal["digital", "written", "rewritten"]
@@ -37,10 +37,5 @@ class Dynamics:
 
 def dynamics(machine: Machine) -> Dynamics:
     """Return a machine's settings. Raises MachineError naming the one that is wrong."""
-    try:
-        given = _File.model_validate(dict(machine.engines.get("dynamic", {})))
-    except ValidationError as problem:
-        error = problem.errors()[0]
-        field = ".".join(str(step) for step in error["loc"])
-        raise MachineError(f"machine {machine.name}: engines.dynamic.{field}: {error['msg']}, got {error['input']!r}") from problem
+    given = checked(_File, "dynamic", machine)
     return Dynamics(given.products, given.dual_access, given.operand_sets)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from crossloom.engine.checked import checked
 from crossloom.engine.softmax.cmos import Cmos
 from crossloom.engine.softmax.formats import Fixed, Format
 from crossloom.engine.softmax.log_sum_exp import LogSumExp
@@ -44,12 +45,7 @@ def softmax_unit(machine: Machine) -> tuple[Unit, str, bool] | None:
 
     None for a machine that has no such unit. Raises MachineError for settings that make no sense.
     """
-    try:
-        given = _File.model_validate(dict(machine.engines.get("softmax", {})))
-    except ValidationError as problem:
-        error = problem.errors()[0]
-        field, says = ".".join(str(step) for step in error["loc"]), error["msg"].removeprefix("Value error, ")
-        raise MachineError(f"machine {machine.name}: engines.softmax.{field}: {says}, got {error['input']!r}") from problem
+    given = checked(_File, "softmax", machine)
     path = unit_path(machine)
     if path is None:
         return None
