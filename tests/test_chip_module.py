@@ -144,6 +144,8 @@ def test_what_a_diagnosis_needs(digits: tuple[Graph, Data, Data]) -> None:
         xl.diagnose(network, PCM, test.inputs[0])
     with pytest.raises(InputError, match="at least one run"):
         xl.diagnose(network, PCM, test, runs=0)
+    with pytest.raises(InputError, match="rtm-ap has none"):
+        xl.diagnose(network, load_machine("rtm-ap"), test)
     ideal = xl.diagnose(network, ISAAC, Data(tuple(x[:8] for x in test.inputs), test.labels[:8]))
     assert "nothing of isaac-ce's cells" in ideal.warnings[0]
     fresh = xl.diagnose(network, ISAAC.with_(cell="neurram"), Data(tuple(x[:8] for x in test.inputs), test.labels[:8]))

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from crossloom.compiler import compile_network
-from crossloom.engine import Inferences
+from crossloom.engine import Inferences, engines_of
 from crossloom.engine.crossbar.physics import Effect
 from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import DataError, InputError
@@ -139,10 +139,14 @@ def diagnose(
 
     Raises:
         DataError: the data have no labels.
-        InputError: fewer than one run.
+        InputError: fewer than one run, or a machine without crossbars.
     """
     if runs < 1:
         raise InputError(f"diagnose needs at least one run, got {runs}")
+    if "crossbar" not in {engine.name for engine in engines_of(machine)}:
+        raise InputError(
+            f"diagnose switches the effects of crossbars one by one, and {machine.name} has none; run it with its own faults set, or sweep them"
+        )
     samples = load_data(data, network)
     if samples.labels is None:
         raise DataError("diagnose compares accuracies, and the data have no labels; give samples with labels")
