@@ -19,7 +19,7 @@ Floor, of 128 x 128 cells with 100 inputs and 4 iterations: 0.47 GB at the 100 G
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,14 +38,13 @@ Numbers = NDArray[np.float64]
 _EACH_S, _FLOP_S = 1.4e-9, 3e-11
 """Seconds for a cell, input and iteration, and for an operation of `transfer`, measured on one core. Only which of the two is taken hangs on them."""
 
-
 FINE = 1e-13
 """Tolerance for a matrix: every element, the small ones too, is then right to twelve digits on usual wires."""
 
 
 def matrix(stack: Stack) -> Tensor:
-    """Return the transfer matrix of one tile without gradients, (bit planes, columns, word planes, rows) in siemens: as `transfer` does, in less time where iterating
-    for each row's input takes less.
+    """Return the transfer matrix of one tile without gradients, (bit planes, columns, word planes, rows) in siemens: that of `transfer`, in less time where
+    iterating for an input on each row takes less.
 
     Raises InputError for a batch of tiles; Unsolved.
     """
@@ -62,7 +61,7 @@ def currents(stack: Stack, voltages: Tensor, tolerance: float = TOLERANCE) -> Te
     Raises InputError for a batch of tiles, or voltages that are not finite or of another shape; Unsolved.
     """
     given = _inputs(stack, voltages)
-    fits = stack.layers == 1 and stack.wires.word_ohm and stack.wires.bit_ohm and not stack.conductance_s.is_cuda
+    fits = stack.layers == 1 and stack.wires.word_ohm and stack.wires.bit_ohm and stack.conductance_s.device.type == "cpu"
     found = _iterated(stack, given[0].numpy(), tolerance) if fits and given.shape[-1] else None
     answer = _by_matrix(stack, given) if found is None else torch.from_numpy(found).unsqueeze(0)
     return answer[0] if voltages.dim() == 2 else answer
@@ -82,8 +81,8 @@ def _inputs(stack: Stack, voltages: Tensor) -> Tensor:
 
 def _by_matrix(stack: Stack, given: Tensor) -> Tensor:
     with torch.no_grad():
-        matrix = transfer(stack).flatten(-2).cpu()
-    return matrix @ given.flatten(0, 1)
+        whole = transfer(stack).flatten(-2).cpu()
+    return whole @ given.flatten(0, 1)
 
 
 def _iterated(stack: Stack, given: Numbers, tolerance: float) -> Numbers | None:
@@ -94,7 +93,10 @@ def _iterated(stack: Stack, given: Numbers, tolerance: float) -> Numbers | None:
     idle.put(_work(tile))
 
     def solved(group: Numbers) -> tuple[Numbers, int]:
-        work = _work(tile) if idle.empty() else idle.get()
+        try:
+            work = idle.get_nowait()
+        except Empty:
+            work = _work(tile)
         answer = _group(tile, work, group, tolerance)
         idle.put(work)
         return answer
