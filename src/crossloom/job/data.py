@@ -169,6 +169,8 @@ def _labels(y: Any, graph: Graph, where: str) -> Tensor:
     if array.ndim != 1 + len(each) or array.shape[1:] != each or array.dtype.kind not in "iu":
         wanted = f"each of a sample's {list(each)} tokens" if each else "each sample"
         remedy = f"label each token, {UNLABELLED} where it does not count, or leave y out" if each else "number the classes from 0"
+        if array.dtype.kind == "f" and not each:
+            remedy += ", or leave y out where it is no class, and compare the answers of to_torch"
         if array.ndim == 2 + len(each):
             remedy = f"give the number of the class, such as scores.argmax({1 + len(each)})"
         raise DataError(f"{where}: y must hold one whole number for {wanted}, got {array.dtype} of shape {array.shape}; {remedy}")
