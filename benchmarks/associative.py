@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.timing import one_core
+from benchmarks.timing import cpu_seconds, one_core
 from crossloom.engine.associative.faults import Faults
 from crossloom.engine.associative.instructions import INSTRUCTION, Op, Stream
 from crossloom.engine.associative.shifting import Effort, effort_of
@@ -32,7 +31,7 @@ def measure() -> Iterator[str]:
             yield _additions(rows, bytes_per_s, rng)
         yield from _beside(4096, rng)
         stream = _stream(1_000_000, BITS, rng)
-        yield f"counting what a million instructions take: {_cpu_s(lambda: effort_of(stream)):.2f} s (target 1 s)"
+        yield f"counting what a million instructions take: {cpu_seconds(lambda: effort_of(stream)):.2f} s (target 1 s)"
         yield _values(4096, rng)
 
 
@@ -52,20 +51,9 @@ def _state(rows: int, rng: np.random.Generator) -> State:
     return state
 
 
-def _cpu_s(work: Callable[[], object], runs: int = 5) -> float:
-    """Return the least processor time of several calls, after one that compiles."""
-    work()
-    times = []
-    for _ in range(runs):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
 def _bytes_per_s(rng: np.random.Generator) -> float:
     one, other = (rng.integers(0, 1 << 63, CACHED_WORDS, dtype=np.uint64) for _ in range(2))
-    return 200 * 3 * one.nbytes / _cpu_s(lambda: [np.bitwise_xor(one, other, out=one) for _ in range(200)], 20)
+    return 200 * 3 * one.nbytes / cpu_seconds(lambda: [np.bitwise_xor(one, other, out=one) for _ in range(200)], 20)
 
 
 def _integers_s(rows: int, count: int, rng: np.random.Generator) -> float:
@@ -76,13 +64,13 @@ def _integers_s(rows: int, count: int, rng: np.random.Generator) -> float:
         for number in range(count):
             np.add(sums[number % 128], operands[number % 101], out=sums[number % 128])
 
-    return _cpu_s(add, 3)
+    return cpu_seconds(add, 3)
 
 
 def _additions(rows: int, bytes_per_s: float, rng: np.random.Generator) -> str:
     length = max(20_000, min(200_000, (1 << 28) // rows))
     stream, state = _stream(length, BITS, rng), _state(rows, rng)
-    effort, taken_s = effort_of(stream), _cpu_s(lambda: execute(stream, state))
+    effort, taken_s = effort_of(stream), cpu_seconds(lambda: execute(stream, state))
     bits = int(effort.bits.sum())
     floor_s = bits * FETCHED_BYTES * -(-rows // 64) / bytes_per_s
     return (
@@ -95,14 +83,14 @@ def _additions(rows: int, bytes_per_s: float, rng: np.random.Generator) -> str:
 def _beside(rows: int, rng: np.random.Generator) -> Iterator[str]:
     """Yield what short operands, counting what happens, and faults cost."""
     stream, state = _stream(50_000, 4, rng), _state(rows, rng)
-    effort, plain_s = effort_of(stream), _cpu_s(lambda: execute(stream, state))
+    effort, plain_s = effort_of(stream), cpu_seconds(lambda: execute(stream, state))
     yield f"{rows} rows, 4-bit operands: {_rate(effort, rows, plain_s)}"
     few = Stream(COLUMNS, DOMAINS, stream.instructions[:2000])
-    observed_s = _cpu_s(lambda: execute(few, state, observed=True)) * len(stream) / len(few)
+    observed_s = cpu_seconds(lambda: execute(few, state, observed=True)) * len(stream) / len(few)
     yield f"{rows} rows, matches and cells counted: {_rate(effort, rows, observed_s)}, {observed_s / plain_s:.0f} times the time"
     for rate in (1e-8, 1e-6):
         faults = Faults(shift=rate, write=rate, realign_every=1000)
-        faulty_s = _cpu_s(lambda faults=faults: execute(stream, state, faults=faults))
+        faulty_s = cpu_seconds(lambda faults=faults: execute(stream, state, faults=faults))
         yield f"{rows} rows, faults in {rate:.0e} of shifts and writes: {_rate(effort, rows, faulty_s)}, {faulty_s / plain_s:.1f} times the time"
 
 
@@ -113,6 +101,6 @@ def _rate(effort: Effort, rows: int, taken_s: float) -> str:
 def _values(rows: int, rng: np.random.Generator) -> str:
     values, columns = rng.integers(0, 16, (rows, 144), dtype=np.int16), np.arange(144)
     state, domains = State.zeros(rows, COLUMNS, DOMAINS), np.zeros(144, np.int64)
-    write_s = _cpu_s(lambda: write_values(state, values, columns, domains, 4))
-    read_s = _cpu_s(lambda: read_values(state, columns, domains, 4, signed=False))
+    write_s = cpu_seconds(lambda: write_values(state, values, columns, domains, 4))
+    read_s = cpu_seconds(lambda: read_values(state, columns, domains, 4, signed=False))
     return f"4-bit values: {values.size / write_s:.2g} a second written, {values.size / read_s:.2g} read"

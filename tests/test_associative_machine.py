@@ -274,3 +274,17 @@ def test_training_for_the_machine_sees_its_weights() -> None:
     module(x).square().sum().backward()
     assert all(parameter.grad is not None for parameter in module.parameters())
     assert torch.equal(module.eval()(x), graph(x))
+
+
+def test_a_result_says_what_a_sparsity_did() -> None:
+    plain = chain((Conv((1, 1), (1, 1, 1, 1), (1, 1), 1), (seeded(2, 5, 2, 3, 3),)), shape=(2, 6, 6))
+    made = run(plain, load_machine("rtm-ap"), recipe=Recipe(sparsity=0.8))
+    assert any("made ternary without training" in warning for warning in made.warnings)
+    assert [stage.engine for stage in made.program.stages] == ["associative"]
+    kept = run(digits_like()[0], load_machine("rtm-ap"), recipe=Recipe(sparsity=0.8))
+    assert any("sparsity has no effect" in warning for warning in kept.warnings)
+    assert not any(
+        "sparsity" in warning or "without training" in warning
+        for warning in run(plain, load_machine("rtm-ap")).warnings
+        if "costs alone" not in warning
+    )

@@ -89,6 +89,20 @@ def test_a_matrix_is_right_in_its_small_elements_too(lowest: float) -> None:
     assert float((have - want).abs().max() / want.max()) < 1e-12
 
 
+@pytest.mark.parametrize("siemens", [1.0, 1e3, 1e6, 1e12])
+def test_cells_may_be_shorted_however_well(siemens: float) -> None:
+    conductance = cells(12, 9)
+    conductance[torch.rand(12, 9, generator=torch.Generator().manual_seed(1)) < 0.2] = siemens
+    tile, given = planar(conductance, Wires(word_ohm=1.0, bit_ohm=1.0)), volts(12, 5)
+    want = transfer(tile)[0, :, 0] @ given
+    assert float((currents(tile, given) - want).abs().max() / want.abs().max()) < 1e-10
+
+
+def test_lists_are_volts() -> None:
+    tile = planar(cells(3, 2), WIRES)
+    assert torch.equal(currents(tile, [[1, 0], [0, 1], [1, 1]]), currents(tile, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])))  # type: ignore[arg-type]
+
+
 def test_inputs_without_volts_and_cells_without_conductance_carry_nothing() -> None:
     tile = planar(cells(10, 8), WIRES)
     given = volts(10, 3)

@@ -357,6 +357,15 @@ def test_a_sparsity_makes_weights_ternary_without_training() -> None:
     assert bool((torch.sign(before) == weights)[weights != 0].all())
 
 
+def test_a_sparsity_holds_for_weights_that_a_file_brings_in_integers_too() -> None:
+    graph = one_layer(Conv((1, 1), (0, 0, 0, 0), (1, 1), 1), (4, 8, 8), seeded(1, 8, 4, 3, 3))
+    brought = xl.load(xl.to_program(quantize(graph, [seeded(2, 8, 4, 8, 8)])))
+    quantized = quantize(brought, None, Recipe(sparsity=0.8))
+    weights = quantized.constants[quantized.nodes[0].inputs[1]]
+    assert set(weights.unique().tolist()) == {-1, 0, 1}
+    assert int((weights == 0).sum()) == round(0.8 * weights.numel())
+
+
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0, float("nan")])
 def test_no_sparsity_beyond_its_range(sparsity: float) -> None:
     with pytest.raises(ModelError, match=r"at least 0 and below 1, got"):

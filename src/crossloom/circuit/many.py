@@ -42,6 +42,10 @@ FINE = 1e-13
 """Tolerance for a matrix: every element, the small ones too, is then right to twelve digits on usual wires."""
 
 
+SHORT = 1e3
+"""Conductance of a cell over that of a segment up to which inputs are iterated: the error of rounding grows with it, and is 3e-13 there."""
+
+
 def matrix(stack: Stack) -> Tensor:
     """Return the transfer matrix of one tile without gradients, (bit planes, columns, word planes, rows) in siemens: that of `transfer`, in less time where
     iterating for an input on each row takes less.
@@ -60,18 +64,26 @@ def currents(stack: Stack, voltages: Tensor, tolerance: float = TOLERANCE) -> Te
 
     Raises InputError for a batch of tiles, or voltages that are not finite or of another shape; Unsolved.
     """
+    voltages = torch.as_tensor(voltages, dtype=torch.float64)
     given = _inputs(stack, voltages)
-    fits = stack.layers == 1 and stack.wires.word_ohm and stack.wires.bit_ohm and stack.conductance_s.device.type == "cpu"
-    found = _iterated(stack, given[0].numpy(), tolerance) if fits and given.shape[-1] else None
+    found = _iterated(stack, given[0].numpy(), tolerance) if _fits(stack) and given.shape[-1] else None
     answer = _by_matrix(stack, given) if found is None else torch.from_numpy(found).unsqueeze(0)
     return answer[0] if voltages.dim() == 2 else answer
+
+
+def _fits(stack: Stack) -> bool:
+    """Return whether a stack is one layer whose wires all resist, on a CPU, without cells beside which wires are insulators: these cost digits here."""
+    wires = stack.wires
+    if stack.layers > 1 or not wires.word_ohm or not wires.bit_ohm or stack.conductance_s.device.type != "cpu":
+        return False
+    return float(stack.cells_s.max()) * max(wires.word_ohm, wires.bit_ohm) <= SHORT
 
 
 def _inputs(stack: Stack, voltages: Tensor) -> Tensor:
     """Return the voltages with all their axes. Raises InputError."""
     if stack.conductance_s.dim() != 3:
         raise InputError("currents takes one tile at a time; for batches of tiles use transfer")
-    given = torch.as_tensor(voltages, dtype=torch.float64).detach().cpu()
+    given = voltages.detach().cpu()
     want = (stack.word_planes, stack.rows)
     given = given.unsqueeze(0) if given.dim() == 2 else given
     if given.dim() != 3 or tuple(given.shape[:2]) != want or not bool(torch.isfinite(given).all()):

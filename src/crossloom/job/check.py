@@ -28,7 +28,8 @@ def check(model: Any, machine: Machine, *, shapes: Shapes | None = None) -> dict
     engines, integers = engines_of(machine), _in_integers(graph)
     rows, unsupported = [], []
     for node in graph.nodes:
-        engine, reason = _taker(integers.by_name.get(node.name, node), integers, machine, engines)
+        asked = integers if node.name in integers.by_name else graph
+        engine, reason = _taker(asked.node(node.name), asked, machine, engines)
         rows.append({"name": node.name, "op": _kind(node), "origin": node.origin, "engine": engine, "macs": macs(node, graph)})
         if engine is None:
             unsupported.append({"name": node.name, "op": _kind(node), "reason": reason, "origin": node.origin})

@@ -24,6 +24,7 @@ from crossloom.job.scores import Tally, tally
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.network.quantize import Recipe, first_samples, needs_samples, quantize
+from crossloom.network.ternary import ternary_layers
 from crossloom.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import Timeline, read_timeline
@@ -128,13 +129,12 @@ def quantized_for(
     network: Graph, samples: Data | None, calibration: Any, recipe: Recipe | None, seed: int, warnings: list[str], progress: Progress[Any]
 ) -> Graph:
     """Return the network in integers: calibrated on `calibration`, else on the first of the samples, else on random inputs; adds warnings."""
-    untrained = recipe is not None and recipe.sparsity is not None
+    if recipe is not None and recipe.sparsity is not None:
+        kept = network.quantized or all(layer.ternary for layer in ternary_layers(network))
+        without = "weights were made ternary without training: costs hold, accuracy does not; see ternarize"
+        warnings.append(f"{network.name} keeps its weights, which are ternary or in integers already: sparsity has no effect" if kept else without)
     if network.quantized:
-        if untrained:
-            warnings.append(f"{network.name} is in integers already, and keeps its weights: sparsity has no effect")
         return network if network.samples or samples is None else replace(network, samples=first_samples(samples.inputs, network))
-    if untrained:
-        warnings.append("weights were made ternary without training: costs hold, accuracy does not; see ternarize")
     if calibration is None and not needs_samples(network):
         return quantize(network, None, recipe)
     if calibration is not None:

@@ -271,7 +271,10 @@ def _with_weights(node: Node, constants: dict[str, Tensor], quantization: dict[s
     if name in quantization:
         quantization[name] = narrowed(constants[name], quantization[name])
         constants[name] = constants[name].to(carrier(quantization[name]))
-    else:
+    if name in quantization and recipe.sparsity is not None and quantization[name].bits > 2:
+        constants[f"{node.name}.weight"] = quantization[name].dequantize(constants[name])
+        name = f"{node.name}.weight"
+    if name not in quantization:
         weight = constants[name]
         if recipe.sparsity is not None and ternary_quantization(weight, axis) is None:
             weight = project(weight, min(round(recipe.sparsity * weight.numel()), weight.numel() - 1), axis)
