@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.timing import cpu_seconds, one_core
-from crossloom.engine.associative.faults import Faults
-from crossloom.engine.associative.instructions import INSTRUCTION, Op, Stream
-from crossloom.engine.associative.shifting import Effort, effort_of
-from crossloom.engine.associative.simulate import execute
-from crossloom.engine.associative.state import State, read_values, write_values
+from crossloom.engine.associative.isa.effort import Effort, effort_of
+from crossloom.engine.associative.isa.instructions import INSTRUCTION, Op, Stream
+from crossloom.engine.associative.simulate.execute import execute
+from crossloom.engine.associative.simulate.faults import Faults
+from crossloom.engine.associative.simulate.state import State, read_values, write_values
 
 COLUMNS, DOMAINS, BITS = 256, 64, 13
 TARGET_PER_S = 3e9

@@ -18,7 +18,7 @@ from crossloom.engine.softmax.unit import Unit
 from crossloom.job.source import load
 from crossloom.machines import load_machine
 from crossloom.network.graph import Graph
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.network.zoo import build
 from crossloom.papers.workloads import network, with_bits
 from crossloom.read.ledger import read_ledger

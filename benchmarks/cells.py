@@ -9,12 +9,12 @@ import torch
 
 from benchmarks.timing import pair, seconds, threads
 from crossloom.compiler import compile_network
+from crossloom.demo.digits import CALIBRATION, trained_digits
 from crossloom.job.data import random_inputs
-from crossloom.job.digits import CALIBRATION, trained_digits
 from crossloom.job.source import load
 from crossloom.machines import load_machine
 from crossloom.network.graph import Graph
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.network.zoo import build
 from crossloom.read.values import Values
 

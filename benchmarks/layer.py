@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import pair, threads
-from crossloom.engine.crossbar.convert import Converter
-from crossloom.engine.crossbar.encode import Digits, Slices, program_tiles
+from crossloom.engine.crossbar.adc import Converter
+from crossloom.engine.crossbar.ideal.sliced import Sliced
+from crossloom.engine.crossbar.mapping.encode import Digits, Slices, program_tiles
 from crossloom.engine.crossbar.settings import crossbars
-from crossloom.engine.crossbar.sliced import Sliced
 from crossloom.machines import load_machine
 
 BATCH, INPUTS, OUTPUTS = 256, 1152, 256

@@ -11,7 +11,7 @@ from crossloom.compiler import compile_network
 from crossloom.job.data import random_inputs
 from crossloom.job.source import load
 from crossloom.machines import load_machine
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.network.zoo import build
 from crossloom.read.values import Values
 

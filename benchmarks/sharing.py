@@ -9,8 +9,8 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.dataflow import verify
-from crossloom.engine.associative.sharing import lower_bound, share
+from crossloom.engine.associative.compile.dataflow import verify
+from crossloom.engine.associative.compile.sharing import lower_bound, share
 
 Matrix = NDArray[np.int8]
 

@@ -6,7 +6,7 @@ The digits network learns in floating point, is trained on to ternary weights of
 from __future__ import annotations
 
 import crossloom as xl
-from crossloom.job.digits import digits, train
+from crossloom.demo.digits import digits, train
 
 
 def main() -> None:

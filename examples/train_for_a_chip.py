@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 import crossloom as xl
-from crossloom.job.digits import CALIBRATION, trained_digits
+from crossloom.demo.digits import CALIBRATION, trained_digits
 from crossloom.job.result import Result
 
 

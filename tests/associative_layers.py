@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from crossloom.engine.associative.compiling import CompiledLayer
-from crossloom.engine.associative.compute import executed
-from crossloom.engine.associative.layer import TernaryLayer
+from crossloom.engine.associative.compile.compile import CompiledLayer
+from crossloom.engine.associative.compile.layer import TernaryLayer
 from crossloom.engine.associative.settings import processors
+from crossloom.engine.associative.simulate.executors import executed
 from crossloom.machines import load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import Conv, Linear
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.post_training import Recipe, quantize
 from tests.layers import chain, seeded
 
 CHIP = processors(load_machine("rtm-ap"))

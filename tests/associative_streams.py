@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.instructions import CARRIES, INSTRUCTION, Op, Stream
-from crossloom.engine.associative.state import State, write_values
+from crossloom.engine.associative.isa.instructions import CARRIES, INSTRUCTION, Op, Stream
+from crossloom.engine.associative.simulate.state import State, write_values
 
 ROUNDS = 3
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crossloom.engine.blocks.biasing import Read, Write, conflict
-from crossloom.floor import Laid
-from crossloom.program import Program
+from crossloom.engine.in_array.biasing import Read, Write, conflict
+from crossloom.program.floorplan import Laid
+from crossloom.program.program import Program
 
 
 def violations(program: Program) -> list[str]:

@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
 from crossloom.engine import Inferences
-from crossloom.engine.crossbar import draws
-from crossloom.engine.crossbar.analog import AnalogLayer
-from crossloom.engine.crossbar.analog_reference import analog_reference, converted
+from crossloom.engine.crossbar.analog import rng
+from crossloom.engine.crossbar.analog.layer import AnalogLayer
+from crossloom.engine.crossbar.analog.programmed import levels_s, written
+from crossloom.engine.crossbar.cell_settings import PhysicsFields
 from crossloom.engine.crossbar.engine import layer_of as seen_by
 from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.physics import PhysicsFields
-from crossloom.engine.crossbar.written import levels_s, written
+from crossloom.engine.crossbar.reference.analog import analog_reference, converted
 from crossloom.errors import MachineError
 from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.integer import multiplier, quantized_inputs, requantize
 from crossloom.network.operators import Conv, Linear
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.read.values import Values
 from tests.layers import one_layer, seeded
 from tests.test_crossbar import layers, machines
@@ -323,23 +323,23 @@ def test_every_field_reaches_the_values(field: str) -> None:
 
 def test_normal_numbers() -> None:
     """Mean 0, variance 1, kurtosis 3, no correlation between neighbours, streams or words."""
-    key = draws.keys(torch.tensor(draws.key_of(1, "test")), torch.arange(200))
-    z = draws.normals(key, 0, 4000).double()
+    key = rng.keys(torch.tensor(rng.key_of(1, "test")), torch.arange(200))
+    z = rng.normals(key, 0, 4000).double()
     n = z.numel()
     assert abs(float(z.mean())) < 5 / math.sqrt(n)
     assert abs(float(z.var()) - 1) < 5 * math.sqrt(2 / n)
     assert abs(float((z**4).mean()) - 3) < 5 * math.sqrt(96 / n)
     for a, b in ((z[:, 1:], z[:, :-1]), (z[1:], z[:-1]), (z[:, 4:], z[:, :-4])):
         assert abs(float((a * b).mean())) < 5 / math.sqrt(n)
-    assert torch.equal(draws.normals(key, 8, 12), z.float()[:, 8:20])
-    assert len(set(draws.keys(torch.tensor(3), torch.arange(10000)).tolist())) == 10000
+    assert torch.equal(rng.normals(key, 8, 12), z.float()[:, 8:20])
+    assert len(set(rng.keys(torch.tensor(3), torch.arange(10000)).tolist())) == 10000
 
 
 def test_splitmix64_is_the_published_one() -> None:
     """The first outputs for the seed 1234567, as the reference implementation gives them."""
     want = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
-    golden = draws._GOLDEN
-    found = draws._mixed(1234567 + torch.arange(1, 6) * golden)
+    golden = rng._GOLDEN
+    found = rng._mixed(1234567 + torch.arange(1, 6) * golden)
     assert [value % (1 << 64) for value in found.tolist()] == want
 
 

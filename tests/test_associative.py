@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossloom.engine.associative.compiling import compile_layer
-from crossloom.engine.associative.listing import PASSES, listing
+from crossloom.engine.associative.compile.compile import compile_layer
+from crossloom.engine.associative.compile.listing import PASSES, listing
+from crossloom.engine.associative.isa.effort import effort_of
 from crossloom.engine.associative.placement import placed
 from crossloom.engine.associative.settings import Processors
-from crossloom.engine.associative.shifting import effort_of
-from crossloom.engine.associative.simulate import execute
-from crossloom.engine.associative.state import State, write_values
+from crossloom.engine.associative.simulate.execute import execute
+from crossloom.engine.associative.simulate.state import State, write_values
 from crossloom.errors import CapacityError
 from tests.associative_layers import CHIP, executed_whole, inputs_of, layer_of, product
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
-from crossloom.engine.associative.faults import Events, Faults, draw
-from crossloom.engine.associative.instructions import Op, Stream
-from crossloom.engine.associative.shifting import effort_of
-from crossloom.engine.associative.simulate import execute
-from crossloom.engine.associative.simulate_reference import Row
-from crossloom.engine.associative.state import read_values
+from crossloom.engine.associative.isa.effort import effort_of
+from crossloom.engine.associative.isa.instructions import Op, Stream
+from crossloom.engine.associative.reference.execute import Row
+from crossloom.engine.associative.simulate.execute import execute
+from crossloom.engine.associative.simulate.faults import Events, Faults, draw
+from crossloom.engine.associative.simulate.state import read_values
 from crossloom.errors import InputError
 from tests.associative_streams import bits_of, filled, random_bits, stream_of, streams
 

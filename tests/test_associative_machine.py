@@ -10,25 +10,25 @@ from torch import nn
 
 import crossloom as xl
 from crossloom.compiler import compile_network
-from crossloom.engine.associative.compiling import compile_layer
-from crossloom.engine.associative.layer import TernaryLayer, distinct_inputs
-from crossloom.engine.associative.shifting import effort_of
-from crossloom.engine.associative.simulate import execute
-from crossloom.engine.associative.state import State
+from crossloom.compiler.listing import listing as listed
+from crossloom.compiler.parse import parse_program
+from crossloom.engine.associative.compile.compile import compile_layer
+from crossloom.engine.associative.compile.layer import TernaryLayer, distinct_inputs
+from crossloom.engine.associative.isa.effort import effort_of
+from crossloom.engine.associative.simulate.execute import execute
+from crossloom.engine.associative.simulate.state import State
 from crossloom.errors import CapacityError, InputError, MachineError
 from crossloom.job.check import check
-from crossloom.job.listing import listing as listed
-from crossloom.job.module import to_torch
 from crossloom.job.run import run
 from crossloom.machines import load_machine
 from crossloom.network.operators import Conv, ConvTranspose, Linear
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.papers.rtm_ap import Reading, read
-from crossloom.program_text import parse_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
-from crossloom.report.pace import in_short
+from crossloom.report.numbers.bottleneck import in_short
+from crossloom.training.chip_module import to_torch
 from crossloom.units import show
 from tests.associative_layers import CHIP, digits_like, ternary
 from tests.layers import chain, one_layer, seeded

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossloom.engine.associative.instructions import Op, Stream
-from crossloom.engine.associative.shifting import Effort, effort_of
-from crossloom.engine.associative.shifting_reference import plain_effort
+from crossloom.engine.associative.isa.effort import Effort, effort_of
+from crossloom.engine.associative.isa.instructions import Op, Stream
+from crossloom.engine.associative.reference.effort import plain_effort
 from crossloom.errors import InputError
 from tests.associative_streams import stream_of, streams
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.instructions import CARRIES, Op, Stream
-from crossloom.engine.associative.shifting import effort_of
-from crossloom.engine.associative.simulate import Activity, Segment, execute, segments
-from crossloom.engine.associative.simulate_reference import Row
-from crossloom.engine.associative.state import State, read_values, write_values
+from crossloom.engine.associative.isa.effort import effort_of
+from crossloom.engine.associative.isa.instructions import CARRIES, Op, Stream
+from crossloom.engine.associative.reference.execute import Row
+from crossloom.engine.associative.simulate.execute import Activity, Segment, execute, segments
+from crossloom.engine.associative.simulate.state import State, read_values, write_values
 from crossloom.errors import InputError
 from tests.associative_streams import ROUNDS, bits_of, filled, random_bits, stream_of, streams
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.tables import (
+from crossloom.engine.associative.isa.truth_tables import (
     ADD,
     BORROW,
     CARRY,

@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from crossloom.compiler import compile_network
-from crossloom.compiler.more_turns import with_more_turns
-from crossloom.engine.blocks.placement import InBlocks
-from crossloom.engine.blocks.reference import cell_executor
+from crossloom.compiler.parse import parse_program
+from crossloom.compiler.slots import with_more_turns
+from crossloom.demo.digits import CALIBRATION, digits, train
 from crossloom.engine.crossbar.engine import reference_executor
+from crossloom.engine.in_array.placement import InBlocks
+from crossloom.engine.in_array.reference import cell_executor
 from crossloom.errors import MachineError
-from crossloom.floor import Block, FloorPlan, Laid, Layout, Turns
-from crossloom.job.digits import CALIBRATION, digits, train
 from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import MaxPool, ProductAdd, Relu, Softmax
-from crossloom.network.quantize import Recipe, quantize
-from crossloom.program import Program
-from crossloom.program_text import parse_program
+from crossloom.network.quantize.post_training import Recipe, quantize
+from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout, Turns
+from crossloom.program.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
@@ -124,7 +124,7 @@ def test_no_schedule_breaks_the_rule(module: nn.Module, tiles: int, replicate: s
 
 def test_what_breaks_the_rule_is_found() -> None:
     """Two blocks in the same bit lines and turn; one crossing the other over a third; two that are written."""
-    from crossloom.program import Stage
+    from crossloom.program.program import Stage
 
     def problems(*blocks: tuple[int, int, int, bool]) -> int:
         laid = tuple(Laid(f"s{i}", row, column, Block(8, 8, 1, 64, writes)) for i, (row, column, _, writes) in enumerate(blocks))

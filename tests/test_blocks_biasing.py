@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from crossloom.circuit import Stack, Wires, ngspice, planar, solve, solve_curved
 from crossloom.device.iv import Sinh
-from crossloom.engine.blocks.biasing import Activity, Levels, Read, Write, conflict, levels
-from crossloom.engine.blocks.derivation import derive
-from crossloom.engine.blocks.disturbance import disturbance, stress, worst
+from crossloom.engine.in_array.biasing import Activity, Levels, Read, Write, conflict, levels
+from crossloom.engine.in_array.derivation import derive
+from crossloom.engine.in_array.disturbance import disturbance, stress, worst
 from crossloom.errors import InputError
 
 Data = dict[str, list[int]]

@@ -11,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from crossloom.engine.blocks.cells import Controller, Gate, Plane, Table, digits_of, number_of
-from crossloom.engine.blocks.in_memory_softmax import InMemorySoftmax
-from crossloom.engine.blocks.in_memory_softmax_reference import Blocks, softmax_in_cells
-from crossloom.engine.blocks.maximum import (
+from crossloom.engine.in_array.cells import Controller, Gate, Plane, Table, digits_of, number_of
+from crossloom.engine.in_array.maximum import (
     Alternating,
     Form,
     MaxBlock,
@@ -26,7 +24,9 @@ from crossloom.engine.blocks.maximum import (
     rectify_in_turn,
     tournament,
 )
-from crossloom.engine.blocks.summing import SumBlock, sum_block, sum_in_cells, total
+from crossloom.engine.in_array.softmax import InMemorySoftmax
+from crossloom.engine.in_array.softmax_reference import Blocks, softmax_in_cells
+from crossloom.engine.in_array.summing import SumBlock, sum_block, sum_in_cells, total
 from crossloom.engine.softmax.formats import Fixed
 from crossloom.engine.softmax.log_sum_exp import LogSumExp
 from crossloom.engine.softmax.unit import Unit

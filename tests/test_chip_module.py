@@ -11,18 +11,18 @@ import torch
 from typer.testing import CliRunner
 
 import crossloom as xl
-from crossloom.cli import app
+from crossloom.cli.app import app
 from crossloom.compiler import compile_network
+from crossloom.demo.digits import CALIBRATION, trained_digits
 from crossloom.errors import DataError, InputError, ModelError
-from crossloom.job.chance import Spread
 from crossloom.job.data import Data
-from crossloom.job.digits import CALIBRATION, trained_digits
-from crossloom.job.module import _key, on_grid
+from crossloom.job.seed_statistics import Spread
 from crossloom.machines import load_machine
 from crossloom.machines.load import machine_of
 from crossloom.network.graph import Graph
 from crossloom.network.quantization import Quantization
 from crossloom.read.values import Values
+from crossloom.training.chip_module import _key, on_grid
 from tests.layers import seeded
 
 ISAAC = load_machine("isaac-ce")

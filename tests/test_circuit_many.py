@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from crossloom.circuit import Stack, Wires, currents, matrix, planar, solve, transfer
-from crossloom.circuit.lanes import LANES
 from crossloom.circuit.solve import Unsolved
 from crossloom.errors import InputError
+from crossloom.kernels.lanes import LANES
 from tests.test_circuit import nodal, stacks
 
 WIRES = Wires(word_ohm=2.5, bit_ohm=2.5, source_ohm=50, sense_ohm=50)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from crossloom.cli import main
+from crossloom.cli.app import main
 from crossloom.errors import DataError, ModelError
 from crossloom.job.data import Data, load_data
 from crossloom.job.source import load
@@ -515,7 +515,7 @@ def test_samples_of_any_width_and_byte_order(capsys, tmp_path: Path, kind: str) 
 
 def test_an_interrupt_is_no_success(tmp_path: Path) -> None:
     """Interrupted while it trains; a shell that starts tests in the background leaves interrupts ignored, so that the handler is put back."""
-    begin = "import os, signal, sys, threading; signal.signal(signal.SIGINT, signal.default_int_handler); from crossloom import demo; from crossloom.cli import main; sys.argv = ['crossloom', 'demo']; "
+    begin = "import os, signal, sys, threading; signal.signal(signal.SIGINT, signal.default_int_handler); from crossloom import demo; from crossloom.cli.app import main; sys.argv = ['crossloom', 'demo']; "
     code = begin + "threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start(); main()"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert found.returncode == 130

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
-from crossloom.engine.crossbar.convert import Converter
-from crossloom.engine.crossbar.encode import Digits, Slices, program_tiles
+from crossloom.engine.crossbar.adc import Converter
 from crossloom.engine.crossbar.engine import reference_executor
-from crossloom.engine.crossbar.product import byte_product, product
+from crossloom.engine.crossbar.ideal.product import byte_product, product
+from crossloom.engine.crossbar.mapping.encode import Digits, Slices, program_tiles
+from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.crossbar.settings import crossbars, largest_sum, lossless_bits
-from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.engine.vectors import input_vectors, output_of, weight_matrices
 from crossloom.errors import MachineError, ModelError
 from crossloom.machines import Machine, load_machine
@@ -23,7 +23,7 @@ from crossloom.network.graph import Graph
 from crossloom.network.integer import Operand, exact_sums
 from crossloom.network.operators import Conv, ConvTranspose, Linear
 from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.read.values import Values
 from tests.layers import one_layer, seeded
 

@@ -11,19 +11,20 @@ import torch
 
 from crossloom.circuit import Stack, Wires, ngspice, solve
 from crossloom.compiler import compile_network
+from crossloom.compiler.parse import parse_program
 from crossloom.engine import Inferences
-from crossloom.engine.crossbar.analog import AnalogLayer
-from crossloom.engine.crossbar.analog_reference import analog_reference
+from crossloom.engine.crossbar.analog.layer import AnalogLayer
 from crossloom.engine.crossbar.engine import layer_of, reference_executor
+from crossloom.engine.crossbar.reference.analog import analog_reference
 from crossloom.errors import MachineError
 from crossloom.machines import load_machine
 from crossloom.network.integer import quantized_inputs
 from crossloom.network.operators import Linear
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.papers import Claim, reproduce
 from crossloom.papers.crossstack import array_in, layers_of_ten_bits, reduction, resistive_ratio, right_sums, stacked, worst_drop
 from crossloom.papers.workloads import network, with_bits
-from crossloom.program_text import parse_program, print_program
+from crossloom.program.text import print_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
@@ -164,7 +165,7 @@ def test_stacks_that_make_no_sense(changes: dict[str, object], says: str) -> Non
 
 def test_the_picture_of_a_stack() -> None:
     pytest.importorskip("matplotlib")
-    from crossloom.report.circuits import draw_state
+    from crossloom.report.figures.circuits import draw_state
 
     stack = Stack(10 ** (torch.rand(2, 6, 5, dtype=torch.float64) * 2 - 6), Wires(word_ohm=5.0, bit_ohm=5.0))
     volts = torch.rand(2, 6, dtype=torch.float64)

@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
+from crossloom.compiler.parse import parse_program
 from crossloom.engine import Inferences
-from crossloom.engine.crossbar.analog import AnalogLayer
-from crossloom.engine.crossbar.analog_reference import analog_reference
+from crossloom.engine.crossbar.analog.layer import AnalogLayer
+from crossloom.engine.crossbar.analog.programmed import matrices
+from crossloom.engine.crossbar.analog.strips import strips, strips_of
 from crossloom.engine.crossbar.dataflow import lines
-from crossloom.engine.crossbar.encode import Digits, Slices
 from crossloom.engine.crossbar.engine import layer_of, reference_executor
-from crossloom.engine.crossbar.strips import strips, strips_of
-from crossloom.engine.crossbar.written import matrices
+from crossloom.engine.crossbar.mapping.encode import Digits, Slices
+from crossloom.engine.crossbar.reference.analog import analog_reference
 from crossloom.errors import MachineError
 from crossloom.job.run import run
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import Linear
-from crossloom.network.quantize import Recipe, quantize
-from crossloom.program_text import parse_program
+from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.read.values import Values
 from tests.layers import one_layer, seeded
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import crossloom as xl
-from crossloom.job.digits import digits, trained_digits
+from crossloom.demo.digits import digits, trained_digits
 from crossloom.machines import load_machine
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from crossloom.cli import app
+from crossloom.cli.app import app
 from crossloom.device import cell, cell_text, fit_cell, read_measurements
 from crossloom.device.fit import Measurements
 from crossloom.device.programming import Measured

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from crossloom.compiler import compile_network
+from crossloom.compiler.parse import parse_program
 from crossloom.engine.dynamic.compute import ProductExecutor, ReferenceProduct
 from crossloom.engine.dynamic.geometry import Geometry
 from crossloom.errors import MachineError
@@ -20,10 +21,9 @@ from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import MatMul, Store
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.network.types import Batch, TensorType
-from crossloom.program import Program
-from crossloom.program_text import parse_program
+from crossloom.program.program import Program
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
 from tests.layers import seeded

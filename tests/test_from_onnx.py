@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossloom.errors import InputError, ModelError
-from crossloom.network.from_onnx import from_onnx
 from crossloom.network.graph import Graph
+from crossloom.network.importers.onnx.from_onnx import from_onnx
 from crossloom.network.operators import Conv, FakeQuantize, Function, Linear, Reshape, Unsupported
 from crossloom.network.text import parse_graph
 from crossloom.network.types import Batch
@@ -701,7 +701,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_onnx_is_imported_only_when_it_is_needed() -> None:
-    code = "import sys, crossloom.network.from_onnx; sys.exit('onnx' in sys.modules)"
+    code = "import sys, crossloom.network.importers.onnx.from_onnx; sys.exit('onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from crossloom.errors import ModelError
-from crossloom.network import lower_aten
-from crossloom.network.aten import RULES
-from crossloom.network.aten.pointwise import kind_of
-from crossloom.network.from_torch import from_program, from_pt2, from_torch
+from crossloom.network.importers.torch import lower_aten
 from crossloom.network.graph import Graph, infer, verify
+from crossloom.network.importers.torch.aten import RULES
+from crossloom.network.importers.torch.aten.pointwise import kind_of
+from crossloom.network.importers.torch.from_torch import from_program, from_pt2, from_torch
+from crossloom.network.importers.torch.pt2 import _harmless
 from crossloom.network.operators import BatchNorm, Conv, Linear, MatMul, Unsupported
-from crossloom.network.pt2 import _harmless
 from crossloom.network.text import parse_graph
 from crossloom.network.types import Batch, TensorType
 from tests.hostile import answers

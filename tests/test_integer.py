@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossloom.errors import DataError, ModelError
-from crossloom.network.calibrate import MinMax, Mse, Observed, Percentile, affine, symmetric
 from crossloom.network.integer import Operand, exact_sums, integer_replay, requantize
 from crossloom.network.operators import (
     Add,
@@ -35,7 +34,8 @@ from crossloom.network.operators import (
     Where,
 )
 from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.calibrate import MinMax, Mse, Observed, Percentile, affine, symmetric
+from crossloom.network.quantize.post_training import Recipe, quantize
 from tests.layers import chain, one_layer, seeded
 
 CONV = Conv((1, 1), (1, 1, 1, 1), (1, 1))

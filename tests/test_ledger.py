@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from crossloom.compiler import compile_network
+from crossloom.compiler.parse import parse_program
 from crossloom.engine.crossbar.peak import peak
 from crossloom.errors import CapacityError, MachineError, ModelError
 from crossloom.job.data import random_inputs
 from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.operators import Conv, Linear, Softmax
-from crossloom.network.quantize import Recipe, quantize
-from crossloom.program_text import parse_program, print_program
+from crossloom.network.quantize.post_training import Recipe, quantize
+from crossloom.program.text import print_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crossloom.compiler import compile_network
-from crossloom.engine.crossbar.physics import PhysicsFields
+from crossloom.engine.crossbar.cell_settings import PhysicsFields
 from crossloom.errors import MachineError
 from crossloom.machines import Machine, load_machine, published
 from crossloom.machines.cite import citations, references
@@ -16,7 +16,7 @@ from crossloom.machines.laws import LAWS
 from crossloom.machines.load import library
 from crossloom.machines.quantity import MARKS
 from crossloom.network.operators import AvgPool, Conv, MaxPool, Relu, Softmax
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values

@@ -13,27 +13,28 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
-from crossloom.compiler.kits import CLOSE, Demand, fastest, fitting, longest, seconds_of
+from crossloom.compiler.array_types import CLOSE, Demand, fastest, fitting, longest, seconds_of
+from crossloom.compiler.parse import parse_program
 from crossloom.engine.crossbar.engine import reference_executor
-from crossloom.engine.crossbar.overlap import Windows, best_times, staggered
-from crossloom.engine.crossbar.tiling import Tiling, matrix_shape
+from crossloom.engine.crossbar.mapping.overlap import Windows, best_times, staggered
+from crossloom.engine.crossbar.mapping.tiling import Tiling, matrix_shape
 from crossloom.engine.registry import adapted
 from crossloom.errors import CapacityError, MachineError, ModelError
-from crossloom.job.module import to_torch
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import Conv, Interleave, Linear, MaxPool, ProductAdd, Relu, Reshape
 from crossloom.network.operators.shape import Concat
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.network.types import Batch
 from crossloom.papers import misca as claimed
 from crossloom.papers.workloads import compiled_use, network, overlapped_use, with_bits
-from crossloom.program import Program
-from crossloom.program_text import parse_program, print_program
+from crossloom.program.dependencies import Abreast
+from crossloom.program.program import Program
+from crossloom.program.text import print_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
-from crossloom.waits import Abreast
+from crossloom.training.chip_module import to_torch
 from tests.layers import chain, seeded
 from tests.test_cli import crossloom, document
 

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from crossloom.compiler import compile_network
+from crossloom.compiler.parse import parse_program
 from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.job.check import check
 from crossloom.job.data import random_inputs
 from crossloom.job.source import load
 from crossloom.machines import Machine
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.network.zoo.deepface import LocallyConnected
 from crossloom.network.zoo.neuraltalk import NeuralTalk
 from crossloom.papers.workloads import network as shapes
 from crossloom.papers.workloads import with_bits
-from crossloom.program_text import parse_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values

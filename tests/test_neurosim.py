@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
+from crossloom.compiler.parse import parse_program
 from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.errors import InputError, MachineError
 from crossloom.machines import Machine, load_machine
@@ -20,12 +21,12 @@ from crossloom.machines.laws import LAWS, LEAKAGE_A_PER_M, Factors, factors_of, 
 from crossloom.machines.load import library
 from crossloom.network.graph import Graph
 from crossloom.network.operators import Conv, Linear, MaxPool, Relu, Reshape
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.network.types import Batch
 from crossloom.papers import crossbar_baseline, neurosim
 from crossloom.papers.crossbar_baseline import RANGE, Baseline, baseline_energy, baseline_machine, fitted
 from crossloom.papers.workloads import network, operations, with_bits
-from crossloom.program_text import parse_program, print_program
+from crossloom.program.text import print_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import ALONE, read_timeline
 from crossloom.read.values import Values

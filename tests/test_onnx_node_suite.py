@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from crossloom.errors import ModelError
-from crossloom.network.from_onnx import from_onnx
+from crossloom.network.importers.onnx.from_onnx import from_onnx
 from crossloom.network.replay import replay
 
 onnx = pytest.importorskip("onnx")

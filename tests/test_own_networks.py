@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 import crossloom as xl
 from crossloom.compiler import compile_network
+from crossloom.compiler.parse import parse_program
 from crossloom.errors import CrossloomError, ModelError
 from crossloom.job.data import load_data, random_inputs
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.network.samples import mixing_node
-from crossloom.program_text import parse_program, print_program
+from crossloom.program.text import print_program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values

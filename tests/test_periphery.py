@@ -16,15 +16,15 @@ from torch import Tensor
 
 from crossloom.compiler import compile_network
 from crossloom.engine import Inferences
-from crossloom.engine.crossbar.analog import AnalogLayer
-from crossloom.engine.crossbar.encode import Digits
+from crossloom.engine.crossbar.analog.layer import AnalogLayer
 from crossloom.engine.crossbar.engine import layer_of
-from crossloom.engine.crossbar.learned_reference import circuits_reference
+from crossloom.engine.crossbar.mapping.encode import Digits
+from crossloom.engine.crossbar.reference.trained import circuits_reference
 from crossloom.errors import CrossloomError, InputError, MachineError
 from crossloom.machines import Machine, load_machine
 from crossloom.network.operators import Linear
-from crossloom.network.quantize import Recipe as Quantised
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import Recipe as Quantised
+from crossloom.network.quantize.post_training import quantize
 from crossloom.periphery.adder import HALF_V, PLAIN_ROWS, ROWS, SLICES, Adder, Errors, Sinad, inputs, shift_and_add, target
 from crossloom.periphery.converter import BIAS_V, HOLDS_F, Converter, stages_for
 from crossloom.periphery.file import SHIPPED, adder_text, converters_text, load_adder, load_converters

@@ -13,9 +13,9 @@ from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.errors import ModelError
 from crossloom.machines import Machine
 from crossloom.network.operators import FakeQuantize, Linear, MatMul
-from crossloom.network.qdq import absorb
 from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import needs_samples, quantize
+from crossloom.network.quantize.post_training import needs_samples, quantize
+from crossloom.network.quantize.qdq import absorb
 from crossloom.read.values import Values
 from tests.layers import chain, seeded
 

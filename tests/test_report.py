@@ -23,17 +23,17 @@ from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import Linear, Relu, Softmax
-from crossloom.report import rows as rows_module
-from crossloom.report.breakdown import bottleneck, component_rows, layer_energy, mark_rows, source_rows
-from crossloom.report.drawn import NARROW
-from crossloom.report.headline import headlines, percent, rate
-from crossloom.report.html import write_report
+from crossloom.report.figures import rows as rows_module
+from crossloom.report.figures.pictures import Pictures
+from crossloom.report.figures.svg import inline_svg
+from crossloom.report.names import printable, shorten
 from crossloom.report.notebook import summary_html
-from crossloom.report.pictures import Pictures
-from crossloom.report.sections import EXTENSION
-from crossloom.report.svg import inline_svg
-from crossloom.report.terminal import print_comparison, print_explain, print_machine, print_result
-from crossloom.report.text import printable, shorten
+from crossloom.report.numbers.breakdown import bottleneck, component_rows, layer_energy, mark_rows, source_rows
+from crossloom.report.numbers.headline import headlines, percent, rate
+from crossloom.report.page.picture import NARROW
+from crossloom.report.page.sections import EXTENSION
+from crossloom.report.page.write import write_report
+from crossloom.report.terminal.results import print_comparison, print_explain, print_machine, print_result
 from crossloom.report.trace import perfetto_trace, write_trace
 from crossloom.units import show
 from tests.browser import Browser

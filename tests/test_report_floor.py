@@ -20,22 +20,22 @@ from rich.console import Console
 from torch import nn
 
 from crossloom.errors import InputError
-from crossloom.floor import Block, FloorPlan, Laid, Layout
 from crossloom.job.result import Result
 from crossloom.job.run import run
 from crossloom.job.source import load
 from crossloom.machines import load_machine
 from crossloom.network.operators import Linear, Softmax
-from crossloom.report.activity import BINS, runs, strip, turns_of
-from crossloom.report.drawn import NARROW
-from crossloom.report.floor_pictures import SHOWN, SIDE, floor_figure
-from crossloom.report.floor_sections import floor_sections
-from crossloom.report.html import page_of, write_report
-from crossloom.report.looks import frame, fullest, looks, most_used, totals
-from crossloom.report.page import Section
-from crossloom.report.pictures import Pictures
-from crossloom.report.terminal import print_result
-from crossloom.report.text import printable
+from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
+from crossloom.report.figures.floorplan import SHOWN, SIDE, floor_figure
+from crossloom.report.figures.pictures import Pictures
+from crossloom.report.names import printable
+from crossloom.report.numbers.activity import BINS, runs, strip, turns_of
+from crossloom.report.numbers.floorplan import frame, fullest, looks, most_used, totals
+from crossloom.report.page.floorplan import floor_sections
+from crossloom.report.page.model import Section
+from crossloom.report.page.picture import NARROW
+from crossloom.report.page.write import page_of, write_report
+from crossloom.report.terminal.results import print_result
 from tests.browser import Browser
 from tests.layers import Residual, chain, seeded
 from tests.test_report import CONTRASTS, HOSTILE, renamed

@@ -12,26 +12,27 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from crossloom.compiler import compile_network
-from crossloom.engine.crossbar.analog_reference import analog_reference
+from crossloom.compiler.parse import parse_program
 from crossloom.engine.crossbar.engine import layer_of, reference_executor
-from crossloom.engine.crossbar.residual import Added, column_groups
+from crossloom.engine.crossbar.mapping.residual import Added, column_groups
+from crossloom.engine.crossbar.reference.analog import analog_reference
 from crossloom.engine.digital.work import work_of
 from crossloom.engine.registry import adapted
 from crossloom.errors import ModelError
 from crossloom.job.check import macs
-from crossloom.job.module import to_torch
 from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Add, Conv, Linear, MaxPool, Operator, ProductAdd, Relu
 from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.network.text import parse_graph, print_graph
 from crossloom.network.types import Batch, TensorType
-from crossloom.program_text import parse_program, print_program
+from crossloom.program.dependencies import Same, Window
+from crossloom.program.text import print_program
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
-from crossloom.waits import Same, Window
+from crossloom.training.chip_module import to_torch
 from tests.layers import seeded
 
 ISAAC = load_machine("isaac-ce").with_(residual="analog")

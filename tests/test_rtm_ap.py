@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from crossloom.compiler import compile_network
-from crossloom.job.digits import CALIBRATION, digits
-from crossloom.job.digits_ternary import ternary_digits
+from crossloom.demo.digits import CALIBRATION, digits
+from crossloom.demo.digits_ternary import ternary_digits
 from crossloom.job.run import quantized_for
 from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import Conv, Relu
-from crossloom.network.quantize import Recipe, quantize
+from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.papers.rtm_ap import read, reading, ternary_network
 from crossloom.read.values import Values
 from tests.layers import chain

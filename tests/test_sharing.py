@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.dataflow import Dataflow, low_high, parse_dataflow, unrolled, verify
-from crossloom.engine.associative.sharing import lower_bound, share
-from crossloom.engine.associative.sharing.distinct import distinct
-from crossloom.engine.associative.sharing.reference import share_plainly
-from crossloom.engine.associative.sharing.search import FEW_INPUTS, exchanged, nearest
-from crossloom.engine.associative.sharing.weave import woven
+from crossloom.engine.associative.compile.dataflow import Dataflow, low_high, parse_dataflow, unrolled, verify
+from crossloom.engine.associative.compile.sharing import lower_bound, share
+from crossloom.engine.associative.compile.sharing.distinct import distinct
+from crossloom.engine.associative.compile.sharing.reference import share_plainly
+from crossloom.engine.associative.compile.sharing.search import FEW_INPUTS, exchanged, nearest
+from crossloom.engine.associative.compile.sharing.weave import woven
 
 Matrix = NDArray[np.int8]
 DRAWS = 50

@@ -13,15 +13,15 @@ from torch import nn
 
 import crossloom as xl
 from crossloom import demo
+from crossloom.demo.characters import CHARACTERS, LENGTH, characters, decode, encode, texts, train_text
+from crossloom.demo.digits import digits
+from crossloom.demo.digits_vit import train_vit
 from crossloom.errors import InputError
-from crossloom.job.characters import CHARACTERS, LENGTH, characters, decode, encode, texts, train_text
-from crossloom.job.digits import digits
-from crossloom.job.digits_vit import train_vit
+from crossloom.job.metrics import tally
 from crossloom.job.result import Result
-from crossloom.job.scores import tally
-from crossloom.job.training import Progress
 from crossloom.machines import Machine
 from crossloom.network.zoo.char_lm import VOCABULARY, CharLm
+from crossloom.training.descent import Progress
 
 SILENT: Progress = lambda items, what, total: items  # noqa: E731
 FEW = 250

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import crossloom as xl
-from crossloom.cli import main
+from crossloom.cli.app import main
+from crossloom.demo.digits import digits, train
 from crossloom.errors import DataError, InputError, ModelError
-from crossloom.job.batches import batches_of, example_of
 from crossloom.job.data import Data
-from crossloom.job.digits import digits, train
-from crossloom.job.learned_step import LearnedStep, on_learned_grid
-from crossloom.job.ternary_module import TernaryModule, layers_of
 from crossloom.network.operators import Add, Conv, Linear
 from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import needs_samples
+from crossloom.network.quantize.post_training import needs_samples
+from crossloom.training.batches import batches_of, example_of
+from crossloom.training.learned_step import LearnedStep, on_learned_grid
+from crossloom.training.ternary_module import TernaryModule, layers_of
 from tests.layers import Residual, seeded
 
 QUICK = {"epochs": 1, "batch": 16}
@@ -497,7 +497,7 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 def test_the_demos_network_runs(monkeypatch: pytest.MonkeyPatch, plain: nn.Module) -> None:
     from crossloom import demo
-    from crossloom.job import digits_ternary
+    from crossloom.demo import digits_ternary
 
     monkeypatch.setattr(digits_ternary, "train", lambda data, seed, progress: plain)
     module, example = demo.ternary_network()

@@ -15,10 +15,10 @@ from torch.utils.data import Dataset, TensorDataset
 import crossloom as xl
 from crossloom.engine.associative.engine import ASSOCIATIVE
 from crossloom.errors import DataError, InputError
-from crossloom.job.batches import batches_of, example_of
 from crossloom.job.data import Data
-from crossloom.job.ternary_recipe import Distillation, recipe_of
-from crossloom.job.training_data import settled
+from crossloom.training.batches import batches_of, example_of
+from crossloom.training.ternary_recipe import Distillation, recipe_of
+from crossloom.training.training_data import settled
 from tests.test_ternarize import command
 
 QUICK = {"epochs": 1, "batch": 8}

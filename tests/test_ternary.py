@@ -15,8 +15,8 @@ import crossloom as xl
 from crossloom.errors import InputError, ModelError
 from crossloom.network.operators import Clip, Conv, FakeQuantize, Linear, MaxPool, Relu, Reshape
 from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import Recipe, needs_samples, quantize
-from crossloom.network.ternary import Sparse, Twn, output_axis, project, ternary_layers, ternary_quantization
+from crossloom.network.quantize.post_training import Recipe, needs_samples, quantize
+from crossloom.network.quantize.ternary import Sparse, Twn, output_axis, project, ternary_layers, ternary_quantization
 from tests.layers import chain, one_layer, seeded
 
 

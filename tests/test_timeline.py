@@ -16,12 +16,12 @@ from crossloom.job.data import random_inputs
 from crossloom.job.source import load
 from crossloom.machines import Machine
 from crossloom.network.operators import Conv, Linear, MaxPool, Relu, Reshape, Softmax, Transpose
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.network.types import Batch
-from crossloom.program import Program, Stage, Wait
+from crossloom.program.dataflow import streams
+from crossloom.program.dependencies import Everything, Same, Window
+from crossloom.program.program import Program, Stage, Wait
 from crossloom.read.timeline import read_timeline
-from crossloom.streams import streams
-from crossloom.waits import Everything, Same, Window
 from tests.layers import chain, seeded
 
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 import crossloom as xl
 from crossloom.errors import DataError
 from crossloom.job.data import load_data
+from crossloom.job.metrics import Tally, tally
 from crossloom.job.result import Result
-from crossloom.job.scores import Tally, tally
 from crossloom.machines import Machine
-from crossloom.report.headline import headlines
-from crossloom.report.terminal import print_comparison, print_result
+from crossloom.report.numbers.headline import headlines
+from crossloom.report.terminal.results import print_comparison, print_result
 from tests.test_cli import crossloom
 
 CHANCES = ((0.5, 0.25, 0.25), (0.1, 0.8, 0.1))

@@ -11,7 +11,7 @@ from crossloom.compiler import compile_network
 from crossloom.job.check import check
 from crossloom.job.data import random_inputs
 from crossloom.machines import Machine
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.network.zoo import build
 from crossloom.network.zoo.gpt2 import Gpt2, Gpt2Step
 from crossloom.network.zoo.prenorm import Layer

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from crossloom.errors import ModelError
-from crossloom.network.from_torch import from_torch
 from crossloom.network.graph import verify
+from crossloom.network.importers.torch.from_torch import from_torch
 from tests.zoo_models import BEYOND, ZOO, unsettle
 
 pytestmark = pytest.mark.slow

@@ -16,47 +16,47 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crossloom.compiler import compile_network as compile
-    from crossloom.job.diagnose import diagnose
-    from crossloom.job.module import to_torch
     from crossloom.job.result import Result
     from crossloom.job.run import run
     from crossloom.job.source import load
-    from crossloom.job.sweep import sweep
-    from crossloom.job.ternarize import ternarize, ternary_module
-    from crossloom.job.ternary_recipe import Distillation, TernaryRecipe
     from crossloom.machines import load_machine as machine
-    from crossloom.network.calibrate import MinMax, Mse, Percentile
     from crossloom.network.graph import Graph
-    from crossloom.network.quantize import Recipe
-    from crossloom.network.ternary import Sparse, Twn, ternary_layers
-    from crossloom.network.to_program import to_program
+    from crossloom.network.quantize.calibrate import MinMax, Mse, Percentile
+    from crossloom.network.quantize.post_training import Recipe
+    from crossloom.network.quantize.ternary import Sparse, Twn, ternary_layers
+    from crossloom.network.to_torch_export import to_program
     from crossloom.papers import reproduce
+    from crossloom.study.diagnose import diagnose
+    from crossloom.study.sweep import sweep
+    from crossloom.training.chip_module import to_torch
+    from crossloom.training.ternarize import ternarize, ternary_module
+    from crossloom.training.ternary_recipe import Distillation, TernaryRecipe
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "Distillation": ("crossloom.job.ternary_recipe", "Distillation"),
+    "Distillation": ("crossloom.training.ternary_recipe", "Distillation"),
     "Graph": ("crossloom.network.graph", "Graph"),
-    "MinMax": ("crossloom.network.calibrate", "MinMax"),
-    "Mse": ("crossloom.network.calibrate", "Mse"),
-    "Percentile": ("crossloom.network.calibrate", "Percentile"),
-    "Recipe": ("crossloom.network.quantize", "Recipe"),
+    "MinMax": ("crossloom.network.quantize.calibrate", "MinMax"),
+    "Mse": ("crossloom.network.quantize.calibrate", "Mse"),
+    "Percentile": ("crossloom.network.quantize.calibrate", "Percentile"),
+    "Recipe": ("crossloom.network.quantize.post_training", "Recipe"),
     "Result": ("crossloom.job.result", "Result"),
-    "Sparse": ("crossloom.network.ternary", "Sparse"),
-    "TernaryRecipe": ("crossloom.job.ternary_recipe", "TernaryRecipe"),
-    "Twn": ("crossloom.network.ternary", "Twn"),
-    "diagnose": ("crossloom.job.diagnose", "diagnose"),
-    "sweep": ("crossloom.job.sweep", "sweep"),
+    "Sparse": ("crossloom.network.quantize.ternary", "Sparse"),
+    "TernaryRecipe": ("crossloom.training.ternary_recipe", "TernaryRecipe"),
+    "Twn": ("crossloom.network.quantize.ternary", "Twn"),
+    "diagnose": ("crossloom.study.diagnose", "diagnose"),
+    "sweep": ("crossloom.study.sweep", "sweep"),
     "compile": ("crossloom.compiler", "compile_network"),
     "load": ("crossloom.job.source", "load"),
     "machine": ("crossloom.machines", "load_machine"),
     "reproduce": ("crossloom.papers", "reproduce"),
     "run": ("crossloom.job.run", "run"),
-    "ternarize": ("crossloom.job.ternarize", "ternarize"),
-    "ternary_layers": ("crossloom.network.ternary", "ternary_layers"),
-    "ternary_module": ("crossloom.job.ternarize", "ternary_module"),
-    "to_program": ("crossloom.network.to_program", "to_program"),
-    "to_torch": ("crossloom.job.module", "to_torch"),
+    "ternarize": ("crossloom.training.ternarize", "ternarize"),
+    "ternary_layers": ("crossloom.network.quantize.ternary", "ternary_layers"),
+    "ternary_module": ("crossloom.training.ternarize", "ternary_module"),
+    "to_program": ("crossloom.network.to_torch_export", "to_program"),
+    "to_torch": ("crossloom.training.chip_module", "to_torch"),
 }
 
 __all__ = [
@@ -107,8 +107,8 @@ def quantize(network: Graph, calibration: Any = None, *, weights: int = 8, activ
         options: further fields of `Recipe`: per_channel, scheme ("symmetric" or "affine"), calibrator (`MinMax`, `Percentile`, `Mse`).
     """
     from crossloom.job.data import as_batches, load_data
-    from crossloom.network.quantize import Recipe
-    from crossloom.network.quantize import quantize as quantized
+    from crossloom.network.quantize.post_training import Recipe
+    from crossloom.network.quantize.post_training import quantize as quantized
 
     batches = None if calibration is None else as_batches(load_data(calibration, network, labels=False), network.batch or 32)
     return quantized(network, batches, Recipe(weights=weights, activations=activations, **options))

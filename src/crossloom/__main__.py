@@ -1,5 +1,5 @@
 """`python -m crossloom` is the command `crossloom`."""
 
-from crossloom.cli import main
+from crossloom.cli.app import main
 
 main()

@@ -27,12 +27,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossloom.circuit.lanes import LANES, add, load, multiply, spread, store, subtract
 from crossloom.circuit.solve import MOST, TOLERANCE, Network, Unsolved
 from crossloom.circuit.stack import Stack
 from crossloom.circuit.transfer import transfer
-from crossloom.compiled import compiled
 from crossloom.errors import InputError
+from crossloom.kernels.jit import compiled
+from crossloom.kernels.lanes import LANES, add, load, multiply, spread, store, subtract
 
 Numbers = NDArray[np.float64]
 _EACH_S, _FLOP_S = 1.4e-9, 3e-11

@@ -15,13 +15,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crossloom.compiler.more_turns import with_more_turns
+from crossloom.compiler.allocate import with_hops
+from crossloom.compiler.base import arrays_per_chip, arrays_per_tile
 from crossloom.compiler.packing import BUDGET, BlockKind, Owner, Packing, pack
-from crossloom.compiler.passes import arrays_per_chip, arrays_per_tile, with_hops
+from crossloom.compiler.slots import with_more_turns
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError, MachineError
-from crossloom.floor import Block, FloorPlan, Laid, Layout, Turns
-from crossloom.program import Program, Stage
+from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout, Turns
+from crossloom.program.program import Program, Stage
 
 LONGEST = 64
 """Turns between two of a stage's own. Longer periods hardly let more blocks share a line, and make latencies long."""

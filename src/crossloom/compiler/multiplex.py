@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from crossloom.compiler.passes import arrays_per_chip, writes
+from crossloom.compiler.base import arrays_per_chip, writes
 from crossloom.compiler.replicate import demands_of, fewest_steps
 from crossloom.engine.registry import engine_named
 from crossloom.errors import CapacityError
-from crossloom.program import Program, Stage, streamed_s
+from crossloom.program.program import Program, Stage, streamed_s
 
 FINER = 4
 """Sizes of segments tried for each halving of the chips."""

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from crossloom.compiler.adapt import Adapt
+from crossloom.compiler.allocate import Allocate
+from crossloom.compiler.array_types import ChooseKits
+from crossloom.compiler.assign import Assign
+from crossloom.compiler.base import Pass
+from crossloom.compiler.buffers import CheckBuffers
+from crossloom.compiler.chips import UseChips
+from crossloom.compiler.connect import Connect
 from crossloom.compiler.floor_plan import LayOut
-from crossloom.compiler.grain import OPERAND, Grain
-from crossloom.compiler.kits import ChooseKits
+from crossloom.compiler.granularity import OPERAND, Grain
 from crossloom.compiler.multiplex import TimeMultiplex
-from crossloom.compiler.passes import (
-    Adapt,
-    Allocate,
-    Assign,
-    CheckBuffers,
-    Connect,
-    OneAtATime,
-    Pass,
-    Place,
-    Schedule,
-    ShareWeights,
-    UseChips,
-)
+from crossloom.compiler.place import Place
 from crossloom.compiler.ranges import SetRanges
 from crossloom.compiler.replicate import ReplicateBalanced
 from crossloom.compiler.reuse import ReuseArrays
-from crossloom.compiler.verify import verify
+from crossloom.compiler.schedule import OneAtATime, Schedule
+from crossloom.compiler.share import ShareWeights
 from crossloom.engine import engines_of
 from crossloom.errors import MachineError, ModelError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
-from crossloom.program import Program
+from crossloom.program.program import Program
+from crossloom.program.verify import verify
 
 _OPTIONS = {
     "replicate": ("balanced", "none"),

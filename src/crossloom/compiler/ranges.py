@@ -13,7 +13,7 @@ from crossloom.engine import engines_of
 from crossloom.engine.registry import engine_named
 from crossloom.network.integer import evaluate, quantized_inputs
 from crossloom.network.replay import batch_of, last_uses
-from crossloom.program import Program
+from crossloom.program.program import Program
 
 WORK = 1 << 32
 """Multiply-accumulates spent on samples: a few seconds."""

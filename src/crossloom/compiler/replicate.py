@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crossloom.compiler.passes import arrays_per_chip, writes
+from crossloom.compiler.base import arrays_per_chip, writes
 from crossloom.compiler.reuse import leaves
 from crossloom.engine.registry import engine_named
-from crossloom.program import Program, Stage
+from crossloom.program.program import Program, Stage
 
 
 @dataclass(frozen=True, slots=True)

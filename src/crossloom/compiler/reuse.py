@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from crossloom.engine.registry import engine_named
-from crossloom.program import Program, Stage, Wait
-from crossloom.waits import Everything
+from crossloom.program.dependencies import Everything
+from crossloom.program.program import Program, Stage, Wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from crossloom.device.faults import Faults
 from crossloom.device.programming import Measured, polynomial
 from crossloom.device.time import Remeasured, Steady
 from crossloom.errors import InputError
-from crossloom.yaml_file import line_of, read_yaml
+from crossloom.files import line_of, read_yaml
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Coefficients = Annotated[tuple[Annotated[float, Field(strict=True, ge=-1e9, le=1e9)], ...], Field(min_length=1, max_length=8)]

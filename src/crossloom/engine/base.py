@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from crossloom.floor import Block
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
-from crossloom.program import Program, Stage
+from crossloom.program.floorplan import Block
+from crossloom.program.program import Program, Stage
 
 Counts = Counter[str]
 """How often each `part.action` was performed."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from crossloom.errors import MachineError
 from crossloom.machines import Machine, Part
-from crossloom.program import Program, Stage
+from crossloom.program.program import Program, Stage
 
 
 def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from crossloom.network.graph import Graph
 BUILT_IN = {
     "crossbar": "crossloom.engine.crossbar.engine:CROSSBAR",
     "dynamic": "crossloom.engine.dynamic.engine:DYNAMIC",
-    "blocks": "crossloom.engine.blocks.engine:BLOCKS",
+    "blocks": "crossloom.engine.in_array.engine:BLOCKS",
     "associative": "crossloom.engine.associative.engine:ASSOCIATIVE",
     "softmax": "crossloom.engine.softmax.engine:SOFTMAX",
     "digital": "crossloom.engine.digital.engine:DIGITAL",
@@ -58,7 +58,7 @@ def adapted(graph: Graph, machine: Machine, kits: Kits = MappingProxyType({})) -
 def placements() -> dict[str, type]:
     """Return the classes that describe placements, by name, so that a program's text can be read back."""
     from crossloom.engine.associative.placement import InRows
-    from crossloom.engine.blocks.placement import InBlocks
-    from crossloom.engine.crossbar.tiling import Tiling
+    from crossloom.engine.crossbar.mapping.tiling import Tiling
+    from crossloom.engine.in_array.placement import InBlocks
 
     return {"InBlocks": InBlocks, "InRows": InRows, "Tiling": Tiling}

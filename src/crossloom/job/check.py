@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from crossloom.compiler.passes import taker
+from crossloom.compiler.assign import taker
 from crossloom.engine import engines_of
 from crossloom.engine.base import Engine
 from crossloom.errors import CrossloomError
@@ -15,7 +15,7 @@ from crossloom.job.source import Shapes, load
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Linear, MatMul, Unsupported, product_of
-from crossloom.network.quantize import defects, quantize
+from crossloom.network.quantize.post_training import defects, quantize
 from crossloom.network.samples import mixes, mixing_node
 
 

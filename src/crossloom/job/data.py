@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from crossloom.errors import DataError, InputError, one_line
-from crossloom.job.scores import UNLABELLED
+from crossloom.job.metrics import UNLABELLED
 from crossloom.job.source import made_by
 from crossloom.network.graph import Graph
 from crossloom.network.samples import random_samples, vocabulary

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from crossloom.engine.registry import engine_named
 from crossloom.errors import InputError, printable
-from crossloom.floor import Laid, Turns
-from crossloom.job.chance import Spread
-from crossloom.program import Program
+from crossloom.job.seed_statistics import Spread
+from crossloom.program.floorplan import Laid, Turns
+from crossloom.program.program import Program
 from crossloom.read.ledger import Ledger
 from crossloom.read.timeline import Timeline
 from crossloom.units import show
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 Share = float
 
@@ -239,15 +237,11 @@ class Result:
 
     def save(self, folder: str | Path) -> Path:
         """Write a run folder and return its path. Raises InputError if it exists."""
-        from crossloom.report.folder import save
-
-        return save(self, folder)
+        return Path(_view("save")(self, folder))
 
     def report(self, path: str | Path) -> Path:
         """Write a self-contained HTML report and return its path."""
-        from crossloom.report.html import write_report
-
-        return write_report(self, path)
+        return Path(_view("write_report")(self, path))
 
     @property
     def plot(self) -> Any:
@@ -255,14 +249,10 @@ class Result:
 
         Where stages share arrays also `.floor()`, `.activity()` and `.array()`: what lies where, when it is at work, and one array closely.
         """
-        from crossloom.report.pictures import Pictures
-
-        return Pictures(self)
+        return _view("pictures")(self)
 
     def _repr_html_(self) -> str:
-        from crossloom.report.notebook import summary_html
-
-        return summary_html(self)
+        return str(_view("summary_html")(self))
 
     def __str__(self) -> str:
         lines = [printable(f"{self.program.graph.name} on {self.program.machine.name}")]
@@ -281,3 +271,9 @@ class Result:
             f"area        {show(self.area, 'mm²')} ({self.program.chips} chip{'s' if self.program.chips > 1 else ''})",
         ]
         return "\n".join((*lines, *(f"! {printable(warning)}" for warning in self.warnings)))
+
+
+def _view(name: str) -> Callable[..., Any]:
+    """Return a view of `crossloom.report.views`. It is looked up by name: reports know results, and results know no report."""
+    found: Callable[..., Any] = getattr(import_module("crossloom.report.views"), name)
+    return found

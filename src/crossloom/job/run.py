@@ -17,15 +17,15 @@ from torch import Tensor
 from crossloom.compiler import compile_network
 from crossloom.engine import engines_of
 from crossloom.errors import DataError, InputError
-from crossloom.job.chance import Spread
 from crossloom.job.data import Data, as_batches, load_data, random_inputs
+from crossloom.job.metrics import Tally, tally
 from crossloom.job.result import Accuracy, Perplexity, Result
-from crossloom.job.scores import Tally, tally
+from crossloom.job.seed_statistics import Spread
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
-from crossloom.network.quantize import Recipe, first_samples, needs_samples, quantize
-from crossloom.network.ternary import ternary_layers
-from crossloom.program import Program
+from crossloom.network.quantize.post_training import Recipe, first_samples, needs_samples, quantize
+from crossloom.network.quantize.ternary import ternary_layers
+from crossloom.program.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import Timeline, read_timeline
 from crossloom.read.values import Values

@@ -52,7 +52,7 @@ def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shape
     if isinstance(model, nn.Module):
         return _module(model, inputs, name, allow)
     if isinstance(model, ExportedProgram):
-        from crossloom.network.from_torch import from_program
+        from crossloom.network.importers.torch.from_torch import from_program
 
         return from_program(model, name=name or "exported", allow_unsupported=allow)
     if not text:
@@ -63,11 +63,11 @@ def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shape
         member, given = build(text.removeprefix("zoo:"))
         return _module(member, given, name or text.removeprefix("zoo:"), allow)
     if text.endswith(".onnx"):
-        from crossloom.network.from_onnx import from_onnx
+        from crossloom.network.importers.onnx.from_onnx import from_onnx
 
         return from_onnx(text, name=name, shapes=shapes, allow_unsupported=allow)
     if text.endswith(".pt2"):
-        from crossloom.network.from_torch import from_pt2
+        from crossloom.network.importers.torch.from_torch import from_pt2
 
         return from_pt2(text, allow_unsupported=allow)
     if ":" in text:
@@ -80,7 +80,7 @@ def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shape
 
 
 def _module(module: Any, inputs: Inputs | None, name: str | None, allow: bool) -> Graph:
-    from crossloom.network.from_torch import from_torch
+    from crossloom.network.importers.torch.from_torch import from_torch
 
     if not isinstance(module, nn.Module):
         raise ModelError(f"{name or 'model'}: expected a torch module, got {type(module).__name__}; the factory returns (module, inputs)")

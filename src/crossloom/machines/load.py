@@ -12,11 +12,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from crossloom.errors import MachineError
+from crossloom.files import line_of, read_yaml
 from crossloom.machines.build import build
 from crossloom.machines.machine import Machine
 from crossloom.machines.override import apply
 from crossloom.machines.schema import AssemblyEntry, ComponentEntry, MachineEntry
-from crossloom.yaml_file import line_of, read_yaml
 
 _HERE = files("crossloom.machines")
 _SECTIONS = ("engines", "compile", "components")

@@ -18,7 +18,7 @@ from crossloom.network.graph import Graph
 from crossloom.network.operators import MatMul, Softmax
 from crossloom.network.zoo.transformer import Attention
 from crossloom.papers.workloads import network, operations, with_bits
-from crossloom.program import Program
+from crossloom.program.program import Program
 from crossloom.read.ledger import Ledger, read_ledger
 from crossloom.read.timeline import read_timeline
 

@@ -8,7 +8,7 @@ from statistics import fmean, geometric_mean
 from typing import Any
 
 from crossloom.engine.crossbar.dataflow import lines
-from crossloom.engine.crossbar.encode import Digits, Slices
+from crossloom.engine.crossbar.mapping.encode import Digits, Slices
 from crossloom.engine.crossbar.peak import peak
 from crossloom.engine.crossbar.settings import lossless_bits
 from crossloom.machines import load_machine

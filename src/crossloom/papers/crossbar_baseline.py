@@ -11,7 +11,7 @@ from crossloom.compiler import compile_network
 from crossloom.errors import InputError
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
-from crossloom.program import Program
+from crossloom.program.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 

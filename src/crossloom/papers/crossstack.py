@@ -17,13 +17,13 @@ from torch import Tensor
 
 from crossloom.circuit import Stack, Wires, planar, solve
 from crossloom.compiler import compile_network
+from crossloom.demo.digits import CALIBRATION, trained_digits
 from crossloom.job.data import Data
-from crossloom.job.digits import CALIBRATION, trained_digits
 from crossloom.job.run import run
 from crossloom.machines import load_machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Expand, Linear
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.network.types import Batch, TensorType
 from crossloom.papers.claim import Claim
 from crossloom.papers.workloads import network, with_bits

@@ -14,7 +14,7 @@ from crossloom.compiler import compile_network
 from crossloom.machines import Machine, load_machine
 from crossloom.papers.claim import Claim
 from crossloom.papers.workloads import network, utilization, with_bits
-from crossloom.program import Program
+from crossloom.program.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 

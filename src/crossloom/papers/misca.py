@@ -14,7 +14,7 @@ from crossloom.machines import Machine, load_machine
 from crossloom.network.operators import Conv
 from crossloom.papers.claim import Claim
 from crossloom.papers.workloads import Use, compiled_use, network, overlapped_use, utilization, with_bits
-from crossloom.program import Program
+from crossloom.program.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 

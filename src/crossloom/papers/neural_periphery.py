@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 
+from crossloom.demo.digits import CALIBRATION, trained_digits, trained_harder_digits
 from crossloom.job.data import Data
-from crossloom.job.digits import CALIBRATION, trained_digits, trained_harder_digits
-from crossloom.job.injection import needed_db
 from crossloom.job.run import run
 from crossloom.machines import load_machine
 from crossloom.network.graph import Graph
-from crossloom.network.quantize import quantize
+from crossloom.network.quantize.post_training import quantize
 from crossloom.papers.claim import Claim
 from crossloom.periphery.adder import Errors, Sinad
 from crossloom.periphery.file import load_adder, load_converters
 from crossloom.periphery.linearity import Linearity
 from crossloom.periphery.make import DNL, ENOB, INL, MSE
+from crossloom.study.noise_tolerance import needed_db
 
 PAPER = "cao2022"
 DRAWS = 1000

@@ -13,7 +13,7 @@ from typing import Any
 
 from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.dataflow import Line, lines
-from crossloom.engine.crossbar.encode import Digits, Slices
+from crossloom.engine.crossbar.mapping.encode import Digits, Slices
 from crossloom.engine.crossbar.peak import peak
 from crossloom.machines import Machine, load_machine
 from crossloom.papers import neural_periphery as circuits

@@ -12,17 +12,17 @@ import torch
 from torch import nn
 
 from crossloom.compiler import compile_network
-from crossloom.engine.crossbar.encode import Slices
+from crossloom.engine.crossbar.mapping.encode import Slices
+from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.crossbar.peak import Peak, peak
 from crossloom.engine.crossbar.settings import crossbars
-from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.job.source import load
 from crossloom.machines import load_machine
 from crossloom.network.operators import Store
 from crossloom.papers.attention import attention, efficiency
 from crossloom.papers.claim import Claim
 from crossloom.papers.workloads import with_bits
-from crossloom.program import Program
+from crossloom.program.program import Program
 
 PAPER = "song2017"
 FIT = 4

@@ -13,11 +13,11 @@ from functools import cache, partial
 import torch
 
 from crossloom.compiler import compile_network
-from crossloom.engine.associative.layer import TernaryLayer
+from crossloom.demo.digits import CALIBRATION, digits, train
+from crossloom.demo.digits_ternary import ternary_digits
+from crossloom.engine.associative.compile.layer import TernaryLayer
+from crossloom.engine.associative.compile.sharing import share
 from crossloom.engine.associative.placement import InRows
-from crossloom.engine.associative.sharing import share
-from crossloom.job.digits import CALIBRATION, digits, train
-from crossloom.job.digits_ternary import ternary_digits
 from crossloom.job.run import run
 from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
@@ -27,7 +27,7 @@ from crossloom.network.quantization import Quantization
 from crossloom.papers.claim import Claim
 from crossloom.papers.crossbar_baseline import baseline_range
 from crossloom.papers.workloads import network, with_bits
-from crossloom.program import Program, Stage
+from crossloom.program.program import Program, Stage
 from crossloom.read.ledger import Ledger, read_ledger
 from crossloom.read.timeline import Timeline, read_timeline
 

@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 
 from crossloom.compiler import compile_network
-from crossloom.engine.crossbar.overlap import Windows, best_times, overlapped_shape
-from crossloom.engine.crossbar.tiling import Tiling, matrix_shape
+from crossloom.engine.crossbar.mapping.overlap import Windows, best_times, overlapped_shape
+from crossloom.engine.crossbar.mapping.tiling import Tiling, matrix_shape
 from crossloom.job.check import macs
 from crossloom.job.source import load
 from crossloom.machines import Machine
@@ -21,7 +21,7 @@ from crossloom.network.operators import Conv
 from crossloom.network.quantization import Quantization, carrier
 from crossloom.network.types import Batch, TensorType
 from crossloom.network.zoo import build
-from crossloom.program import Program
+from crossloom.program.program import Program
 from crossloom.read.ledger import Ledger, read_ledger
 from crossloom.read.timeline import read_timeline
 

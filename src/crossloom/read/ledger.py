@@ -9,7 +9,7 @@ from functools import cached_property
 
 from crossloom.engine.registry import engine_named
 from crossloom.machines import Part, Quantity
-from crossloom.program import Program, Stage
+from crossloom.program.program import Program, Stage
 from crossloom.read.timeline import Timeline
 
 

@@ -13,7 +13,7 @@ written, and B of them take Σ (load + latency + (B − 1) · interval) over the
 another is computed with, segment s is written from when segment s − 2 has left its layer; in a steady stream
 B inferences then take Σ max(load of the next, latency + (B − 1) · interval).
 
-Stages that share arrays have turns there (`crossloom.floor`): a step begins with one of its stage's, counted from g = phase + period · turn, so
+Stages that share arrays have turns there (`crossloom.program.floorplan`): a step begins with one of its stage's, counted from g = phase + period · turn, so
 that with u turns to a step, and times counted in g, start_j = u · j + max_{i ≤ j} (⌈ready_i⌉ − u · i). So that the next inference finds the same turns,
 the interval is a whole number of the longest period.
 
@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 
 from crossloom.engine.parts import in_tile, paced_names, part_seconds
 from crossloom.engine.registry import engine_named
-from crossloom.floor import Turns
 from crossloom.network.operators import Store
-from crossloom.program import Program, Stage, streamed_s
+from crossloom.program.floorplan import Turns
+from crossloom.program.program import Program, Stage, streamed_s
 
 Times = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from crossloom.engine.registry import engine_named
 from crossloom.network.graph import Node
 from crossloom.network.integer import quantized_inputs, real_outputs
 from crossloom.network.replay import batch_of, last_uses
-from crossloom.program import Program
+from crossloom.program.program import Program
 
 Watch = Callable[[Node, Sequence[Tensor], Tensor], None]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
+from crossloom.report.figures.sheet import styled
+from crossloom.report.names import plain, shorten
 from crossloom.report.palette import HIGHLIGHT, MUTED, PLAIN, PLAIN_LIGHT
-from crossloom.report.sheet import styled
-from crossloom.report.tables import table_of
-from crossloom.report.text import plain, shorten
+from crossloom.report.terminal.tables import table_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from crossloom.job.diagnose import Diagnosis, Rung
+    from crossloom.study.diagnose import Diagnosis, Rung
 
 LAYERS = 6
 """Layers printed in a terminal, the weakest first."""

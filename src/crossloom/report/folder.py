@@ -16,7 +16,7 @@ from crossloom.errors import InputError
 
 if TYPE_CHECKING:
     from crossloom.job.result import Result
-    from crossloom.program import Program
+    from crossloom.program.program import Program
 
 
 def check_free(folder: str | Path) -> Path:

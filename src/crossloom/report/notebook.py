@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from crossloom.report.breakdown import component_rows, largest
-from crossloom.report.headline import headlines, percent
+from crossloom.report.names import printable
+from crossloom.report.numbers.breakdown import component_rows, largest
+from crossloom.report.numbers.headline import headlines, percent
 from crossloom.report.palette import OTHER, SERIES
-from crossloom.report.text import printable
 
 if TYPE_CHECKING:
     from crossloom.job.result import Result

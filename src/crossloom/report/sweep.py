@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from crossloom.report.headline import rate
+from crossloom.report.figures.sheet import styled
+from crossloom.report.names import plain
+from crossloom.report.numbers.headline import rate
 from crossloom.report.palette import HIGHLIGHT, MUTED
-from crossloom.report.sheet import styled
-from crossloom.report.tables import table_of
-from crossloom.report.text import plain
+from crossloom.report.terminal.tables import table_of
 from crossloom.units import show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from crossloom.job.sweep import Point, Score, Sweep
+    from crossloom.study.sweep import Point, Score, Sweep
 
 MARKERS = "osD^v<>ph*"
 

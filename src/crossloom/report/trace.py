@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossloom.report.breakdown import layer_name
-from crossloom.report.file import write_whole
-from crossloom.report.text import printable
+from crossloom.files import write_whole
+from crossloom.report.names import printable
+from crossloom.report.numbers.breakdown import layer_name
 
 if TYPE_CHECKING:
     from crossloom.job.result import Result

@@ -9,7 +9,7 @@ The problem
     Blocks are rectangles of cells, not rotated. Cells are owned for good, so blocks of one array do not overlap. Lines are borrowed for the
     turns of activity: blocks that meet share neither word lines nor bit lines, and do not both write. Those of one owner always meet, so they
     lie diagonally to each other, and the cells where word lines of one cross bit lines of another belong to nobody: they are kept erased, so
-    that they add nothing to a sum (`crossloom.engine.blocks.biasing`). Blocks that never meet may share lines as they like.
+    that they add nothing to a sum (`crossloom.engine.in_array.biasing`). Blocks that never meet may share lines as they like.
 
 What no packing can beat
     Area: Σ rows · columns <= R · C · arrays.

@@ -6,18 +6,18 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from crossloom.engine.associative.compute import Limiter, ProductExecutor, StreamExecutor, takes_steps
-from crossloom.engine.associative.layer import TernaryLayer, distinct_inputs, unfit
-from crossloom.engine.associative.listing import PASSES, listing
+from crossloom.engine.associative.compile.cache import compiled
+from crossloom.engine.associative.compile.layer import TernaryLayer, distinct_inputs, unfit
+from crossloom.engine.associative.compile.listing import PASSES, listing
 from crossloom.engine.associative.placement import InRows, placed
-from crossloom.engine.associative.programs import compiled
 from crossloom.engine.associative.settings import Processors, processors
+from crossloom.engine.associative.simulate.executors import Limiter, ProductExecutor, StreamExecutor, takes_steps
 from crossloom.engine.base import Counts, Engine, Executor, Kits, Pace
 from crossloom.errors import CapacityError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Clip, Conv, ConvTranspose, Linear, Relu
-from crossloom.program import Program, Stage
+from crossloom.program.program import Program, Stage
 from crossloom.units import show
 
 INSTRUCTION_BYTES = 8

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crossloom.engine.associative.compiling import Compiled, CompiledLayer
-from crossloom.engine.associative.instructions import Op
+from crossloom.engine.associative.compile.compile import Compiled, CompiledLayer
+from crossloom.engine.associative.isa.effort import Effort, effort_of
+from crossloom.engine.associative.isa.instructions import Op
 from crossloom.engine.associative.settings import Processors
-from crossloom.engine.associative.shifting import Effort, effort_of
 
 ARITHMETIC = [Op.ADD, Op.SUBTRACT, Op.SUM, Op.DIFFERENCE, Op.COPY, Op.NEGATE]
 """Instructions that are additions and subtractions, a first term of a sum among them."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crossloom.engine.checked import checked
+from crossloom.engine.checked_settings import checked
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from crossloom.engine.crossbar.encode import Digits, Slices
+from crossloom.engine.crossbar.mapping.encode import Digits, Slices
 from crossloom.engine.crossbar.settings import Accumulates
 
 

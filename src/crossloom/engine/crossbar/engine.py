@@ -10,21 +10,21 @@ from torch import Tensor
 
 from crossloom.engine.base import Counts, Engine, Executor, Inferences, Kits, Pace
 from crossloom.engine.crossbar.actions import array_actions, traffic
-from crossloom.engine.crossbar.analog import Deferred
-from crossloom.engine.crossbar.fuse import with_residuals
+from crossloom.engine.crossbar.analog.layer import Deferred
+from crossloom.engine.crossbar.ideal.calibrated_range import reach
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.overlap import with_overlap
+from crossloom.engine.crossbar.mapping.fuse_residual import with_residuals
+from crossloom.engine.crossbar.mapping.overlap import with_overlap
+from crossloom.engine.crossbar.mapping.tiling import Tiling, added_to, tile
 from crossloom.engine.crossbar.plan import Plan, plan
-from crossloom.engine.crossbar.reach import reach
-from crossloom.engine.crossbar.reference import reference_sums
+from crossloom.engine.crossbar.reference.ideal import reference_sums
 from crossloom.engine.crossbar.settings import crossbars, paced_roles
-from crossloom.engine.crossbar.tiling import Tiling, added_to, tile
-from crossloom.floor import Block
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import multiplier, requantize
 from crossloom.network.operators import Conv, ConvTranspose, Linear, ProductAdd, product_of
-from crossloom.program import Program, Stage
+from crossloom.program.floorplan import Block
+from crossloom.program.program import Program, Stage
 
 
 @dataclass(frozen=True, slots=True)

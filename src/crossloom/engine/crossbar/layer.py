@@ -9,12 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from crossloom.engine.crossbar.convert import Converter
+from crossloom.engine.crossbar.adc import Converter
 from crossloom.engine.crossbar.dataflow import Line, lines
-from crossloom.engine.crossbar.encode import Digits, Slices, weight_slices
-from crossloom.engine.crossbar.residual import Added
+from crossloom.engine.crossbar.mapping.encode import Digits, Slices, weight_slices
+from crossloom.engine.crossbar.mapping.residual import Added
+from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.crossbar.settings import Crossbars
-from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.engine.vectors import input_vectors, output_of, rows_of, weight_matrices
 from crossloom.network.graph import Node
 from crossloom.network.operators import Linear, Operator, product_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crossloom.engine.crossbar.encode import Digits, Slices
+from crossloom.engine.crossbar.mapping.encode import Digits, Slices
 from crossloom.engine.crossbar.settings import crossbars
 from crossloom.machines import Machine
 

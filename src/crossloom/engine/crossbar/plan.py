@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from crossloom.engine.crossbar.accumulated_integers import Buffered, Once
-from crossloom.engine.crossbar.encode import Programmed, program_tiles
+from crossloom.engine.crossbar.ideal.accumulated import Buffered, Once
+from crossloom.engine.crossbar.ideal.product import Product, product, product_with_residual
+from crossloom.engine.crossbar.ideal.sliced import Sliced
 from crossloom.engine.crossbar.layer import Layer
-from crossloom.engine.crossbar.product import Product, product, product_with_residual
+from crossloom.engine.crossbar.mapping.encode import Programmed, program_tiles
+from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.crossbar.settings import Crossbars, largest_sum
-from crossloom.engine.crossbar.sliced import Sliced
-from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.network.graph import Node
 from crossloom.network.integer import Operand
 from crossloom.network.operators import Linear
 
 if TYPE_CHECKING:
-    from crossloom.engine.crossbar.analog import Deferred
+    from crossloom.engine.crossbar.analog.layer import Deferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _holds_all(layer: Layer) -> bool:
 
 
 def _analog(layer: Layer, seed: int) -> Plan:
-    from crossloom.engine.crossbar.analog import Deferred
+    from crossloom.engine.crossbar.analog.layer import Deferred
 
     xbar = layer.xbar
     how = {

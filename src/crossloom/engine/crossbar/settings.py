@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from crossloom.engine.checked import checked
-from crossloom.engine.crossbar.circuits import Circuits
-from crossloom.engine.crossbar.convert import Converter
-from crossloom.engine.crossbar.physics import Physics, PhysicsFields, physics
+from crossloom.engine.checked_settings import checked
+from crossloom.engine.crossbar.adc import Converter
+from crossloom.engine.crossbar.cell_settings import Physics, PhysicsFields, physics
+from crossloom.engine.crossbar.trained_settings import Circuits
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 from crossloom.periphery.converter import BITS as CONVERTED_BITS

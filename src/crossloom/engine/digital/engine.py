@@ -13,7 +13,7 @@ from crossloom.errors import MachineError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import evaluate
-from crossloom.program import Program, Stage
+from crossloom.program.program import Program, Stage
 
 DEFAULTS = {
     "function": "sigmoid.apply",

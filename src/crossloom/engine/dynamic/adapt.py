@@ -7,7 +7,7 @@ from dataclasses import replace
 from crossloom.engine.dynamic.stored import store_of, unfit
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Concat, MatMul, Store, Transpose
-from crossloom.streams import position_axes
+from crossloom.program.dataflow import position_axes
 
 
 def with_stores(graph: Graph, sets: int = 1) -> tuple[Graph, tuple[str, ...]]:

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from crossloom.engine.base import Counts, Inferences
 from crossloom.engine.crossbar.actions import array_actions
-from crossloom.engine.crossbar.analog import Deferred
+from crossloom.engine.crossbar.analog.layer import Deferred
+from crossloom.engine.crossbar.ideal.product import EXACT_FLOAT32
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.plan import exact_whatever_is_held, plan
-from crossloom.engine.crossbar.product import EXACT_FLOAT32
-from crossloom.engine.crossbar.reference import reference_sums
+from crossloom.engine.crossbar.reference.ideal import reference_sums
 from crossloom.engine.dynamic.geometry import Geometry
 from crossloom.engine.dynamic.operand import layer_of, of_one_inference, product_traffic, stored_as
 from crossloom.engine.dynamic.writing import Writing
 from crossloom.network.graph import Node
 from crossloom.network.integer import Operand, exact_sums, multiplier, plain_arithmetic, requantize
 from crossloom.network.quantization import Quantization
-from crossloom.program import Program, Stage
+from crossloom.program.program import Program, Stage
 
 
 @dataclass(frozen=True, slots=True)

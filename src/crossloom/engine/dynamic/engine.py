@@ -9,9 +9,9 @@ from torch import Tensor
 
 from crossloom.engine.base import Engine, Executor, Kits, Pace
 from crossloom.engine.crossbar.actions import array_actions
-from crossloom.engine.crossbar.reach import reach
+from crossloom.engine.crossbar.ideal.calibrated_range import reach
+from crossloom.engine.crossbar.mapping.tiling import Tiling, tile_matrices
 from crossloom.engine.crossbar.settings import crossbars, paced_roles
-from crossloom.engine.crossbar.tiling import Tiling, tile_matrices
 from crossloom.engine.dynamic.adapt import with_stores
 from crossloom.engine.dynamic.compute import ProductExecutor, StoreExecutor
 from crossloom.engine.dynamic.geometry import Geometry
@@ -24,7 +24,7 @@ from crossloom.errors import MachineError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Store
-from crossloom.program import Program, Stage
+from crossloom.program.program import Program, Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from torch import Tensor
 from crossloom.engine.base import Counts
 from crossloom.engine.crossbar.actions import traffic
 from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.crossbar.settings import crossbars
-from crossloom.engine.crossbar.tiling import Tiling
 from crossloom.engine.dynamic.geometry import Geometry
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv
 from crossloom.network.quantization import Quantization
 from crossloom.network.types import Batch, TensorType
-from crossloom.program import Stage
+from crossloom.program.program import Stage
 
 
 def stored_as(q: Quantization) -> tuple[Quantization, int]:

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from crossloom.engine.dynamic.stored import unfit
-from crossloom.network.calibrate import symmetric
 from crossloom.network.graph import Graph, Node, bound
 from crossloom.network.integer import evaluate, quantized_inputs
 from crossloom.network.operators import (
@@ -43,7 +42,8 @@ from crossloom.network.operators import (
     Where,
 )
 from crossloom.network.quantization import Quantization, carrier
-from crossloom.network.quantize import weight_quantization
+from crossloom.network.quantize.calibrate import symmetric
+from crossloom.network.quantize.post_training import weight_quantization
 from crossloom.network.replay import batch_of, last_uses
 from crossloom.network.types import Batch, TensorType
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crossloom.engine.base import Counts
-from crossloom.engine.crossbar.tiling import Tiling
+from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.dynamic.stored import readers_of
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Store, Transpose

@@ -24,7 +24,7 @@ from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import Operand, evaluate
 from crossloom.network.integer.arithmetic import rescaled
 from crossloom.network.operators import Softmax
-from crossloom.program import Program, Stage
+from crossloom.program.program import Program, Stage
 
 
 @dataclass(frozen=True, slots=True)

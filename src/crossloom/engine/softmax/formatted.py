@@ -9,7 +9,7 @@ from crossloom.engine.softmax.unit import Unit
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import MatMul
 from crossloom.network.quantization import Quantization
-from crossloom.network.quantize import hands_on
+from crossloom.network.quantize.post_training import hands_on
 
 
 def in_formats(graph: Graph, taken: Sequence[Node], unit: Unit) -> Graph:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crossloom.engine.checked import checked
+from crossloom.engine.checked_settings import checked
 from crossloom.engine.softmax.cmos import Cmos
 from crossloom.engine.softmax.formats import Fixed, Format
 from crossloom.engine.softmax.log_sum_exp import LogSumExp

@@ -1,0 +1,136 @@
+"""The options that several commands have in common, and what they mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from crossloom.errors import InputError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
+Model = Annotated[str, typer.Argument(help="A .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a field of the machine, e.g. adc.bits=7. Repeatable.", metavar="FIELD=VALUE")]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option("--shape", help="Dimensions that an .onnx file leaves open; _ keeps what it says. Repeatable.", metavar="NAME=1,3,224,224"),
+]
+DataOption = Annotated[str | None, typer.Option("--data", help="An .npz with x and y, a folder of images by class, or package.module:factory.")]
+Calibration = Annotated[str | None, typer.Option("--calibration", help="Samples that calibrate the quantisation, in the forms of --data.")]
+Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 16.")]
+Activations = Annotated[int, typer.Option("--activations", help="Bits of an activation, 2 to 16.")]
+Scheme = Annotated[str, typer.Option("--scheme", help="Activations symmetric around zero, or affine with a zero point.")]
+Ranges = Annotated[str, typer.Option("--calibrator", help="How ranges are chosen: minmax, percentile or mse.")]
+Sparsity = Annotated[
+    float | None,
+    typer.Option("--sparsity", help="Make weights -1, 0 or 1 with that share of zeros, untrained: for costs. See ternarize."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=(1 << 63) - 1)]
+BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed at once; does not change the result.", min=1)]
+Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]
+Runs = Annotated[int, typer.Option("--runs", help="Seeds with which the machine's cells are written anew.", min=1, max=100_000)]
+On = Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")]
+
+
+def machine_named(name: str, sets: list[str] | None) -> Any:
+    """Return a machine by name or file, with fields changed by texts such as `adc.bits=7`. Raises InputError."""
+    from crossloom.machines import load_machine
+
+    machine = load_machine(name)
+    for text in sets or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {text}: write it as field=value, e.g. --set adc.bits=7")
+        machine = machine.with_(**{key.strip(): field_value(key, value.strip())})
+    return machine
+
+
+def field_value(key: str, text: str) -> Any:
+    """Return the value of a machine's field; a number format stays text, since 6.10 is not 6.1."""
+    return text if key.strip().endswith("format") else value_of(text)
+
+
+def network_of(model: str, shape: list[str] | None) -> Any:
+    """Return the network that a command is given. Raises ModelError."""
+    from crossloom.job.source import load
+
+    with busy("reading the model"):
+        return load(model, shapes=shapes_of(shape))
+
+
+def progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
+    """Show a bar with the time left on standard error; it vanishes when done and is silent where nobody watches."""
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(items, description=what, total=total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def busy(what: str) -> AbstractContextManager[object]:
+    """Show on standard error that something takes its time; silent where nobody watches."""
+    console = Console(stderr=True)
+    return console.status(what) if console.is_terminal else nullcontext()
+
+
+def print_json(document: Any) -> None:
+    """Print a document on standard output."""
+    print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def shapes_of(texts: list[str] | None) -> dict[str, list[int | None]]:
+    """Return the shape of each input named, None for what the file says. Raises InputError."""
+    shapes: dict[str, list[int | None]] = {}
+    for text in texts or []:
+        name, equals, dims = (part.strip() for part in text.rpartition("="))
+        if not equals or not name:
+            raise InputError(f"--shape {text}: write it as NAME=1,3,224,224, with _ for what the file says")
+        if name in shapes:
+            raise InputError(f"--shape {text}: the shape of {name} is given twice; give it once")
+        try:
+            shapes[name] = [None if dim.strip() in ("", "_") else int(dim) for dim in dims.split(",")]
+        except ValueError as problem:
+            raise InputError(f"--shape {text}: write whole numbers separated by commas, with _ for what the file says") from problem
+    return shapes
+
+
+def value_of(text: str) -> Any:
+    """Return a number or truth value where the text is one, else the text."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        return text
+    return value if isinstance(value, bool | int | float) else text
+
+
+def recipe_of(weights: int, activations: int, scheme: str, calibrator: str, sparsity: float | None = None) -> Any:
+    """Return how to quantise. Raises InputError."""
+    from crossloom.network.quantize.calibrate import MinMax, Mse, Percentile
+    from crossloom.network.quantize.post_training import Recipe
+
+    calibrators = {"minmax": MinMax, "percentile": Percentile, "mse": Mse}
+    if calibrator not in calibrators:
+        raise InputError(f"--calibrator {calibrator}: choose one of {', '.join(calibrators)}")
+    if scheme not in ("symmetric", "affine"):
+        raise InputError(f"--scheme {scheme}: choose symmetric or affine")
+    return Recipe(weights, activations, scheme=scheme, calibrator=calibrators[calibrator](), sparsity=sparsity)  # type: ignore[arg-type]
+
+
+def check_device(device: str) -> None:
+    """Raise InputError for a device that torch has not, or that is of another kind."""
+    import torch
+
+    try:
+        kind = torch.device(device)
+    except RuntimeError as problem:
+        raise InputError(f"--device {device}: no such device; use cpu or cuda") from problem
+    if kind.type not in ("cpu", "cuda"):
+        raise InputError(f"--device {device}: use cpu or cuda")
+    if kind.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: torch finds no such device here; use cpu")

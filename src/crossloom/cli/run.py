@@ -1,0 +1,187 @@
+"""`crossloom run`, `compare`, `demo` and `check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from crossloom.cli.options import (
+    Activations,
+    BatchSize,
+    Calibration,
+    DataOption,
+    Device,
+    Json,
+    Model,
+    On,
+    Ranges,
+    Runs,
+    Scheme,
+    Seed,
+    Sets,
+    Shapes,
+    Sparsity,
+    Weights,
+    busy,
+    check_device,
+    machine_named,
+    network_of,
+    print_json,
+    progress,
+    recipe_of,
+    shapes_of,
+)
+from crossloom.errors import printable
+
+
+def demo(
+    on: On = "isaac-ce",
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write; the next free runs/demo-N if left out.")] = None,
+    sets: Sets = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a small network on real images of digits, run it on a machine, print the result, write the report."""
+    from crossloom.demo import demo as demonstrate
+    from crossloom.report.folder import check_free
+
+    folder = check_free(out) if out is not None else _next_free(Path("runs"), "demo")
+    result = demonstrate(machine_named(on, sets), seed, progress)
+    saved = result.save(folder)
+    _say_result(result, as_json, saved)
+
+
+def check(
+    model: Model,
+    on: On = "isaac-ce",
+    shape: Shapes = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a network can be imported, what it consists of, which engine runs what, and what is not supported."""
+    from crossloom.job.check import check as checked
+    from crossloom.report.terminal.checks import print_check
+
+    with busy("reading the model"):
+        found = checked(model, machine_named(on, None), shapes=shapes_of(shape))
+    if as_json:
+        print_json(found)
+    else:
+        print_check(found, Console())
+
+
+def run(
+    model: Model,
+    on: On,
+    data: DataOption = None,
+    calibration: Calibration = None,
+    sets: Sets = None,
+    shape: Shapes = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write: result, layers, machine, program, report, trace.")] = None,
+    weights: Weights = 8,
+    activations: Activations = 8,
+    scheme: Scheme = "symmetric",
+    calibrator: Ranges = "minmax",
+    sparsity: Sparsity = None,
+    seed: Seed = 0,
+    runs: Runs = 1,
+    batch: BatchSize = 64,
+    device: Device = "cpu",
+    rate: Annotated[float | None, typer.Option("--rate", help="Inferences per second at which cells wear out; by default the throughput.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Print which plan each layer got, and why.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a network on a machine: accuracy, latency, energy, area."""
+    from crossloom.job.run import run as run_on
+    from crossloom.report.folder import check_free
+
+    folder = check_free(out) if out is not None else None
+    machine = machine_named(on, sets)
+    check_device(device)
+    network = network_of(model, shape)
+    result = run_on(
+        network,
+        machine,
+        data,
+        calibration=calibration,
+        recipe=recipe_of(weights, activations, scheme, calibrator, sparsity),
+        seed=seed,
+        runs=runs,
+        batch=batch,
+        device=device,
+        rate=rate,
+        progress=progress,
+    )
+    with busy("writing the report"):
+        saved = result.save(folder) if folder is not None else None
+    _say_result(result, as_json, saved, explain)
+
+
+def compare(
+    model: Model,
+    on: Annotated[str, typer.Option("--on", help="Machines by name or .yaml file, separated by commas.", metavar="A,B,C")],
+    data: DataOption = None,
+    calibration: Calibration = None,
+    sets: Sets = None,
+    shape: Shapes = None,
+    weights: Weights = 8,
+    activations: Activations = 8,
+    scheme: Scheme = "symmetric",
+    calibrator: Ranges = "minmax",
+    sparsity: Sparsity = None,
+    seed: Seed = 0,
+    batch: BatchSize = 64,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Run a network on several machines, side by side."""
+    from crossloom.job.run import compare as compare_on
+    from crossloom.report.terminal.results import print_comparison
+
+    chips = [machine_named(name.strip(), sets) for name in on.split(",") if name.strip()]
+    check_device(device)
+    network = network_of(model, shape)
+    results = compare_on(
+        network,
+        chips,
+        data,
+        calibration=calibration,
+        recipe=recipe_of(weights, activations, scheme, calibrator, sparsity),
+        seed=seed,
+        batch=batch,
+        device=device,
+        progress=progress,
+    )
+    if as_json:
+        print_json({"results": [result.to_dict() for result in results]})
+    else:
+        print_comparison(results, Console())
+
+
+def _say_result(result: Any, as_json: bool, saved: Path | None, explain: bool = False) -> None:
+    from crossloom.report.terminal.checks import print_plans
+    from crossloom.report.terminal.results import print_result
+
+    if as_json:
+        for warning in result.warnings:
+            print(f"warning: {printable(warning)}", file=sys.stderr)
+        print_json(result.to_dict())
+    else:
+        print_result(result, Console())
+        if explain:
+            print_plans(result, Console())
+        if saved is not None:
+            report = saved / "report.html"
+            missing = saved / "report.missing.txt"
+            print(f"\nReport: {report}" if report.exists() else f"\nNo report: {missing.read_text(encoding='utf-8').strip()}")
+
+
+def _next_free(parent: Path, stem: str) -> Path:
+    parent.mkdir(exist_ok=True)
+    number = 1
+    while (parent / f"{stem}-{number}").exists():
+        number += 1
+    return parent / f"{stem}-{number}"

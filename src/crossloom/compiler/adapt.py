@@ -1,0 +1,17 @@
+"""Each engine gets the network in the form it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from crossloom.engine.registry import adapted
+from crossloom.program.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Adapt:
+    """Let each engine of the machine have the network as it needs it: operands stored, products rewritten, other formats."""
+
+    def __call__(self, program: Program) -> Program:
+        graph, notes = adapted(program.graph, program.machine, program.kits)
+        return replace(program, graph=graph, given=program.graph, notes=(*program.notes, *notes))

@@ -1,0 +1,87 @@
+"""Which tiles each stage lies in, and how far its results travel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from crossloom.compiler.base import arrays_per_chip, arrays_per_tile
+from crossloom.network.operators import Interleave
+from crossloom.program.program import Program, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Tiles of a stage as its fields say them."""
+
+    tiles: tuple[int, int]
+    before: int = 0
+    per_tile: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Allocate:
+    """Number the tiles: each stage gets arrays one after the other, digital stages work in the tiles of what they read from.
+
+    A network smaller than the chips either fills tile after tile (`pack`: short ways) or takes as few arrays of each tile as it can
+    (`spread`: what a tile's arrays share is shared by fewer).
+    """
+
+    spread: bool = True
+
+    def __call__(self, program: Program) -> Program:
+        used: dict[tuple[int, str], int] = {}
+        where: dict[str, _Where] = {}
+        stages = []
+        in_each = {
+            (segment, view.kit): self._in_each_tile([stage for stage in members if stage.kit == view.kit], program, view.kit)
+            for segment, members in program.segments.items()
+            for view in program.machine.views
+        }
+        for stage in program.stages:
+            if stage.own_arrays:
+                of = stage.segment, stage.kit
+                start, each = used.get(of, 0), in_each[of]
+                first, last = (int(array // each) for array in (start, start + stage.arrays - 1))
+                used[of] = start + stage.arrays
+                where[stage.name] = _Where((first, last - first + 1), int(start - first * each), each)
+        for stage in program.stages:
+            if stage.shares:
+                where[stage.name] = where[stage.shares]
+            elif not stage.arrays:
+                where[stage.name] = _Where(next((where[wait.stage].tiles for wait in stage.waits if wait.stage in where), (0, 1)))
+            place = where[stage.name]
+            stages.append(replace(stage, tiles=place.tiles, before=place.before, per_tile=place.per_tile))
+        return replace(program, stages=tuple(with_hops(stages, program)))
+
+    def _in_each_tile(self, stages: list[Stage], program: Program, kit: str) -> float:
+        """Return how many arrays (of a kit) of each tile are used."""
+        there = arrays_per_tile(program, kit)
+        if not self.spread:
+            return there
+        tiles = max(1.0, arrays_per_chip(program, kit) * program.chips / there)
+        return min(there, max(1, math.ceil(sum(stage.own_arrays for stage in stages) / tiles)))
+
+
+def with_hops(stages: list[Stage], program: Program) -> list[Stage]:
+    """Count the routers between the middle tiles of a stage and of its farthest reader, on a square mesh with four tiles a router.
+
+    Results that are only interleaved go straight to who reads them then.
+    """
+    readers: dict[str, list[Stage]] = {}
+    for stage in reversed(stages):
+        moved = isinstance(program.graph.node(stage.name).op, Interleave)
+        for wait in stage.waits:
+            readers.setdefault(wait.stage, []).extend(readers.get(stage.name, []) if moved else [stage])
+    tiles = next((count for path, count in program.machine.units.items() if path.endswith(".tile")), 1.0)
+    side = max(1, math.ceil(math.sqrt(tiles / 4)))
+
+    def router(stage: Stage) -> tuple[int, int]:
+        middle = (stage.tiles[0] + stage.tiles[1] // 2) % max(1, int(tiles))
+        return divmod(middle // 4, side)
+
+    def hops(stage: Stage) -> int:
+        here = router(stage)
+        return 1 + max((abs(here[0] - there[0]) + abs(here[1] - there[1]) for there in map(router, readers.get(stage.name, []))), default=0)
+
+    return [replace(stage, hops=hops(stage)) for stage in stages]

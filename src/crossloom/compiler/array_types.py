@@ -1,0 +1,180 @@
+"""Which kit of arrays holds which layer, on a machine that has arrays of several sizes.
+
+A layer l takes a_lk arrays of kit k for one copy, computes n_lk positions, each in t_lk seconds (overlapped windows, converters and cycles differ
+from kit to kit). If an inference is to be done every T seconds it needs
+
+    u_lk(T) = a_lk · min( n_lk, ⌈ n_lk / ⌊T / t_lk⌋ ⌉ ) / B_k
+
+of the B_k arrays that the chips have of the kit. Looked for is the smallest T for which there is a choice k(l) with Σ_{l: k(l) = k} u_lk(T) ≤ 1 for
+every k. For a given T that is the scheduling of jobs on unrelated machines, which is NP-hard, and small: dozens of layers, a few kits. A solver of integer
+programs looks for a choice, so many nodes of its search tree far, and T is found by bisection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crossloom.compiler.adapt import Adapt
+from crossloom.compiler.assign import Assign
+from crossloom.compiler.base import arrays_per_chip
+from crossloom.compiler.connect import Connect
+from crossloom.compiler.place import Place
+from crossloom.engine.registry import engine_named
+from crossloom.errors import CapacityError, MachineError
+from crossloom.program.program import Program, Stage
+
+Choice = tuple[int, ...]
+"""The place of each layer's kit among the kits."""
+
+NODES = 2_000
+"""Of a search, after which no choice counts as found: a number of seconds would make the result depend on the computer."""
+CLOSE = 1e-3
+"""Relative distance between the times that are tried last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A layer in one kit: arrays of a copy, positions of one inference, and the seconds that each takes."""
+
+    arrays: int
+    positions: int
+    interval_s: float
+
+    def need(self, seconds: float) -> float:
+        """Return the arrays with which it is done in so many seconds; infinitely many if a single position takes longer."""
+        steps = int(seconds / self.interval_s + 1e-9) if self.interval_s else self.positions
+        return self.arrays * -(-self.positions // steps) if steps else float("inf")
+
+
+Table = Sequence[Sequence[Demand]]
+"""The demands of each layer, one for each kit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseKits:
+    """Say for all weights in which kit of arrays they lie, so that inferences follow each other as fast as they can.
+
+    Chips are as many as one copy of everything needs, or `exactly` so many. A machine of one kind of array needs no choice. Raises CapacityError for
+    what does not fit.
+    """
+
+    replicate: bool = True
+    exactly: int = 0
+    most: int = 1 << 16
+
+    def __call__(self, program: Program) -> Program:
+        kits = program.machine.kits
+        if not kits:
+            return program
+        found = [_demands(replace(program, machine=program.machine.view(kit))) for kit in kits]
+        names = list(found[0])
+        table = [[demands[name] for demands in found] for name in names]
+        each = [arrays_per_chip(program, kit) for kit in kits]
+        if not names:
+            return program
+        choice = self._chosen(table, each)
+        return replace(program, kits={name: kits[place] for name, place in zip(names, choice, strict=True)})
+
+    def _chosen(self, table: Table, each: Sequence[int]) -> Choice:
+        """Return the best choice that is found on the fewest chips that hold one copy of everything."""
+        slowest = longest(table)
+        for chips in [self.exactly] if self.exactly else range(1, self.most + 1):
+            budgets = [chips * arrays for arrays in each]
+            if (choice := fitting(table, budgets, slowest)) is not None:
+                return fastest(table, budgets, choice) if self.replicate else choice
+        need = sum(min(demand.arrays for demand in row) for row in table)
+        chips = self.exactly or self.most
+        remedy = "set compile.chips to more and compile.overflow=chips, or use fewer bits for the weights"
+        raise CapacityError("arrays", max(need, chips * sum(each) + 1), chips * sum(each), remedy)
+
+
+def _demands(program: Program) -> dict[str, Demand]:
+    """Return what each weight asks of a machine with one kind of array; layers that share it add up.
+
+    Raises MachineError for arrays that hold anything else than constant weights.
+    """
+    for step in (Adapt(), Assign(), Place(), Connect()):
+        program = step(program)
+    found: dict[str, Demand] = {}
+    for stage in program.stages:
+        if not stage.arrays:
+            continue
+        name = _weights(stage, program)
+        seconds = engine_named(stage.engine).pace(stage, program.graph, program.machine).interval_s
+        before = found.get(name, Demand(0, 0, 0.0))
+        found[name] = Demand(max(stage.arrays, before.arrays), stage.positions + before.positions, max(seconds, before.interval_s))
+    return found
+
+
+def _weights(stage: Stage, program: Program) -> str:
+    inputs = program.graph.node(stage.nodes[0]).inputs
+    if len(inputs) < 2 or inputs[1] not in program.graph.constants:
+        raise MachineError(
+            f"machine {program.machine.name}: {stage.nodes[0]} has no constant weights, and arrays of several sizes hold nothing else; "
+            "set dynamic.products=digital"
+        )
+    return inputs[1]
+
+
+def longest(table: Table) -> float:
+    """Return the seconds in which a single copy of every layer is through with an inference."""
+    return max(demand.positions * demand.interval_s for row in table for demand in row)
+
+
+def seconds_of(table: Table, budgets: Sequence[int], choice: Choice) -> float:
+    """Return the time from one inference to the next for a choice; infinite for one of which one copy does not fit."""
+
+    def fits(seconds: float) -> bool:
+        used = [0.0] * len(budgets)
+        for row, kit in zip(table, choice, strict=True):
+            used[kit] += row[kit].need(seconds)
+        return all(need <= budget for need, budget in zip(used, budgets, strict=True))
+
+    low, high = 0.0, longest(table)
+    if not fits(high):
+        return float("inf")
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def fastest(table: Table, budgets: Sequence[int], choice: Choice) -> Choice:
+    """Return the choice with the shortest time that is found, from one that fits."""
+    low, high = 0.0, seconds_of(table, budgets, choice)
+    while high - low > CLOSE * high:
+        middle = (low + high) / 2
+        better = fitting(table, budgets, middle)
+        if better is None:
+            low = middle
+        else:
+            choice, high = better, min(middle, seconds_of(table, budgets, better))
+    return choice
+
+
+def fitting(table: Table, budgets: Sequence[int], seconds: float) -> Choice | None:
+    """Return a choice with which everything is done in so many seconds, or None if none is found."""
+    shares = np.array([[demand.need(seconds) / budget for demand, budget in zip(row, budgets, strict=True)] for row in table])
+    possible = shares <= 1
+    if not possible.any(1).all() or np.where(possible, shares, np.inf).min(1).sum() > len(budgets):
+        return None
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    layers, kits = shares.shape
+    once = np.kron(np.eye(layers), np.ones(kits))
+    used = np.hstack([np.diag(row) for row in np.where(possible, shares, 0.0)])
+    found = milp(
+        np.zeros(layers * kits),
+        integrality=np.ones(layers * kits),
+        bounds=Bounds(0, possible.ravel().astype(float)),
+        constraints=(LinearConstraint(once, 1, 1), LinearConstraint(used, -np.inf, 1)),
+        options={"node_limit": NODES},
+    )
+    if found.x is None:
+        return None
+    choice = found.x.reshape(layers, kits).argmax(1)
+    loads = np.bincount(choice, shares[np.arange(layers), choice], kits)
+    return tuple(choice.tolist()) if loads.max() <= 1 + 1e-9 else None  # the solver's tolerance is wider

@@ -1,0 +1,71 @@
+"""Which engine computes which node, and which nodes run together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from crossloom.engine import engines_of
+from crossloom.engine.base import Engine
+from crossloom.engine.registry import engine_named
+from crossloom.errors import ModelError
+from crossloom.machines import Machine
+from crossloom.network.graph import Graph, Node
+from crossloom.network.operators import Unary
+from crossloom.program.program import Program, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Give each node to the first engine of the machine that takes it.
+
+    A node that alone reads a stage's result joins it if the stage's engine continues with it, or if it is a function that digital units
+    compute as results come.
+    """
+
+    def __call__(self, program: Program) -> Program:
+        graph, machine = program.graph, program.machine
+        engines = engines_of(machine)
+        stages: list[Stage] = []
+        home: dict[str, int] = {}
+        for node in graph.nodes:
+            engine, why = taker(node, graph, machine.view(program.kit_of(node)), engines)
+            if engine is None:
+                raise ModelError(f"{node.name} ({type(node.op).__name__}) runs on no engine of {machine.name} ({why}); choose another machine")
+            place = self._read_alone(node, graph, home)
+            if place is not None and (joined := _joined(stages[place], node, engine, program)) is not None:
+                stages[place] = joined
+            else:
+                place = len(stages)
+                stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine, kit=program.kit_of(node)))
+            home[node.name] = place
+        return replace(program, stages=tuple(stages))
+
+    @staticmethod
+    def _read_alone(node: Node, graph: Graph, home: dict[str, int]) -> int | None:
+        """Return the stage of whose result a node is the one reader, or None."""
+        source = node.inputs[0] if node.inputs else ""
+        return home[source] if source in home and len(graph.users[source]) == 1 and source not in graph.outputs else None
+
+
+def _joined(stage: Stage, node: Node, engine: str, program: Program) -> Stage | None:
+    """Return a stage with a node that follows it, or None if that needs a stage of its own."""
+    grown = replace(stage, name=node.name, nodes=(*stage.nodes, node.name))
+    if (
+        engine == stage.engine
+        and stage.own == len(stage.nodes)
+        and engine_named(engine).continues(stage, node, program.graph, program.machine_of(stage))
+    ):
+        return replace(grown, own=len(grown.nodes))
+    return grown if isinstance(node.op, Unary) and engine == "digital" != stage.engine else None
+
+
+def taker(node: Node, graph: Graph, machine: Machine, engines: Sequence[Engine]) -> tuple[str | None, str]:
+    """Return the name of the first engine that takes a node, or None and the reasons of all."""
+    reasons = []
+    for engine in engines:
+        reason = engine.refuses(node, graph, machine)
+        if reason is None:
+            return engine.name, ""
+        reasons.append(f"{engine.name}: {reason}")
+    return None, "; ".join(reasons)

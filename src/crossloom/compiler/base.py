@@ -1,0 +1,34 @@
+"""What a pass is, and what several passes ask of a program."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from crossloom.network.operators import Store
+from crossloom.program.program import Program, Stage
+
+
+class Pass(Protocol):
+    """Returns a new program; its fields are its options."""
+
+    def __call__(self, program: Program) -> Program: ...
+
+
+def arrays_per_chip(program: Program, kit: str = "") -> int:
+    """Return the number of arrays of a chip, or of those of one kit; 0 for a machine without."""
+    part = program.machine.view(kit).optional("array")
+    return int(part.total) if part is not None else 0
+
+
+def arrays_per_tile(program: Program, kit: str = "") -> float:
+    """Return the number of arrays of a tile (of one kit), or all if there are no tiles."""
+    part = program.machine.view(kit).optional("array")
+    if part is None:
+        return 1.0
+    tiles = next((count for path, count in program.machine.units.items() if path.endswith(".tile")), 1.0)
+    return max(1.0, part.total / tiles)
+
+
+def writes(stage: Stage, program: Program) -> bool:
+    """Return whether a stage writes an operand into its arrays: into each copy all of it, so that copies don't share the work."""
+    return isinstance(program.graph.node(stage.nodes[0]).op, Store)

@@ -1,0 +1,34 @@
+"""Which positions of which earlier stages each stage waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from crossloom.engine.registry import engine_named
+from crossloom.program.dataflow import streams
+from crossloom.program.dependencies import Everything, Rule
+from crossloom.program.program import Program, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Work out how many positions each stage has, and which positions of which earlier stages each of them needs."""
+
+    def __call__(self, program: Program) -> Program:
+        flows, rules = streams(program.graph)
+        home = {node: stage.name for stage in program.stages for node in stage.nodes}
+        stages = []
+        regrouped: set[str] = set()
+        for stage in program.stages:
+            waits: dict[str, Rule] = {}
+            for name in stage.nodes:
+                for source, rule in zip(program.graph.node(name).inputs, rules[name], strict=True):
+                    if rule is not None and source in home and home[source] != stage.name:
+                        waits.setdefault(home[source], Everything() if home[source] in regrouped else rule)
+            positions = max(1, flows[stage.name].positions)
+            vectors = engine_named(stage.engine).vectors(stage, program.graph)
+            if vectors is not None and vectors != positions:
+                positions, waits = vectors, dict.fromkeys(waits, Everything())
+                regrouped.add(stage.name)
+            stages.append(replace(stage, positions=positions, waits=tuple(Wait(s, r) for s, r in waits.items())))
+        return replace(program, stages=tuple(stages))

@@ -1,0 +1,40 @@
+"""How finely attention streams: row by row, block by block, or operand by operand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from crossloom.network.operators import MatMul, Softmax
+from crossloom.program.dependencies import Blocks, Everything, Same
+from crossloom.program.program import Program, Stage, Wait
+
+OPERAND = 0
+"""Stands for all rows of an operand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """Let the stages of attention hand on so many rows at once; 0 for the whole operand (song2017), 1 for a row (zhai2023).
+
+    What streams row by row between products of two activations and softmax is held back until its block is complete. What needs a whole
+    operand anyway (keys before the first scores) is left as it is.
+    """
+
+    rows: int = 1
+
+    def __call__(self, program: Program) -> Program:
+        if self.rows == 1:
+            return program
+        inside = {stage.name for stage in program.stages if _attends(stage, program)}
+        rule = Blocks(self.rows) if self.rows else Everything()
+
+        def held_back(stage: Stage, wait: Wait) -> Wait:
+            streams = isinstance(wait.rule, Same) and (stage.name in inside or wait.stage in inside)
+            return replace(wait, rule=rule) if streams else wait
+
+        stages = (replace(stage, waits=tuple(held_back(stage, wait) for wait in stage.waits)) for stage in program.stages)
+        return replace(program, stages=tuple(stages))
+
+
+def _attends(stage: Stage, program: Program) -> bool:
+    return any(isinstance(program.graph.node(name).op, MatMul | Softmax) for name in stage.nodes)

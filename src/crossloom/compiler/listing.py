@@ -1,0 +1,48 @@
+"""What the compiler made of a network, as text: the whole program, or one layer after one of its engine's passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crossloom.engine.registry import engine_named
+from crossloom.errors import InputError
+from crossloom.program.program import Program
+
+
+def listing(program: Program, layer: str | None = None, after: str | None = None, piece: int = 0) -> Iterator[str]:
+    """Yield the lines of a program, or of one of its layers after a pass of its engine, the last if none is named.
+
+    A layer that works in several arrays at once has a piece for each. Raises InputError for a layer, a pass or a piece that is not there.
+    """
+    if layer is None:
+        if after is not None or piece:
+            raise InputError("--after and --piece are of a layer; name one with --layer")
+        yield from str(program).splitlines()
+        return
+    layer = _named(layer, program)
+    stage = program.stage_of[layer]
+    engine, view = engine_named(stage.engine), program.machine_of(stage)
+    passes = engine.passes(view)
+    if not passes:
+        if after is not None:
+            raise InputError(f"--after {after}: the {stage.engine} engine, which runs {layer}, has no passes of its own; leave it out")
+        yield repr(stage.placement) if stage.arrays else f"{layer}: computed by the {stage.engine} engine, in no array"
+        return
+    if after is not None and after not in passes:
+        raise InputError(f"--after {after}: no such pass of the {stage.engine} engine; there are {', '.join(passes)}")
+    pieces = engine.pieces(stage, program.graph, view)
+    if not 0 <= piece < pieces:
+        raise InputError(f"--piece {piece}: {layer} has {pieces}, counted from 0")
+    yield from engine.listing(stage, program, after or passes[-1], piece)
+
+
+def _named(layer: str, program: Program) -> str:
+    """Return the layer of a name, or the one whose name ends so. Raises InputError."""
+    ends = [layer] if layer in program.stage_of else [name for name in program.stage_of if name.endswith(f".{layer}")]
+    if len(ends) != 1:
+        near = ends or [name for name in program.stage_of if layer in name] or list(program.stage_of)
+        what = "several of" if ends else "none of"
+        raise InputError(
+            f"--layer {layer}: {program.graph.name} has {what} this name; it has {', '.join(near[:8])}{', ...' if len(near) > 8 else ''}"
+        )
+    return ends[0]

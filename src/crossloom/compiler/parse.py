@@ -1,0 +1,95 @@
+"""A program read back from its text form; `program/text.py` prints it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from typing import Any
+
+from crossloom.engine.registry import adapted, placements
+from crossloom.errors import ModelError
+from crossloom.machines import Machine
+from crossloom.network.graph import Graph
+from crossloom.program import dependencies, floorplan
+from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
+from crossloom.program.program import Program, Stage, Wait
+
+_STAGE = re.compile(r"stage (?P<name>\S+) \((?P<nodes>[^)]*)\) (?P<engine>\S+)")
+_PROGRAM = re.compile(r"program (?P<graph>.*) on (?P<machine>\S+), (?P<chips>\d+) chips")
+
+
+def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
+    """Return the program that a text describes for a quantised network and a machine. Raises ModelError with the line that cannot be read."""
+    program = Program(graph, machine, (), given=graph)
+    stages: list[Stage] = []
+    notes: list[str] = []
+    kits: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        keyword, _, rest = line.strip().partition(" ")
+        try:
+            if keyword == "program":
+                header = _PROGRAM.fullmatch(line)
+                program = replace(program, chips=int(header["chips"]) if header else 1)
+            elif keyword == "note":
+                notes.append(rest)
+            elif keyword == "kit":
+                kit, _, weights = rest.partition(" ")
+                kits[weights] = machine.view(kit).kit
+            elif keyword == "stage":
+                stages.append(_stage(line))
+            elif keyword in ("floor", "arrays", "block"):
+                program = replace(program, floor=_on_floor(keyword, rest, program.floor))
+            elif keyword:
+                stages[-1] = replace(stages[-1], **_field(keyword, rest, stages[-1]))
+        except (ValueError, SyntaxError, KeyError, TypeError, IndexError) as problem:
+            raise ModelError(f"program text, line {number}: {problem}; compare it with the form in crossloom.program.text") from problem
+    return replace(program, graph=adapted(graph, machine, kits)[0], stages=tuple(stages), notes=tuple(notes), kits=kits)
+
+
+def _stage(line: str) -> Stage:
+    match = _STAGE.fullmatch(line.strip())
+    if not match:
+        raise ValueError(f"{line!r} is not 'stage name (nodes) engine'")
+    return Stage(name=match["name"], nodes=tuple(n.strip() for n in match["nodes"].split(",")), engine=match["engine"])
+
+
+def _field(keyword: str, rest: str, stage: Stage) -> dict[str, Any]:
+    if keyword == "placement":
+        return {"placement": _described(rest)}
+    if keyword == "runs":
+        return {name: ast.literal_eval(value) for name, _, value in (item.partition("=") for item in rest.split())}
+    if keyword == "turns":
+        return {"turns": _described(rest)}
+    if keyword == "does":
+        return {"actions": {name: int(count) for name, _, count in (item.partition("=") for item in rest.split())}}
+    if keyword == "waits":
+        source, _, rule = rest.partition(" ")
+        return {"waits": (*stage.waits, Wait(source, _described(rule)))}
+    raise ValueError(f"unknown line {keyword!r}")
+
+
+def _on_floor(keyword: str, rest: str, plan: FloorPlan | None) -> FloorPlan:
+    """Return the floor plan with what a line adds to it."""
+    if keyword == "floor":
+        rows, columns = rest.split()
+        return FloorPlan(int(rows), int(columns), ())
+    if plan is None:
+        raise ValueError(f"{keyword} before the line 'floor ROWS COLUMNS'")
+    if keyword == "arrays":
+        return replace(plan, layouts=(*plan.layouts, Layout(int(rest), ())))
+    stage, row, column, block = rest.split(" ", 3)
+    described = _described(block)
+    if not isinstance(described, Block):
+        raise ValueError(f"{block!r} is no block")
+    *done, last = plan.layouts
+    return replace(plan, layouts=(*done, replace(last, blocks=(*last.blocks, Laid(stage, int(row), int(column), described)))))
+
+
+def _described(text: str) -> Any:
+    """Return the frozen description that a text such as `Window(shape=(8, 8), ...)` stands for."""
+    call = ast.parse(text, mode="eval").body
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+        raise ValueError(f"{text!r} is not a description with named fields")
+    kinds = {**{name: kind for name, kind in (vars(dependencies) | vars(floorplan)).items() if isinstance(kind, type)}, **placements()}
+    return kinds[call.func.id](**{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg})

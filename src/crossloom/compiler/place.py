@@ -1,0 +1,25 @@
+"""Where one copy of each stage lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from crossloom.engine.registry import engine_named
+from crossloom.network.operators import Store
+from crossloom.program.dataflow import streams
+from crossloom.program.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Ask each stage's engine where one copy lies."""
+
+    def __call__(self, program: Program) -> Program:
+        placed = []
+        flows, _ = streams(program.graph)
+        for stage in program.stages:
+            node, stage = program.graph.node(stage.nodes[0]), replace(stage, positions=max(1, flows[stage.name].positions))
+            layout = engine_named(stage.engine).place(stage, program.graph, program.machine_of(stage))
+            sets = node.op.sets if isinstance(node.op, Store) else 1
+            placed.append(replace(stage, placement=layout, arrays=getattr(layout, "arrays", 0) * sets, sets=sets))
+        return replace(program, stages=tuple(placed))

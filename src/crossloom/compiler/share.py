@@ -1,0 +1,42 @@
+"""Stages with the same weights share arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from crossloom.compiler.base import writes
+from crossloom.engine.registry import engine_named
+from crossloom.network.operators import MatMul, Store
+from crossloom.program.dependencies import Everything
+from crossloom.program.program import Program, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class ShareWeights:
+    """Let stages that hold the very same, such as the steps of a recurrent layer, work in the same arrays one after the other.
+
+    Products that read what another stage stores find it there by their own waits; each other's turns they wait for. Without `tied`, layers of the
+    same weights have arrays of their own all the same.
+    """
+
+    tied: bool = True
+
+    def __call__(self, program: Program) -> Program:
+        holders: dict[tuple[str, Any], str] = {}
+        last: dict[str, str] = {}
+        stages, sharing = [], 0
+        for stage in program.stages:
+            if stage.arrays and (self.tied or isinstance(program.graph.node(stage.nodes[0]).op, Store | MatMul)):
+                holder = holders.setdefault((stage.engine, engine_named(stage.engine).held(stage, program.graph)), stage.name)
+                if holder != stage.name:
+                    stage = replace(stage, shares=holder)
+                    if before := last.get(holder):
+                        others = (wait for wait in stage.waits if wait.stage != before)
+                        stage = replace(stage, waits=(*others, Wait(before, Everything())))
+                        sharing += 1
+                if not writes(stage, program):
+                    last[holder] = stage.name
+            stages.append(stage)
+        notes = (f"{sharing} layers work in the arrays of another that hold the same, one after the other",) if sharing else ()
+        return replace(program, stages=tuple(stages), notes=(*program.notes, *notes))

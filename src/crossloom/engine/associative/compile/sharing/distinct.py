@@ -1,0 +1,57 @@
+"""Rows that occur once: equal rows of a matrix, and rows that are each other's negative, want the same value."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossloom.kernels.jit import compiled
+
+Distinct = tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int8]]
+
+
+@compiled
+def distinct(matrix: NDArray[np.int8]) -> Distinct:
+    """Return for each row of a ternary matrix its number among the distinct ones, -1 for an empty one (outputs,); whether it is the
+    negative of that (outputs,); and the distinct rows, whose first non-zero is positive, in the order of occurrence (rows, inputs).
+    """
+    outputs, inputs = matrix.shape
+    number, negative = np.full(outputs, -1, np.int32), np.zeros(outputs, np.bool_)
+    found = np.zeros((outputs, inputs), np.int8)
+    size = 2
+    while size < 2 * outputs:
+        size *= 2
+    table = np.full(size, -1, np.int32)
+    count = 0
+    for output in range(outputs):
+        sign = _first_sign(matrix[output])
+        if sign == 0:
+            continue
+        negative[output] = sign < 0
+        for column in range(inputs):
+            found[count, column] = sign * matrix[output, column]
+        place = _hash(found[count]) & (size - 1)
+        while table[place] >= 0 and not np.array_equal(found[table[place]], found[count]):
+            place = (place + 1) & (size - 1)
+        if table[place] < 0:
+            table[place], count = count, count + 1
+        number[output] = table[place]
+    return number, negative, found[:count].copy()
+
+
+@compiled
+def _first_sign(row: NDArray[np.int8]) -> int:
+    """Return the first non-zero of a row, 0 for an empty one."""
+    for value in row:
+        if value:
+            return int(value)
+    return 0
+
+
+@compiled
+def _hash(row: NDArray[np.int8]) -> np.int64:
+    """Return a number of 31 bits that depends on every digit."""
+    mixed = np.int64(1)
+    for digit in row:
+        mixed = (mixed * 16777619 + digit + 2) & 0x7FFFFFFF
+    return mixed ^ (mixed >> 15)

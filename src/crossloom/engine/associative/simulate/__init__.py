@@ -1,0 +1,1 @@
+"""Instruction streams executed search by search on packed bits, with faults and counts."""

@@ -1,0 +1,1 @@
+"""Sums of real cells and wires: programmed conductances, IR drop, noisy reads, trained circuits."""

@@ -1,0 +1,1 @@
+"""How weights are encoded and where they lie: bit slices, tiles, residuals and overlapped windows."""

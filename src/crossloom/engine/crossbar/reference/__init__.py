@@ -1,0 +1,1 @@
+"""Plain, slow definitions of what crossbars compute; the fast plans are tested against them."""

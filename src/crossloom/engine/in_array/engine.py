@@ -1,0 +1,213 @@
+"""The engine of functions in arrays: ReLU, pooling and softmax in blocks of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from crossloom.engine.base import Counts, Engine, Executor, Inferences, Kits, Pace
+from crossloom.engine.in_array.adapt import signed_before_relu, with_softmax_formats
+from crossloom.engine.in_array.maximum import Form
+from crossloom.engine.in_array.placement import InBlocks, fitted, rule_of
+from crossloom.engine.in_array.settings import Functions, cycle_of, functions
+from crossloom.engine.in_array.softmax import InMemorySoftmax
+from crossloom.engine.in_array.unfit import LARGEST, is_largest, left_over, unfit
+from crossloom.engine.in_array.windows import candidates, missing, overlap
+from crossloom.errors import MachineError
+from crossloom.machines import Machine
+from crossloom.network.graph import Graph, Node
+from crossloom.network.integer import Operand, evaluate
+from crossloom.network.integer.arithmetic import rescaled
+from crossloom.network.operators import Clip, Relu, Softmax
+from crossloom.program.floorplan import Block
+from crossloom.program.program import Program, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks(Engine):
+    """Takes functions that arrays compute in their cells; see the package's docstring."""
+
+    name: str = "blocks"
+
+    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
+        """Return the network with a sign before each ReLU, and scores and weights of softmax in the format of the blocks."""
+        chosen = functions(machine)
+        return with_softmax_formats(signed_before_relu(graph, chosen), chosen), left_over(graph, chosen)
+
+    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
+        """Return why the engine cannot run a node, or None."""
+        return unfit(node, graph, functions(machine))
+
+    def continues(self, stage: Stage, node: Node, graph: Graph, machine: Machine) -> bool:
+        """Return whether a node is one half of ReLU and maximum, of which the stage is the other."""
+        if len(stage.nodes) > 1:
+            return False
+        ops = (graph.node(stage.nodes[0]).op, node.op)
+        return any(isinstance(first, Relu | Clip) and isinstance(second, LARGEST) for first, second in (ops, ops[::-1]))
+
+    def place(self, stage: Stage, graph: Graph, machine: Machine) -> InBlocks:
+        """Return the blocks of one copy. Raises MachineError for arrays too small for one result."""
+        chosen, nodes = functions(machine), [graph.node(name) for name in stage.nodes[: stage.own]]
+        try:
+            return fitted(_wanted(nodes, stage, graph, chosen), stage.positions)
+        except ValueError as problem:
+            raise MachineError(
+                f"machine {machine.name}: {stage.nodes[0]}: {problem}; or leave it to digital units (blocks.{_setting(nodes)}=digital)"
+            ) from problem
+
+    def vectors(self, stage: Stage, graph: Graph) -> int | None:
+        """Return the rows of a softmax that do not come position by position: one over space, each of which needs all of them."""
+        placement = placed(stage)
+        rows = graph.node(stage.name).type.count(1) // placement.candidates
+        return rows if placement.function == "softmax" and placement.lanes * stage.positions != rows else None
+
+    def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
+        """Return the rectangles of one copy."""
+        return placed(stage).blocks
+
+    def abreast(self, stage: Stage, graph: Graph, machine: Machine) -> int:
+        """Return the positions of a step."""
+        return placed(stage).abreast
+
+    def takes_as_they_come(self, stage: Stage, graph: Graph, machine: Machine) -> bool:
+        """Return whether each value is loaded once."""
+        return placed(stage).once
+
+    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
+        """Return how often one inference sets a cell at most: in each step of a copy, once or twice."""
+        placement = placed(stage)
+        return -(-stage.positions // stage.copies) * placement.writes
+
+    def held(self, stage: Stage, graph: Graph) -> str:
+        """Return the stage's name: nobody shares its blocks."""
+        return stage.name
+
+    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
+        """Return the actions of one inference."""
+        return dict(_actions(stage, graph, 1))
+
+    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
+        """Return the time between two steps, and that from the first load to the last result."""
+        placement, (cycle_s, limited_by) = placed(stage), cycle_of(machine)
+        latency_s = placement.latency * cycle_s
+        return Pace(placement.cycles * cycle_s, latency_s, limited_by, latency_s)
+
+    def paced_parts(self, machine: Machine) -> frozenset[str]:
+        """Return the parts of an array."""
+        return frozenset(("array", "dac", "adc", "sample_hold", "sense_amplifier", "shift_add", "output_register", "input_register"))
+
+    def executor(self, node: Node, program: Program, seed: int) -> Executor:
+        """Return what computes a function's integers."""
+        return BlockExecutor(node, program)
+
+
+def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions) -> InBlocks:
+    """Return what a stage asks of blocks, before their sizes are known."""
+    main = next((node for node in nodes if not isinstance(node.op, Relu | Clip)), nodes[0])
+    x = graph.quantization[nodes[0].inputs[0]]
+    shape = graph.types[main.inputs[0]].sizes()
+    many = candidates(main.op, shape)
+    if isinstance(main.op, Softmax):
+        rows = main.type.count(1) // many
+        function, lanes, form = "softmax", rows // stage.positions if rows % stage.positions == 0 else 1, Form.SIGNED
+    else:
+        rectified = any(isinstance(node.op, Relu | Clip) for node in nodes) and x.signed
+        form = Form.RECTIFIED if rectified else Form.SIGNED if x.signed else Form.UNSIGNED
+        function = "largest" if isinstance(main.op, Relu | Clip) or is_largest(main.op) else "sum"
+        lanes = main.type.count(1) // stage.positions
+    return InBlocks(
+        function=function,
+        candidates=many,
+        bits=x.bits,
+        form=form.value,
+        lanes=lanes,
+        abreast=1,
+        beside=1,
+        rows=chosen.rows,
+        columns=chosen.columns,
+        adc_bits=chosen.adc_bits,
+        zero=x.zero if function == "sum" else 0,
+        absent=missing(main, graph),
+        once=not overlap(main.op),
+        format=chosen.format,
+        exp_bits=chosen.exp_bits,
+        quotient_bits=chosen.quotient_bits,
+    )
+
+
+def _setting(nodes: Sequence[Node]) -> str:
+    """Return which setting decides about nodes."""
+    if isinstance(nodes[-1].op, Softmax):
+        return "softmax"
+    return "relu" if all(isinstance(node.op, Relu | Clip) for node in nodes) else "pooling"
+
+
+def placed(stage: Stage) -> InBlocks:
+    """Return where a stage of the engine lies."""
+    placement = stage.placement
+    assert isinstance(placement, InBlocks)
+    return placement
+
+
+def moved(stage: Stage, graph: Graph, inferences: int) -> Counts:
+    """Return what brings the values of some inferences to a stage's blocks, and takes results away."""
+    placement, values = placed(stage), graph.quantization[graph.node(stage.nodes[0]).inputs[0]]
+    results = stage.positions * placement.lanes
+    made = results * (placement.candidates if placement.function == "softmax" else 1)
+    loaded = -(-placement.loads(stage.positions) * values.bits // 8)
+    stored = -(-made * graph.quantization[stage.nodes[stage.own - 1]].bits // 8)
+    counts = {"bus.transfer": loaded + (0 if stage.stays else stored), "tile_output_register.access": stored}
+    counts |= {
+        "router.hop": stored * (stage.hops - stage.stays),
+        "buffer.read": 0 if stage.fed else loaded,
+        "buffer.write": 0 if stage.stays else stored,
+    }
+    return Counts({name: inferences * count for name, count in counts.items()})
+
+
+def _actions(stage: Stage, graph: Graph, inferences: int) -> Counts:
+    """Return what some inferences make a stage do."""
+    counts = moved(stage, graph, inferences)
+    counts.update({name: inferences * count for name, count in placed(stage).actions(stage.positions).items()})
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class BlockExecutor:
+    """Computes one function by its integer definition, and counts what the blocks of its stage do; `cells.py` and its programs do it cell by cell."""
+
+    node: Node
+    program: Program
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the node belongs to."""
+        return self.program.stage_of[self.node.name]
+
+    @property
+    def plan(self) -> str:
+        """A few words for how it computes."""
+        return f"{placed(self.stage).function} in cells"
+
+    @property
+    def why(self) -> str:
+        """Why that is allowed."""
+        return "what the cells do, cycle by cycle, gives the same integers"
+
+    def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
+        """Return the function's integers; the stage's actions are counted with its last node."""
+        stage, graph = self.stage, self.program.graph
+        if self.node.name == stage.nodes[stage.own - 1]:
+            counts.update(_actions(stage, graph, inferences.count))
+        rule = rule_of(placed(stage))
+        if not isinstance(rule, InMemorySoftmax):
+            return evaluate(graph, self.node, tensors, inferences.count)
+        assert isinstance(self.node.op, Softmax)
+        codes = rescaled(Operand(tensors[0], graph.quantization[self.node.inputs[0]]), rule.input).movedim(self.node.op.axis, -1)
+        weights = rule(codes).movedim(-1, self.node.op.axis)
+        return rescaled(Operand(weights, rule.output), graph.quantization[self.node.name])
+
+
+BLOCKS = Blocks()

@@ -1,0 +1,89 @@
+"""What a machine file says about functions in arrays, under `engines: blocks:`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crossloom.engine.checked_settings import checked
+from crossloom.engine.crossbar.settings import crossbars
+from crossloom.engine.softmax.formats import Format
+from crossloom.engine.softmax.settings import unit_path
+from crossloom.errors import MachineError
+from crossloom.machines import Machine
+
+Where = Literal["array", "digital"]
+ACTIONS = {"array": ("read_row", "write_cell", "bias"), "sense_amplifier": ("sense",)}
+"""What the parts of a machine must be able to do that computes functions in its arrays."""
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    relu: Where = "array"
+    pooling: Where = "array"
+    softmax: Where = "array"
+    format: Format = "6.3"
+    exp_bits: Annotated[int, Field(strict=True, ge=1, le=24)] = 16
+    quotient_bits: Annotated[int, Field(strict=True, ge=1, le=16)] = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """Which functions a machine's arrays compute, the format of a softmax, and the arrays: their size, and the bits of what converts a sum.
+
+    A softmax is not theirs on a machine that has units for it.
+    """
+
+    relu: bool
+    pooling: bool
+    softmax: bool
+    format: str
+    exp_bits: int
+    quotient_bits: int
+    rows: int
+    columns: int
+    adc_bits: int
+
+
+def functions(machine: Machine) -> Functions:
+    """Return a machine's settings. Raises MachineError naming the one that is wrong, or a part that cannot do what the functions ask of it."""
+    given = checked(_File, "blocks", machine)
+    array = machine.part("array")
+    relu, pooling, softmax = (name == "array" for name in (given.relu, given.pooling, given.softmax))
+    softmax = softmax and unit_path(machine) is None
+    if relu or pooling or softmax:
+        _check(machine)
+    rows, columns, adc_bits = array.whole("rows"), array.whole("columns"), machine.part("adc").whole("bits")
+    return Functions(relu, pooling, softmax, given.format, given.exp_bits, given.quotient_bits, rows, columns, adc_bits)
+
+
+def cycle_of(machine: Machine) -> tuple[float, str]:
+    """Return the seconds of a cycle and the `part.action` that sets them: as long as a product's, and long enough for a read pulse and a write pulse."""
+    xbar, does = crossbars(machine), machine.part("array").actions
+    written = max(("write_cell", "bias"), key=lambda name: does[name].latency_s.value)
+    pulses = does["read_row"].latency_s.value + does[written].latency_s.value
+    return (pulses, f"array.{written}") if pulses > xbar.cycle_s else (xbar.cycle_s, xbar.paced_by)
+
+
+def _check(machine: Machine) -> None:
+    """Raise MachineError for arrays in which no function can be computed."""
+    where = f"machine {machine.name}: engines.blocks"
+    remedy = "or leave functions to digital units (blocks.relu=digital, blocks.pooling=digital, blocks.softmax=digital)"
+    if machine.compile.get("arrays", "whole") != "shared":
+        raise MachineError(f"{where}: functions are computed in blocks of arrays that layers share; set compile.arrays=shared, {remedy}")
+    if (bits := machine.part("array").whole("cell_bits")) != 1:
+        raise MachineError(
+            f"{where}: functions are computed on cells of one bit and {machine.part('array').path} has {bits}; set array.cell_bits=1, {remedy}"
+        )
+    for role, actions in ACTIONS.items():
+        part = machine.part(role)
+        if missing := [action for action in actions if action not in part.actions]:
+            raise MachineError(f"{where}: {part.path} ({part.component}) has no action {missing[0]}; give it one, {remedy}")
+    array, sense = machine.part("array"), machine.part("sense_amplifier")
+    if sense.total < array.total * array.whole("columns"):
+        raise MachineError(
+            f"{where}: every bit line needs a sense amplifier and {sense.path}.count gives {sense.total:g} on a chip; give it one for each, {remedy}"
+        )

@@ -1,0 +1,1 @@
+"""The importer of torch modules, exported programs and `.pt2` files."""

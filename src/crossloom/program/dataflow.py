@@ -1,0 +1,211 @@
+"""In which order a tensor's elements come into being, and what a node therefore waits for.
+
+Each dimension of a tensor is labelled: the batch (`n`), a position (`p`: pixels, tokens, in the order of the tensor), or a channel
+(`c`: all of them exist at once). A convolution needs a window of positions, a linear layer the same position, a softmax over
+positions needs them all. Where labels cannot be followed through a reshape, a node waits for everything, which is always safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from crossloom.network.graph import Graph, Node
+from crossloom.network.operators import (
+    AdaptiveAvgPool,
+    AvgPool,
+    Concat,
+    Conv,
+    Gather,
+    GroupNorm,
+    Interleave,
+    LayerNorm,
+    Linear,
+    MatMul,
+    MaxPool,
+    Pad,
+    ProductAdd,
+    Reduce,
+    Reshape,
+    RmsNorm,
+    Slice,
+    Softmax,
+    Transpose,
+)
+from crossloom.network.types import Batch, TensorType, resolve
+from crossloom.program.dependencies import Abreast, Everything, Rule, Same, Window
+
+_LARGE = 10007
+"""A batch size that divides nothing else, to tell the batch apart when dimensions are merged and split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A tensor's labels, one for each dimension, and its shape for one sample."""
+
+    labels: str
+    shape: tuple[int, ...]
+
+    @property
+    def positions(self) -> int:
+        """Number of positions of one sample."""
+        return prod(size for label, size in zip(self.labels, self.shape, strict=True) if label == "p")
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Sizes of the position dimensions."""
+        return tuple(size for label, size in zip(self.labels, self.shape, strict=True) if label == "p")
+
+
+def streams(graph: Graph) -> tuple[dict[str, Stream], dict[str, tuple[Rule | None, ...]]]:
+    """Return the stream of every tensor, and for each node the rule for each of its inputs (None for constants)."""
+    known = {name: Stream(_input_labels(type), type.sizes()) for name, type in graph.inputs}
+    rules: dict[str, tuple[Rule | None, ...]] = {}
+    for node in graph.nodes:
+        sources = [known.get(name) for name in node.inputs]
+        labels, waits = _follow(node, sources, graph)
+        known[node.name] = Stream(labels, node.type.sizes())
+        rules[node.name] = tuple(None if source is None else rule for source, rule in zip(sources, waits, strict=True))
+    return known, rules
+
+
+def position_axes(graph: Graph) -> dict[str, frozenset[int]]:
+    """Return for every tensor the dimensions whose indices come into being one after the other."""
+    return {name: frozenset(i for i, label in enumerate(stream.labels) if label == "p") for name, stream in streams(graph)[0].items()}
+
+
+def _input_labels(type: TensorType) -> str:
+    """Images come by pixels, tokens and vectors of features one after the other."""
+    dims = len(type.shape)
+    if type.dtype != "f32":
+        return "n" + "p" * (dims - 1)
+    return "ncppp"[:dims] if dims != 3 else "npc"
+
+
+def _follow(node: Node, sources: Sequence[Stream | None], graph: Graph) -> tuple[str, list[Rule]]:
+    """Return a node's labels and its rule for each input."""
+    op, first = node.op, next((s for s in sources if s is not None), None)
+    dims = len(node.type.shape)
+    wait: list[Rule] = [Everything() for _ in sources]
+    if first is None:
+        return "c" * dims, wait
+    if isinstance(op, ProductAdd):
+        labels, wait = _follow(replace(node, op=op.product), sources[:3], graph)
+        added = sources[3]
+        return labels, [*wait, Same() if added is not None and added.labels == labels else Everything(), Everything()]
+    if isinstance(op, Conv | MaxPool | AvgPool):
+        labels = "nc" + "p" * (dims - 2)
+        if first.labels == labels:
+            wait[0] = _window(op, node, first, graph)
+        return labels, wait
+    if isinstance(op, Interleave) and first.labels == "nc" + "p" * (dims - 2):
+        return first.labels, [Abreast(op.times, op.size)]
+    if isinstance(op, Linear | MatMul):
+        left, right = sources[:2]
+        if right is not None and left is not None and right.positions == left.positions > 1 and _causal(node, graph):
+            wait[1] = Same()
+        if left is None:
+            return "n" + "p" * (dims - 2) + "c" if dims > 1 else "c", wait
+        if left.labels[-1] == "c" and len(left.labels) == dims:
+            wait[0] = Same()
+        return left.labels[:-1] + "c" if len(left.labels) == dims else "n" + "c" * (dims - 1), wait
+    if isinstance(op, Transpose):
+        labels = "".join(first.labels[i] for i in op.order)
+        moved = [i for i in op.order if first.labels[i] == "p"]
+        return labels, [Same() if moved == sorted(moved) else Everything()]
+    if isinstance(op, Reshape):
+        labels, streamed = _regroup(first.labels, graph.types[node.inputs[0]].shape, op.shape)
+        return labels, [Same() if streamed else Everything()]
+    if isinstance(op, Reduce):
+        labels = "".join(("c" if op.keep else "") if i in op.axes else label for i, label in enumerate(first.labels))
+        return labels, [Everything() if any(first.labels[i] == "p" for i in op.axes) else Same()]
+    if isinstance(op, Gather):
+        table, indices = sources
+        if table is None and indices is not None:
+            return indices.labels + "c" * (dims - len(indices.labels)), [Everything(), Same()]
+    if isinstance(op, Pad) and first.labels == "ncpp" and not any(op.padding[:2]):
+        return first.labels, [Window(first.space, node.type.sizes()[2:], (1, 1), (1, 1), op.padding[2:4], (1, 1))]
+    return _alike(node, sources, dims)
+
+
+def _alike(node: Node, sources: Sequence[Stream | None], dims: int) -> tuple[str, list[Rule]]:
+    """Return labels and rules of nodes that keep the shape of their widest input, unless they mix positions."""
+    widest = max((s for s in sources if s is not None), key=lambda s: (len(s.labels), s.positions))
+    labels = widest.labels if len(widest.labels) == dims else "n" + "c" * (dims - 1) if dims else ""
+    mixes = _mixes_positions(node, widest) or len(widest.labels) != dims
+    return labels, [Same() if s is not None and not mixes and s.labels[-len(labels) :] == labels[-len(s.labels) :] else Everything() for s in sources]
+
+
+def _mixes_positions(node: Node, stream: Stream) -> bool:
+    op, label = node.op, stream.labels
+    if isinstance(op, Softmax):
+        return label[op.axis] == "p"
+    if isinstance(op, Concat | Slice):
+        return label[op.axis] == "p"
+    if isinstance(op, LayerNorm | RmsNorm):
+        return "p" in label[len(label) - op.dims :]
+    if isinstance(op, Gather):
+        return label[op.axis % len(label)] == "p"
+    same_size = prod(node.type.sizes()) == prod(stream.shape)
+    return isinstance(op, GroupNorm | AdaptiveAvgPool) or not same_size
+
+
+def _causal(node: Node, graph: Graph) -> bool:
+    """Whether a product is part of an attention whose mask hides what comes later: a position needs no later one of the right operand."""
+    after = _through(node, lambda found: [reader for reader in graph.users[found.name] if reader.inputs[0] == found.name])
+    before = _through(node, lambda found: [graph.by_name[found.inputs[0]]] if found.inputs[0] in graph.by_name else [])
+    for found in (after, before):
+        mask = graph.constants.get(found.inputs[1]) if found is not None and len(found.inputs) > 1 else None
+        if mask is not None and mask.dim() >= 2 and mask.shape[-1] == mask.shape[-2] and not bool(mask.triu(1).any()):
+            return True
+    return False
+
+
+def _through(node: Node, following: Callable[[Node], list[Node]]) -> Node | None:
+    """Return the softmax that is reached from a node by way of single neighbours of its own size, or None."""
+    found = following(node)
+    while len(found) == 1 and not isinstance(found[0].op, Linear | MatMul | Conv | ProductAdd):
+        if isinstance(found[0].op, Softmax):
+            return found[0]
+        found = following(found[0])
+    return None
+
+
+def _window(op: Conv | MaxPool | AvgPool, node: Node, source: Stream, graph: Graph) -> Rule:
+    kernel = (
+        op.kernel
+        if isinstance(op, MaxPool | AvgPool)
+        else tuple(int(k) for k in graph.constants[node.inputs[1]].shape[2:])
+        if node.inputs[1] in graph.constants
+        else None
+    )
+    if kernel is None:
+        return Everything()
+    dilation = (1,) * len(kernel) if isinstance(op, AvgPool) else op.dilation
+    return Window(source.space, node.type.sizes()[2:], tuple(kernel), op.stride, op.padding[: len(kernel)], dilation)
+
+
+def _regroup(labels: str, before: Sequence[int | Batch], after: Sequence[int | Batch]) -> tuple[str, bool]:
+    """Return the labels after a reshape, and whether positions still come in their order, one after the other."""
+    old, new = resolve(before, _LARGE), resolve(after, _LARGE)
+    out: list[str] = []
+    streamed = True
+    i = j = 0
+    while j < len(new):
+        left, right, start, first = 1, 1, i, j
+        while (left != right or left == 1) and (i < len(old) or j < len(new)):
+            if left <= right and i < len(old):
+                left, i = left * old[i], i + 1
+            elif j < len(new):
+                right, j = right * new[j], j + 1
+            else:
+                i += 1
+        merged = {labels[k] for k in range(start, i) if old[k] != 1}
+        if {"p", "c"} <= merged:
+            streamed = False
+        label = "c" if "c" in merged else "p" if "p" in merged else "n" if "n" in merged else "c"
+        for k in range(first, j):
+            is_batch = isinstance(after[k], Batch) and "n" in merged
+            out.append("n" if is_batch and label != "c" and new[k] == _LARGE else label if new[k] != 1 else "c")
+    return "".join(out), streamed

@@ -1,0 +1,33 @@
+"""What must hold between any two passes."""
+
+from __future__ import annotations
+
+from crossloom.errors import CrossloomError
+from crossloom.program.program import Program
+
+
+class BrokenProgram(CrossloomError):
+    """A pass returned a program that contradicts itself: a fault of the pass, not of the input."""
+
+
+def verify(program: Program) -> None:
+    """Check that each node runs once, in order, and that stages wait for earlier stages alone; before there are stages, nothing. Raises BrokenProgram."""
+    done: set[str] = set()
+    stages: set[str] = set()
+    for stage in program.stages:
+        for name in stage.nodes:
+            if name in done:
+                raise BrokenProgram(f"node {name} runs twice")
+            done.add(name)
+        if stage.name != stage.nodes[-1]:
+            raise BrokenProgram(f"stage {stage.name} does not bear the name of its last node {stage.nodes[-1]}")
+        for wait in stage.waits:
+            if wait.stage not in stages:
+                raise BrokenProgram(f"stage {stage.name} waits for {wait.stage}, which comes later or not at all")
+        if stage.copies < 1 or stage.positions < 1 or stage.interval_s < 0 or stage.latency_s < stage.interval_s * 0:
+            raise BrokenProgram(f"stage {stage.name} has impossible numbers: {stage.copies} copies, {stage.positions} positions")
+        if any(count < 0 for count in stage.actions.values()):
+            raise BrokenProgram(f"stage {stage.name} performs an action a negative number of times")
+        stages.add(stage.name)
+    if program.stages and (missing := [node.name for node in program.graph.nodes if node.name not in done]):
+        raise BrokenProgram(f"node {missing[0]} runs in no stage")

@@ -1,0 +1,115 @@
+"""What a floor plan shows: which arrays look alike, how roles are called and coloured, how many cells do what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crossloom.program.floorplan import FloorPlan, Laid, Layout, Turns
+from crossloom.report.palette import OTHER, SERIES
+
+NAMES = {"product": "products", "largest": "ReLU and maximum", "sum": "sums", "softmax": "softmax"}
+"""Roles of blocks, in words."""
+COLOURS = {"product": SERIES[0], "largest": SERIES[1], "sum": SERIES[2], "softmax": SERIES[4]}
+
+
+def role_name(role: str) -> str:
+    """Return what blocks of a role do."""
+    return NAMES.get(role, role)
+
+
+def role_colour(role: str) -> str:
+    """Return the colour of a role."""
+    return COLOURS.get(role, OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Arrays whose blocks have the same roles, sizes and places; the stages that they belong to may differ.
+
+    `counts` are the arrays of each layout; `places` are the blocks at each place, one of each layout.
+    """
+
+    counts: tuple[int, ...]
+    places: tuple[tuple[Laid, ...], ...]
+
+    @property
+    def arrays(self) -> int:
+        """Arrays that look like this."""
+        return sum(self.counts)
+
+    @property
+    def cells(self) -> int:
+        """Cells of one of these arrays that hold something."""
+        return sum(place[0].block.cells for place in self.places)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that have blocks in these arrays."""
+        return tuple(dict.fromkeys(laid.stage for layout in zip(*self.places, strict=True) for laid in layout))
+
+
+def looks(floor: FloorPlan) -> tuple[Look, ...]:
+    """Return how the arrays of a floor plan look, each look once, in the order of the plan."""
+    found: dict[object, list[tuple[int, tuple[Laid, ...]]]] = {}
+    for layout in floor.layouts:
+        blocks = _in_order(layout)
+        found.setdefault(tuple(_shape(laid) for laid in blocks), []).append((layout.count, blocks))
+    return tuple(Look(tuple(count for count, _ in alike), tuple(zip(*(blocks for _, blocks in alike), strict=True))) for alike in found.values())
+
+
+def _in_order(layout: Layout) -> tuple[Laid, ...]:
+    return tuple(sorted(layout.blocks, key=lambda laid: (laid.row, laid.column)))
+
+
+def _shape(laid: Laid) -> tuple[object, ...]:
+    return laid.row, laid.column, laid.block.rows, laid.block.columns, laid.block.cells, laid.block.role
+
+
+def most_used(found: Sequence[Look], shown: int) -> tuple[Look, ...]:
+    """Return so many looks, those of the most arrays, in the order in which they came."""
+    kept = sorted(range(len(found)), key=lambda place: (-found[place].arrays, place))[:shown]
+    return tuple(found[place] for place in sorted(kept))
+
+
+def fullest(floor: FloorPlan, turns: dict[str, Turns]) -> Layout:
+    """Return the layout with the most different blocks; of several the one with most roles, then with the longest frame, then the fullest."""
+
+    def worth(layout: Layout) -> tuple[int, int, int, int]:
+        different = {(laid.stage, _shape(laid)[2:]) for laid in layout.blocks}
+        roles = {laid.block.role for laid in layout.blocks}
+        return len(different), len(roles), frame(layout, turns), sum(laid.block.cells for laid in layout.blocks)
+
+    best = max(floor.layouts, key=worth)
+    return Layout(best.count, _in_order(best))
+
+
+def frame(layout: Layout, turns: dict[str, Turns]) -> int:
+    """Return after how many turns the blocks of an array are used in the same way again."""
+    return max(turns[laid.stage].period for laid in layout.blocks)
+
+
+def turn_words(turns: Turns) -> str:
+    """Return when a stage has its turns: `every turn`, `turn 3 of every 8`."""
+    return "every turn" if turns.period == 1 else f"turn {turns.phase} of every {turns.period}"
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Of one role in all arrays: blocks, the cells that they enclose, and those that hold something."""
+
+    role: str
+    blocks: int
+    enclosed: int
+    cells: int
+
+
+def totals(floor: FloorPlan) -> tuple[Total, ...]:
+    """Return what the blocks of each role come to, in the order of the roles."""
+    found: dict[str, list[int]] = {role: [0, 0, 0] for role in NAMES}
+    for layout in floor.layouts:
+        for laid in layout.blocks:
+            block, sums = laid.block, found.setdefault(laid.block.role, [0, 0, 0])
+            for place, each in enumerate((1, block.rows * block.columns, block.cells)):
+                sums[place] += layout.count * each
+    return tuple(Total(role, *sums) for role, sums in found.items() if sums[0])

@@ -1,0 +1,1 @@
+"""The HTML report: its sections, its pictures, its template."""

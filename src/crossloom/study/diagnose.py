@@ -1,0 +1,256 @@
+"""Where a network's accuracy goes on a machine: one effect after the other, and layer by layer.
+
+The ladder switches effects on one at a time and keeps those before: floating point, quantised, converters, what stands before them (buffers,
+trained circuits), then what the machine's cells and wires do. Cells are drawn alike on every rung, so that two rungs differ by the new effect alone. For each layer and rung there is the ratio of
+signal to error of its result, in decibels: its *own* error, with exact inputs, names the layer at fault; the error that has *arrived* there
+includes what earlier layers passed on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from crossloom.compiler import compile_network
+from crossloom.engine import Inferences, engines_of
+from crossloom.engine.crossbar.cell_settings import Effect
+from crossloom.engine.crossbar.settings import crossbars
+from crossloom.errors import DataError, InputError
+from crossloom.job.data import Data, load_data
+from crossloom.job.metrics import Tally, tally
+from crossloom.job.run import engine_notes, quantized_for
+from crossloom.job.seed_statistics import Spread
+from crossloom.machines import Machine
+from crossloom.network.graph import Graph, Node
+from crossloom.network.quantize.post_training import Recipe
+from crossloom.program.program import Program
+from crossloom.read.values import Values
+
+RUNS = 5
+"""Seeds of a rung that chance has a say in."""
+PROBED = 32
+"""Samples with which layers are compared."""
+NAMES: dict[Effect, str] = {
+    "programming": "programming",
+    "faults": "stuck cells",
+    "drift": "drift",
+    "reading": "read noise",
+    "curve": "curved cells",
+    "wires": "IR drop",
+}
+CHANCE: set[Effect] = {"programming", "faults", "drift", "reading"}
+"""Effects that differ from seed to seed."""
+
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of the ladder: its name, the accuracies of its runs, and for each layer the decibels of signal over error (None: exact)."""
+
+    name: str
+    accuracy: Spread
+    own_db: dict[str, float | None] = field(default_factory=dict)
+    arrived_db: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def weakest(self) -> str | None:
+        """The layer whose own error is largest beside its signal."""
+        known = {layer: value for layer, value in self.own_db.items() if value is not None}
+        return min(known, key=lambda layer: known[layer]) if known else None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The ladder of a network on a machine."""
+
+    network: str
+    machine: str
+    samples: int
+    rungs: tuple[Rung, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """How much mean accuracy each rung loses against the one before."""
+        return {after.name: before.accuracy.mean - after.accuracy.mean for before, after in zip(self.rungs, self.rungs[1:], strict=False)}
+
+    @property
+    def worst(self) -> Rung | None:
+        """The rung that loses most; None if none loses more than one sample in two hundred."""
+        name, loss = max(self.losses.items(), key=lambda item: item[1])
+        return next(rung for rung in self.rungs if rung.name == name) if loss > 0.005 else None
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        first, last = self.rungs[0].accuracy.mean, self.rungs[-1].accuracy.mean
+        if self.worst is None:
+            return f"No effect costs more than half a percent: {first:.1%} in the beginning, {last:.1%} with everything."
+        layer = self.worst.weakest
+        where = f"; the weakest layer then is {layer} ({self.worst.own_db[layer]:.1f} dB of its own)" if layer is not None else ""
+        return f"Most goes to {self.worst.name}: {self.losses[self.worst.name] * 100:.1f} of the {(first - last) * 100:.1f} points lost{where}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: the JSON document of `crossloom diagnose`."""
+        rungs = [
+            {
+                "name": rung.name,
+                "accuracy": rung.accuracy.to_dict(),
+                "loss": self.losses.get(rung.name),
+                "layers": [{"name": layer, "own_db": own, "arrived_db": rung.arrived_db[layer]} for layer, own in rung.own_db.items()],
+            }
+            for rung in self.rungs
+        ]
+        return {
+            "model": self.network,
+            "machine": self.machine,
+            "samples": self.samples,
+            "rungs": rungs,
+            "verdict": self.verdict,
+            "warnings": list(self.warnings),
+        }
+
+
+def diagnose(
+    network: Graph,
+    machine: Machine,
+    data: Any,
+    *,
+    calibration: Any = None,
+    recipe: Recipe | None = None,
+    runs: int = RUNS,
+    seed: int = 0,
+    batch: int = 64,
+    device: str = "cpu",
+    progress: Progress = lambda items, what, total: items,
+) -> Diagnosis:
+    """Return the ladder of accuracies of a network on a machine.
+
+    Args:
+        network, machine, data, calibration, recipe, batch, device, progress: as `run` takes them; data needs labels.
+        runs: seeds, from `seed` on, of each rung that chance has a say in.
+        seed: the first; layers are compared with it.
+
+    Raises:
+        DataError: the data have no labels.
+        InputError: fewer than one run, or a machine without crossbars.
+    """
+    if runs < 1:
+        raise InputError(f"diagnose needs at least one run, got {runs}")
+    if "crossbar" not in {engine.name for engine in engines_of(machine)}:
+        raise InputError(
+            f"diagnose switches the effects of crossbars one by one, and {machine.name} has none; run it with its own faults set, or sweep them"
+        )
+    samples = load_data(data, network)
+    if samples.labels is None:
+        raise DataError("diagnose compares accuracies, and the data have no labels; give samples with labels")
+    warnings: list[str] = []
+    quantized = quantized_for(network, samples, calibration, recipe, seed, warnings, progress)
+    probe = _Probe(samples, network.batch or batch, device)
+    warnings += engine_notes(machine)
+    rungs = [] if network.quantized else [Rung("float", Spread((probe.accuracy(lambda inputs, _: network(*inputs)),)))]
+    rungs.append(Rung("quantised", Spread((probe.accuracy(lambda inputs, _: quantized(*inputs)),))))
+    steps = _steps(machine)
+    if len(steps) == 1:
+        warnings.append(
+            f"nothing of {machine.name}'s cells and wires is computed: give it real ones, such as --set cell=pcm --set age='1 h' (crossloom device list)"
+        )
+    for step in steps:
+        program = compile_network(quantized, machine.with_(**step.changes))
+        rungs.append(_rung(step.name, program, runs if step.random else 1, seed, probe, progress))
+    return Diagnosis(network.name, machine.name, len(samples), tuple(rungs), tuple(warnings))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A rung below the quantised network: the settings of the crossbars with which it is computed, and whether chance has a say in it."""
+
+    name: str
+    changes: dict[str, Any]
+    random: bool
+
+
+def _steps(machine: Machine) -> list[_Step]:
+    """Return the rungs that a machine has: what lies between cells and converters before what the cells do."""
+    xbar = crossbars(machine.views[0])
+    off: dict[str, Any] = {"crossbar.effects": "none", "crossbar.adder": "ideal", "crossbar.converter": "ideal", "crossbar.buffer_sigma": 0.0}
+    steps = [_Step("converters", off, False)]
+    if xbar.buffer:
+        steps.append(_Step("buffer cells", steps[-1].changes | {"crossbar.buffer_sigma": xbar.buffer.sigma}, True))
+    if xbar.circuits.trained:
+        names = {key: name or "ideal" for key, name in (("crossbar.adder", xbar.circuits.adder), ("crossbar.converter", xbar.circuits.converter))}
+        steps.append(_Step("trained circuits", steps[-1].changes | names, True))
+    there = xbar.physics.effects
+    for place, effect in enumerate(there):
+        random = steps[-1].random or effect in CHANCE
+        steps.append(_Step(NAMES[effect], steps[-1].changes | {"crossbar.effects": ",".join(there[: place + 1])}, random))
+    return steps
+
+
+def _rung(name: str, program: Program, runs: int, seed: int, probe: _Probe, progress: Progress) -> Rung:
+    accuracies = []
+    own: dict[str, float | None] = {}
+    arrived: dict[str, float | None] = {}
+    for each in progress(range(seed, seed + runs), name, runs):
+        values = Values.of(program, device=probe.device, seed=each)
+        accuracies.append(probe.accuracy(lambda inputs, first, values=values: values(inputs, values.inferences(first))[0]))
+        if each == seed:
+            own, arrived = probe.layers(values)
+    return Rung(name, Spread(tuple(accuracies)), own, arrived)
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """The samples, and how answers to them are judged."""
+
+    samples: Data
+    size: int
+    device: str
+
+    def accuracy(self, answer: Callable[..., Any]) -> float:
+        """Return the share of right answers."""
+        found = Tally()
+        for place, (inputs, labels) in enumerate(self.samples.batches(self.size, self.device)):
+            assert labels is not None
+            outputs = answer(inputs, place * self.size)
+            found += tally(outputs[0] if isinstance(outputs, tuple) else outputs, labels.to(self.device))
+        return found.share
+
+    def layers(self, values: Values) -> tuple[dict[str, float | None], dict[str, float | None]]:
+        """Return for each layer with arrays the decibels of its own error and of the error that has arrived."""
+        count = values.program.graph.batch or PROBED
+        inputs, _ = next(iter(self.samples.first(count).batches(count, self.device)))
+        held = {stage.nodes[0] for stage in values.program.stages if stage.arrays}
+        exact: dict[str, tuple[Sequence[Tensor], Tensor]] = {}
+        reached: dict[str, Tensor] = {}
+
+        def remember(node: Node, given: Sequence[Tensor], result: Tensor) -> None:
+            if node.name in held:
+                exact[node.name] = (list(given), result)
+
+        def compare(node: Node, given: Sequence[Tensor], result: Tensor) -> None:
+            if node.name in held:
+                reached[node.name] = result
+
+        Values.exactly(values.program, self.device)(inputs, watch=remember)
+        values(inputs, watch=compare)
+        own, arrived = {}, {}
+        for name, (given, want) in exact.items():
+            zero = values.program.graph.quantization[name].zero
+            mine = values.executors[name](given, Inferences(values.inferences(min(count, len(self.samples)))), Counter())
+            own[name], arrived[name] = _decibels(want, mine, zero), _decibels(want, reached[name], zero)
+        return own, arrived
+
+
+def _decibels(want: Tensor, got: Tensor, zero: int) -> float | None:
+    """Return 10·log10(Σ signal² / Σ error²), None without an error."""
+    signal, error = (want.double() - zero).square().sum(), (got.double() - want.double()).square().sum()
+    if float(error) == 0:
+        return None
+    return 10 * math.log10(max(float(signal), 1e-300) / float(error))

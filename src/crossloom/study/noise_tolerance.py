@@ -1,0 +1,50 @@
+"""How much error a network bears: noise of a given strength added to what each of its layers gives (cao2022, Section 5.3, Equation 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from crossloom.job.data import Data
+from crossloom.job.metrics import Tally, tally
+from crossloom.network.graph import Graph, bound
+from crossloom.network.operators import Conv, ConvTranspose, Linear
+from crossloom.network.replay import batch_of, last_uses
+
+
+def accuracy_at(network: Graph, data: Data, sinad_db: float, seed: int = 0, batch: int = 256) -> float:
+    """Return the accuracy of a network in floating point, each of whose layers is off by normal numbers of σ = max|x| / 10^(SINAD/20).
+
+    The largest magnitude is that of a layer's output over a batch. `data` needs labels.
+    """
+    assert data.labels is not None, "an accuracy needs labels"
+    generator = torch.Generator().manual_seed(seed)
+    found = Tally()
+    for inputs, labels in data.batches(batch):
+        assert labels is not None
+        found += tally(_noisy(network, inputs, 10 ** (-sinad_db / 20), generator), labels)
+    return found.share
+
+
+def _noisy(network: Graph, inputs: Sequence[Tensor], share: float, generator: torch.Generator) -> Tensor:
+    tensors = {name: given for (name, _), given in zip(network.inputs, inputs, strict=True)} | dict(network.constants)
+    size = batch_of(network, inputs)
+    with torch.no_grad():
+        for node, unused in zip(network.nodes, last_uses(network), strict=True):
+            found = bound(node.op, size)(*(tensors[name] for name in node.inputs))
+            if isinstance(node.op, Conv | ConvTranspose | Linear):
+                found = found + share * found.abs().max() * torch.randn(found.shape, generator=generator)
+            tensors[node.name] = found
+            for name in unused:
+                del tensors[name]
+    return tensors[network.outputs[0]]
+
+
+def needed_db(network: Graph, data: Data, levels_db: Sequence[float], loss: float = 0.005, seeds: int = 5) -> tuple[float, dict[float, float]]:
+    """Return the lowest of some levels from which on the mean accuracy is within `loss` of that without noise, and the accuracies by level."""
+    clean = accuracy_at(network, data, 300.0)
+    found = {level: sum(accuracy_at(network, data, level, seed) for seed in range(seeds)) / seeds for level in levels_db}
+    enough = [level for level in levels_db if all(found[other] >= clean - loss for other in levels_db if other >= level)]
+    return min(enough, default=float("inf")), found

@@ -1,0 +1,120 @@
+"""How a network is made ternary: which weights become zero, how many bits layers read, how long and by which loss it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from operator import index
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from crossloom.errors import InputError
+from crossloom.job.metrics import UNLABELLED
+from crossloom.network.quantize.ternary import Method, Sparse, is_number
+
+_LARGEST = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """Learn, for a share of the loss, from the answers that the network gave in floating point (Hinton et al., arXiv 1503.02531).
+
+    With a share of 1 no labels are needed.
+    """
+
+    share: float = 0.5
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not is_number(self.share) or not 0 < self.share <= 1:
+            raise InputError(f"Distillation.share must be above 0 and at most 1, got {self.share!r}; leave distil out for none")
+        if not is_number(self.temperature) or not 0 < self.temperature < float("inf"):
+            raise InputError(f"Distillation.temperature must be positive, got {self.temperature!r}; 2 is usual")
+
+    def __call__(self, scores: Tensor, wanted: Tensor) -> Tensor:
+        """Return T² times the divergence of softened scores from softened wanted ones, the mean over answers."""
+        softened, aim = (F.log_softmax(each.flatten(0, -2) / self.temperature, 1) for each in (scores, wanted))
+        return self.temperature**2 * F.kl_div(softened, aim, log_target=True, reduction="batchmean")
+
+
+@dataclass(frozen=True, slots=True)
+class TernaryRecipe:
+    """How a network is made ternary.
+
+    Attributes:
+        method: how many weights become zero: `Sparse` or `Twn`.
+        activations: bits of what layers read, 2 to 8; unsigned where nothing is negative.
+        first: bits of what first layers read.
+        epochs: times that the training data are gone through.
+        batch: samples in a step; a loader has its own.
+        rate: highest rate of Adam; weights have 20 times this times the mean magnitude of their layer.
+        seed: of the order of samples, and everything random in the network.
+        loss: of scores and labels (or of whatever stands beside the samples, then); cross-entropy if None.
+        distil: whether to learn from the network's answers in floating point, too.
+    """
+
+    method: Method = field(default_factory=Sparse)
+    activations: int = 4
+    first: int = 8
+    epochs: int = 20
+    batch: int = 64
+    rate: float = 0.01
+    seed: int = 0
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    distil: Distillation | None = None
+
+    def __post_init__(self) -> None:
+        for what in ("activations", "first", "epochs", "batch", "seed"):
+            object.__setattr__(self, what, _whole(what, getattr(self, what)))
+        for what, bits in (("activations", self.activations), ("first", self.first)):
+            if not 2 <= bits <= 8:
+                raise InputError(f"ternarize: {what} must have 2 to 8 bits, got {bits}")
+        for what, count in (("epochs", self.epochs), ("batch", self.batch)):
+            if count < 1:
+                raise InputError(f"ternarize: {what} must be at least 1, got {count}")
+        if abs(self.seed) > _LARGEST:
+            raise InputError(f"ternarize: seed must have at most 63 bits, got {self.seed}; 0 is usual")
+        if not is_number(self.rate) or not 0 < self.rate < float("inf"):
+            raise InputError(f"ternarize: rate must be positive, got {self.rate!r}; 0.01 is usual")
+        self._check_kinds()
+
+    def _check_kinds(self) -> None:
+        if isinstance(self.method, type) or not callable(getattr(self.method, "zeros", None)):
+            raise InputError(f"ternarize: method must say how many weights become zero, got {self.method!r}; give Sparse(0.85), Twn() or the like")
+        if self.loss is not None and not callable(self.loss):
+            raise InputError(
+                f"ternarize: loss must be a function of scores and labels, got {self.loss!r}; give torch.nn.functional.mse_loss or the like"
+            )
+        if self.distil is not None and not isinstance(self.distil, Distillation):
+            raise InputError(f"ternarize: distil must be a share from 0 to 1 or a Distillation, got {self.distil!r}; 0.5 is usual")
+
+
+def _whole(what: str, value: Any) -> int:
+    """Return a whole number of any kind as Python's own. Raises InputError."""
+    try:
+        return index(value)
+    except TypeError as problem:
+        raise InputError(f"ternarize: {what} must be a whole number, got {value!r}; write it without a fraction or quotes") from problem
+
+
+def recipe_of(sparsity: float | None, activations: int, options: dict[str, Any]) -> TernaryRecipe:
+    """Return the recipe that the arguments of `ternarize` mean: a share of zeros, bits, and further fields. Raises InputError."""
+    known = [each.name for each in fields(TernaryRecipe)]
+    if unknown := [name for name in options if name not in known]:
+        raise InputError(f"ternarize: no option is called {unknown[0]}; there are sparsity, {', '.join(known)}, inputs and progress")
+    if sparsity is not None:
+        if "method" in options:
+            raise InputError(
+                "ternarize: sparsity and method both say how many weights become zero; give one, such as method=Sparse(0.9, scope='network')"
+            )
+        options = {**options, "method": Sparse(sparsity)}
+    if is_number(share := options.get("distil")):
+        options = {**options, "distil": Distillation(share) if share else None}
+    return TernaryRecipe(activations=activations, **options)
+
+
+def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of scores (..., classes) and labels (...), tokens without a label left out."""
+    return F.cross_entropy(scores.flatten(0, -2), labels.flatten(), ignore_index=UNLABELLED)
