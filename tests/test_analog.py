@@ -20,6 +20,7 @@ from crossloom.engine.crossbar.engine import layer_of as seen_by
 from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.reference.analog import analog_reference, converted
+from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import MachineError
 from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
@@ -37,7 +38,7 @@ SMALL = ISAAC.with_(array_rows=8, array_columns=16)
 
 def layer_of(graph: Graph, machine: Machine) -> Layer:
     node = graph.nodes[0]
-    return seen_by(node, graph, machine, compile_network(graph, machine).stages[0].placement)
+    return seen_by(node, graph, crossbars(machine), compile_network(graph, machine).stages[0].placement)
 
 
 def integers(graph: Graph, x: torch.Tensor) -> torch.Tensor:

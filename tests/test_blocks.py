@@ -408,7 +408,7 @@ def test_one_copy_of_each_layer_has_the_turns_that_it_can_use(hurry: Machine) ->
     program = compile_network(quantized(network(8, 4, "two", "none", False, "logits", 9)), hurry.with_(compile_replicate="none"))
     slowest = max(stage.steps * stage.per_step * stage.turns.length_s for stage in program.stages if stage.turns is not None)
     assert read_timeline(program).interval_s <= 1.1 * slowest
-    assert all(stage.copies <= getattr(stage.placement, "abreast", 1) for stage in program.stages)
+    assert all(stage.copies <= getattr(stage.placement, "positions_per_step", 1) for stage in program.stages)
 
 
 @pytest.mark.parametrize(

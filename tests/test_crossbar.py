@@ -79,7 +79,7 @@ def layers(draw: st.DrawFn) -> tuple[Graph, torch.Tensor]:
 def both(graph: Graph, machine: Machine, x: torch.Tensor):
     """Return (values, counts) by the planner and by the reference, the ledger's counts for the batch, and the plan's name."""
     program = compile_network(graph, machine)
-    planned, plain = Values.of(program), Values.of(program, reference_executor)
+    planned, plain = Values.of(program), Values.of(program, {"crossbar": reference_executor})
     ledger: Counter[str] = Counter()
     for stage in program.stages:
         ledger.update({name: len(x) * count for name, count in stage.actions.items()})
@@ -190,7 +190,7 @@ def test_tiles_hold_every_weight(groups: int, rows: int, columns: int, slices: i
     assert tiling.row_tiles * size >= rows > (tiling.row_tiles - 1) * size
     wider = Tiling(groups=groups, rows=rows, columns=columns, slices=slices, array_rows=2 * size, array_columns=2 * size, packed=1, unit=1)
     assert wider.arrays <= tiling.arrays
-    assert 0 < tiling.spatial_utilization <= 1
+    assert 0 < tiling.utilization <= 1
 
 
 def test_a_depthwise_layer_is_packed_on_the_diagonal(isaac: Machine) -> None:

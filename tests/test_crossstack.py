@@ -16,6 +16,7 @@ from crossloom.engine import Inferences
 from crossloom.engine.crossbar.analog.layer import AnalogLayer
 from crossloom.engine.crossbar.engine import layer_of, reference_executor
 from crossloom.engine.crossbar.reference.analog import analog_reference
+from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import MachineError
 from crossloom.machines import load_machine
 from crossloom.network.integer import quantized_inputs
@@ -104,12 +105,12 @@ def test_a_layer_in_each_mode(mode: str) -> None:
     program = compile_network(graph, chip)
     assert program.stages[0].placement.row_tiles == (2 if mode == "expansion" else 4)
     (y,), counts = Values.of(program)((x,))
-    (want,), reference = Values.of(program, reference_executor)((x,))
+    (want,), reference = Values.of(program, {"crossbar": reference_executor})((x,))
     assert torch.equal(y, want)
     assert torch.equal(y, graph(x))
     assert counts == reference == Counter({name: 2 * count for name, count in program.stages[0].actions.items()})
     wired = chip.with_(word_resistance="30 Ohm", bit_resistance="40 Ohm", sense_resistance="20 Ohm")
-    layer = layer_of(graph.nodes[0], graph, wired, program.stages[0].placement)
+    layer = layer_of(graph.nodes[0], graph, crossbars(wired), program.stages[0].placement)
     q = quantized_inputs(graph, (x,))["x0"]
     torch.testing.assert_close(AnalogLayer.of(layer, 0)(q, Inferences(2)), analog_reference(layer, q, 0), rtol=1e-9, atol=1e-6)
 

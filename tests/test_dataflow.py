@@ -20,6 +20,7 @@ from crossloom.engine.crossbar.dataflow import lines
 from crossloom.engine.crossbar.engine import layer_of, reference_executor
 from crossloom.engine.crossbar.mapping.encode import Digits, Slices
 from crossloom.engine.crossbar.reference.analog import analog_reference
+from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import MachineError
 from crossloom.job.run import run
 from crossloom.machines import Machine, load_machine
@@ -47,7 +48,7 @@ def test_conversions_are_those_of_the_equations(strategy: str, input_bits: int, 
     graph, x = layer(input_bits, weight_bits)
     machine = ISAAC.with_(accumulate=strategy, flip=False, unit_column=False, cell_bits=cell_bits, dac_bits=dac_bits)
     program = compile_network(graph, machine)
-    _, counts = Values.of(program, reference_executor if plain else None)((x,))
+    _, counts = Values.of(program, {"crossbar": reference_executor} if plain else {})((x,))
     cycles, columns = math.ceil(input_bits / dac_bits), math.ceil(weight_bits / cell_bits)
     assert counts["adc.convert"] == x.shape[0] * 5 * STRATEGIES[strategy](cycles, columns)
     assert program.stages[0].interval_s == pytest.approx(cycles * machine.cycle_s.value)
@@ -113,7 +114,7 @@ def test_a_buffer_fluctuates_as_it_says() -> None:
     graph, x = layer(6, 6, inputs=128, outputs=64)
     machine = ISAAC.with_(accumulate="buffered", flip=False, unit_column=False, adc_bits=40, range="full", buffer_bits=6, buffer_sigma=1.0)
     program = compile_network(graph, machine)
-    built = layer_of(program.graph.nodes[0], program.graph, machine, program.stages[0].placement)
+    built = layer_of(program.graph.nodes[0], program.graph, crossbars(machine), program.stages[0].placement)
     executor = Values.of(program, seed=3).executors["y"]
     many = graph.quantization["x0"].quantize(torch.full_like(x[:1], 1e9)).repeat(4000, 1)
     sums = executor.chosen.sums(many.to(torch.uint8), Inferences(4000))  # type: ignore[attr-defined]
@@ -153,7 +154,7 @@ def test_ranges_are_set_by_samples(accumulate: str) -> None:
     graph, x = layer(outputs=40)
     machine = ISAAC.with_(accumulate=accumulate, flip=False, range="layer", adc_bits=6)
     program = compile_network(graph, machine)
-    built = layer_of(graph.nodes[0], graph, machine, program.stages[0].placement)
+    built = layer_of(graph.nodes[0], graph, crossbars(machine), program.stages[0].placement)
     covering = replace(built, tiling=replace(built.tiling, reach=()))
     assert all(fine.shift <= coarse.shift for fine, coarse in zip(built.converters, covering.converters, strict=True))
     assert sum(c.shift for c in built.converters) < sum(c.shift for c in covering.converters)
@@ -196,7 +197,7 @@ def test_ideal_cells_make_the_same_strips_without_arrays(encoding: str, flip: bo
     flip = flip and encoding == "offset"
     graph, _ = layer(inputs=rows, outputs=columns)
     chip = ISAAC.with_(encoding=encoding, flip=flip, unit_column=unit or flip)
-    built = layer_of(graph.nodes[0], graph, chip, compile_network(graph, chip).stages[0].placement)
+    built = layer_of(graph.nodes[0], graph, crossbars(chip), compile_network(graph, chip).stages[0].placement)
     for direct, through in zip(strips_of(built, 1), strips(matrices(built, 1), built, 1), strict=True):
         assert (direct.rows, direct.columns, direct.first_circuit) == (through.rows, through.columns, through.first_circuit)
         assert torch.equal(direct.arrays, through.arrays) and torch.equal(direct.weights, through.weights)
@@ -212,7 +213,7 @@ def test_real_cells_meet_in_analog_as_their_circuits_say(accumulate: str, encodi
     graph = quantize(one_layer(Linear(), (40,), seeded(2, 3, 40)), [x], Recipe(5, 6))
     wires = {"cell": "gaussian", "effects": "programming,wires", "word_resistance": "2 Ohm", "bit_resistance": "2 Ohm"}
     chip = ISAAC.with_(accumulate=accumulate, encoding=encoding, flip=False, range="full", array_rows=16, array_columns=32, dac_bits=2, **wires)
-    built = layer_of(graph.nodes[0], graph, chip, compile_network(graph, chip).stages[0].placement)
+    built = layer_of(graph.nodes[0], graph, crossbars(chip), compile_network(graph, chip).stages[0].placement)
     integers = graph.quantization["x0"].quantize(x).to(torch.int32)
     assert built.x.signed and built.digits.signs == (accumulate == "analog" and encoding == "differential")
     found = AnalogLayer.of(built, 2)(integers, Inferences(len(x)))

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from crossloom.errors import ModelError
-from crossloom.network.importers.torch import lower_aten
 from crossloom.network.graph import Graph, infer, verify
+from crossloom.network.importers.torch import lower_aten
 from crossloom.network.importers.torch.aten import RULES
 from crossloom.network.importers.torch.aten.pointwise import kind_of
 from crossloom.network.importers.torch.from_torch import from_program, from_pt2, from_torch

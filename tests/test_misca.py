@@ -64,7 +64,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Graph, torch.Tensor]:
 def counted(program: Program, x: torch.Tensor) -> None:
     """Check that plans and the definition compute the reference's integers, and do what is priced."""
     (y,), counts = Values.of(program)((x,))
-    (z,), slow = Values.of(program, reference_executor)((x,))
+    (z,), slow = Values.of(program, {"crossbar": reference_executor})((x,))
     (expected,), _ = Values.exactly(program)((x,))
     assert torch.equal(y, expected) and torch.equal(z, expected)
     assert torch.equal(y, program.network(x))
@@ -117,7 +117,7 @@ def test_blank_weights_are_counted_where_they_lie(net, times: int, rows: int, co
         each = tiling.weights_per_array
         held = sorted(int(part.sum()) for group in ones for strip in group.split(each) for part in strip.split(tiling.array_rows, 1))
         assert held == sorted(block.cells // tiling.slices for block in tiling.blocks for _ in range(block.count))
-    assert tiling.spatial_utilization <= tiling.mapped_utilization <= 1
+    assert tiling.utilization <= tiling.mapped_utilization <= 1
 
 
 def test_the_kernel_lies_lower_by_the_stride() -> None:

@@ -20,6 +20,7 @@ from crossloom.engine.crossbar.analog.layer import AnalogLayer
 from crossloom.engine.crossbar.engine import layer_of
 from crossloom.engine.crossbar.mapping.encode import Digits
 from crossloom.engine.crossbar.reference.trained import circuits_reference
+from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import CrossloomError, InputError, MachineError
 from crossloom.machines import Machine, load_machine
 from crossloom.network.operators import Linear
@@ -365,7 +366,7 @@ def layer(machine: Machine, inputs: int = 200, outputs: int = 24, samples: int =
     weight = torch.randn(outputs, inputs, generator=generator(3))
     graph = quantize(one_layer(Linear(), (inputs,), weight), [x], Quantised(*bits))
     program = compile_network(graph, machine)
-    return layer_of(graph.nodes[0], graph, machine, program.stages[0].placement), graph, x
+    return layer_of(graph.nodes[0], graph, crossbars(machine), program.stages[0].placement), graph, x
 
 
 @pytest.mark.parametrize(

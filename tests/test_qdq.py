@@ -81,7 +81,7 @@ def test_isaac_computes_what_onnxruntime_computes(files: tuple[str, torch.Tensor
     graph = quantize(network)
     program = compile_network(graph, isaac)
     (found,), counts = Values.of(program)((x,))
-    (plain,), plain_counts = Values.of(program, reference_executor)((x,))
+    (plain,), plain_counts = Values.of(program, {"crossbar": reference_executor})((x,))
     step = graph.quantization[graph.outputs[0]].scale[0]
     assert torch.equal(found, graph(x))
     assert torch.equal(found, plain)
@@ -94,7 +94,7 @@ def test_differential_columns_hold_the_most_negative_weight(files: tuple[str, to
     path, x = files
     graph = quantize(xl.load(path))
     program = compile_network(graph, isaac.with_(encoding="differential", flip=False, adc_bits=10))
-    (plain,), _ = Values.of(program, reference_executor)((x,))
+    (plain,), _ = Values.of(program, {"crossbar": reference_executor})((x,))
     assert torch.equal(plain, graph(x))
 
 

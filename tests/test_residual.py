@@ -16,6 +16,7 @@ from crossloom.compiler.parse import parse_program
 from crossloom.engine.crossbar.engine import layer_of, reference_executor
 from crossloom.engine.crossbar.mapping.residual import Added, column_groups
 from crossloom.engine.crossbar.reference.analog import analog_reference
+from crossloom.engine.crossbar.settings import crossbars
 from crossloom.engine.digital.work import work_of
 from crossloom.engine.registry import adapted
 from crossloom.errors import ModelError
@@ -180,7 +181,7 @@ def test_every_plan_equals_the_reference_in_values_and_counts(net, machine: Mach
     graph, x = net
     program = compile_network(graph, machine)
     (found,), counts = Values.of(program)(x)
-    (plain,), plain_counts = Values.of(program, reference_executor)(x)
+    (plain,), plain_counts = Values.of(program, {"crossbar": reference_executor})(x)
     assert torch.equal(found, plain)
     ledger: Counter[str] = Counter()
     for stage in program.stages:
@@ -197,7 +198,7 @@ def test_a_lossless_converter_gives_the_integers_of_the_adapted_network(net, mac
     values = Values.of(program)
     assert {plan["plan"] for plan in values.plans} == {"integer product"}
     assert torch.equal(values(x)[0][0], program.graph(*x))
-    assert torch.equal(Values.of(program, reference_executor)(x)[0][0], program.graph(*x))
+    assert torch.equal(Values.of(program, {"crossbar": reference_executor})(x)[0][0], program.graph(*x))
 
 
 @settings(max_examples=60)
@@ -379,7 +380,7 @@ def test_the_input_is_fetched_once_for_all_matrices() -> None:
     assert stage.placement.groups == 2
     assert stage.actions["buffer.read"] == before.actions["buffer.read"] + 64 * 64
     assert stage.actions["adc.convert"] > before.actions["adc.convert"]
-    assert stage.placement.spatial_utilization < before.placement.spatial_utilization
+    assert stage.placement.utilization < before.placement.utilization
 
 
 def test_work_and_macs_of_a_product_with_a_residual() -> None:
@@ -424,7 +425,7 @@ def test_real_wires_equal_their_reference() -> None:
     Values.exactly(program)(tuple(each[:1] for each in net.x), watch=lambda node, inputs, _: given.update({node.name: inputs}))
     node, inputs = program.graph.node("a4"), given["a4"]
     stage = program.stage_of["a4"]
-    layer = layer_of(node, program.graph, machine, stage.placement)
+    layer = layer_of(node, program.graph, crossbars(machine), stage.placement)
     found = Values.of(program).executors["a4"].chosen.sums.built(inputs[0], None, inputs[3])
     assert torch.allclose(found, analog_reference(layer, inputs[0], 0, inputs[3]), atol=1e-9)
 

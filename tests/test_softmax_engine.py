@@ -47,7 +47,7 @@ def test_any_machine_takes_any_unit(use: str, causal: bool) -> None:
 
     found = softmax_unit(machine)
     assert found is not None and program.stage_of[node.name].engine == "softmax"
-    unit = found[0]
+    unit = found.arithmetic
     assert program.graph.quantization[node.inputs[0]] == unit.input and program.graph.quantization[node.name] == unit.output
     given, weights = seen[node.name]
     assert torch.equal(unit(*given), weights)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 import crossloom as xl
-from crossloom.engine.associative.engine import ASSOCIATIVE
+from crossloom.engine.registry import adapted
 from crossloom.errors import DataError, InputError
 from crossloom.job.data import Data
 from crossloom.training.batches import batches_of, example_of
@@ -239,11 +239,11 @@ def test_the_engine_knows_that_a_network_was_trained() -> None:
     machine = xl.machine("rtm-ap")
     with pytest.warns(UserWarning, match="not made ternary"):
         trained = xl.ternarize(projecting()[0], (X, Y), **QUICK)
-    _, (note,) = ASSOCIATIVE.adapt(trained, machine, {})
+    _, (note,) = adapted(trained, machine)
     assert "linear_1" in note and "write a projection as nn.Linear" in note
     assert "set a sparsity" not in note and "crossloom ternarize" not in note
     plain = xl.quantize(xl.load(*projecting()), X)
-    _, (note,) = ASSOCIATIVE.adapt(plain, machine, {})
+    _, (note,) = adapted(plain, machine)
     assert "3 layers" in note and "crossloom ternarize" in note and "set a sparsity" in note
 
 

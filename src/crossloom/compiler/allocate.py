@@ -73,7 +73,7 @@ def with_hops(stages: list[Stage], program: Program) -> list[Stage]:
         moved = isinstance(program.graph.node(stage.name).op, Interleave)
         for wait in stage.waits:
             readers.setdefault(wait.stage, []).extend(readers.get(stage.name, []) if moved else [stage])
-    tiles = next((count for path, count in program.machine.units.items() if path.endswith(".tile")), 1.0)
+    tiles = program.machine.tiles
     side = max(1, math.ceil(math.sqrt(tiles / 4)))
 
     def router(stage: Stage) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from crossloom.compiler.assign import Assign
 from crossloom.compiler.base import arrays_per_chip
 from crossloom.compiler.connect import Connect
 from crossloom.compiler.place import Place
-from crossloom.engine.registry import engine_named
+from crossloom.engine.registry import engine_of
 from crossloom.errors import CapacityError, MachineError
 from crossloom.program.program import Program, Stage
 
@@ -103,7 +103,7 @@ def _demands(program: Program) -> dict[str, Demand]:
         if not stage.arrays:
             continue
         name = _weights(stage, program)
-        seconds = engine_named(stage.engine).pace(stage, program.graph, program.machine).interval_s
+        seconds = engine_of(stage, program).timing(stage, program.graph).interval_s
         before = found.get(name, Demand(0, 0, 0.0))
         found[name] = Demand(max(stage.arrays, before.arrays), stage.positions + before.positions, max(seconds, before.interval_s))
     return found

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from crossloom.engine import engines_of
-from crossloom.engine.base import Engine
-from crossloom.engine.registry import engine_named
+from crossloom.engine.base import Fuses, MappedEngine
+from crossloom.engine.registry import DIGITAL, engine_of, engines_of
 from crossloom.errors import ModelError
-from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Unary
 from crossloom.program.program import Program, Stage
@@ -19,17 +17,17 @@ from crossloom.program.program import Program, Stage
 class Assign:
     """Give each node to the first engine of the machine that takes it.
 
-    A node that alone reads a stage's result joins it if the stage's engine continues with it, or if it is a function that digital units
+    A node that alone reads a stage's result joins it if the stage's engine fuses it, or if it is a function that digital units
     compute as results come.
     """
 
     def __call__(self, program: Program) -> Program:
         graph, machine = program.graph, program.machine
-        engines = engines_of(machine)
         stages: list[Stage] = []
         home: dict[str, int] = {}
         for node in graph.nodes:
-            engine, why = taker(node, graph, machine.view(program.kit_of(node)), engines)
+            kit = program.kit_of(node)
+            engine, why = taker(node, graph, engines_of(machine.view(kit) if kit else machine.views[0]))
             if engine is None:
                 raise ModelError(f"{node.name} ({type(node.op).__name__}) runs on no engine of {machine.name} ({why}); choose another machine")
             place = self._read_alone(node, graph, home)
@@ -37,7 +35,7 @@ class Assign:
                 stages[place] = joined
             else:
                 place = len(stages)
-                stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine, kit=program.kit_of(node)))
+                stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine, kit=kit))
             home[node.name] = place
         return replace(program, stages=tuple(stages))
 
@@ -51,20 +49,18 @@ class Assign:
 def _joined(stage: Stage, node: Node, engine: str, program: Program) -> Stage | None:
     """Return a stage with a node that follows it, or None if that needs a stage of its own."""
     grown = replace(stage, name=node.name, nodes=(*stage.nodes, node.name))
-    if (
-        engine == stage.engine
-        and stage.own == len(stage.nodes)
-        and engine_named(engine).continues(stage, node, program.graph, program.machine_of(stage))
-    ):
-        return replace(grown, own=len(grown.nodes))
-    return grown if isinstance(node.op, Unary) and engine == "digital" != stage.engine else None
+    if engine == stage.engine and stage.own == len(stage.nodes):
+        mapped = engine_of(stage, program)
+        if isinstance(mapped, Fuses) and mapped.fuses(stage, node, program.graph):
+            return replace(grown, own=len(grown.nodes))
+    return grown if isinstance(node.op, Unary) and engine == DIGITAL != stage.engine else None
 
 
-def taker(node: Node, graph: Graph, machine: Machine, engines: Sequence[Engine]) -> tuple[str | None, str]:
+def taker(node: Node, graph: Graph, engines: Sequence[MappedEngine]) -> tuple[str | None, str]:
     """Return the name of the first engine that takes a node, or None and the reasons of all."""
     reasons = []
     for engine in engines:
-        reason = engine.refuses(node, graph, machine)
+        reason = engine.unsupported(node, graph)
         if reason is None:
             return engine.name, ""
         reasons.append(f"{engine.name}: {reason}")

@@ -25,8 +25,7 @@ def arrays_per_tile(program: Program, kit: str = "") -> float:
     part = program.machine.view(kit).optional("array")
     if part is None:
         return 1.0
-    tiles = next((count for path, count in program.machine.units.items() if path.endswith(".tile")), 1.0)
-    return max(1.0, part.total / tiles)
+    return max(1.0, part.total / program.machine.tiles)
 
 
 def writes(stage: Stage, program: Program) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from crossloom.engine.registry import engine_named
 from crossloom.program.dataflow import streams
 from crossloom.program.dependencies import Everything, Rule
 from crossloom.program.program import Program, Wait
@@ -26,7 +25,7 @@ class Connect:
                     if rule is not None and source in home and home[source] != stage.name:
                         waits.setdefault(home[source], Everything() if home[source] in regrouped else rule)
             positions = max(1, flows[stage.name].positions)
-            vectors = engine_named(stage.engine).vectors(stage, program.graph)
+            vectors = stage.placement.input_vectors
             if vectors is not None and vectors != positions:
                 positions, waits = vectors, dict.fromkeys(waits, Everything())
                 regrouped.add(stage.name)

@@ -1,12 +1,12 @@
 """Blocks of several stages in one array: how many copies each stage has, how often its turn comes, and where its blocks lie.
 
-One inference asks of a stage D = ⌈positions / (abreast · copies)⌉ · turns per step. If all is to be done in T turns, a stage needs
+One inference asks of a stage D = ⌈positions / (positions per step · copies)⌉ · turns per step. If all is to be done in T turns, a stage needs
 
     copies = ⌈steps of one copy / ⌊T / turns per step⌋⌉,        period = the largest power of two with D · period ≤ T,
 
 so that a stage with much to do has many copies and every turn, one with little to do has a single copy and leaves most turns to those that share
 its lines. The smallest T whose blocks can be packed into the arrays there are is looked for: first the smallest for which there are cells enough,
-then from there upwards. In the end stages get turns that nobody else can use (`more_turns`).
+then from there upwards. In the end stages get turns that nobody else can use (`slots`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crossloom.compiler.allocate import with_hops
 from crossloom.compiler.base import arrays_per_chip, arrays_per_tile
 from crossloom.compiler.packing import BUDGET, BlockKind, Owner, Packing, pack
 from crossloom.compiler.slots import with_more_turns
-from crossloom.engine.registry import engine_named
+from crossloom.engine.registry import engine_of
 from crossloom.errors import CapacityError, MachineError
 from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout, Turns
 from crossloom.program.program import Program, Stage
@@ -117,7 +117,7 @@ class LayOut:
         floor = _floor(found.packing, needs, program)
         turns = {name: Turns(need.period(found.turns), found.packing.phases[name], turn_s) for name, need in needs.items()}
         turns = with_more_turns(floor, turns)
-        stages = _handed([_timed(stage, needs, found, turns, program) for stage in program.stages], program)
+        stages = _handed([_timed(stage, needs, found, turns) for stage in program.stages], program)
         return replace(program, floor=floor, stages=tuple(with_hops(_in_tiles(stages, floor, program, self.spread), program)))
 
     def _chips(self, need: int, program: Program) -> int:
@@ -140,25 +140,25 @@ def _turn_s(program: Program) -> float:
         raise MachineError(f"machine {program.machine.name}: stages that share arrays have turns of whole cycles; give cycle a value")
     cycle_s = program.machine.cycle_s.value
     products = [s for s in program.stages if s.arrays and not any(block.writes for block in _blocks(s, program))]
-    cycles = [round(engine_named(s.engine).pace(s, program.graph, program.machine).interval_s / cycle_s) for s in products]
+    cycles = [round(engine_of(s, program).timing(s, program.graph).interval_s / cycle_s) for s in products]
     return cycle_s * max(1, math.gcd(*cycles))
 
 
 def _blocks(stage: Stage, program: Program) -> tuple[Block, ...]:
-    return engine_named(stage.engine).blocks(stage, program.graph, program.machine)
+    """Return the blocks of cells that one copy of a stage takes: whole arrays, if its placement knows no smaller ones."""
+    array = program.machine.part("array")
+    rows, columns = array.whole("rows"), array.whole("columns")
+    return stage.placement.blocks or (Block(rows, columns, stage.arrays, rows * columns),)
 
 
 def _needs(program: Program, turn_s: float) -> dict[str, Need]:
     """Return what is asked of the blocks of each holder."""
-    graph, machine = program.graph, program.machine
     found: dict[str, Need] = {}
     for stage in program.stages:
         if not stage.arrays:
             continue
-        engine = engine_named(stage.engine)
-        abreast = engine.abreast(stage, graph, machine)
-        per_step = max(1, math.ceil(engine.pace(stage, graph, machine).interval_s / turn_s - 1e-6))
-        steps = -(-stage.positions // abreast)
+        per_step = max(1, math.ceil(engine_of(stage, program).timing(stage, program.graph).interval_s / turn_s - 1e-6))
+        steps = -(-stage.positions // stage.placement.positions_per_step)
         if (before := found.get(stage.holder)) is not None:
             found[stage.holder] = replace(before, steps=before.steps + steps, per_step=max(per_step, before.per_step))
         else:
@@ -221,13 +221,17 @@ def _floor(packing: Packing, needs: Mapping[str, Need], program: Program) -> Flo
     return FloorPlan(packing.rows, packing.columns, tuple(layouts))
 
 
-def _timed(stage: Stage, needs: Mapping[str, Need], plan: _Plan, turns: Mapping[str, Turns], program: Program) -> Stage:
+def _timed(stage: Stage, needs: Mapping[str, Need], plan: _Plan, turns: Mapping[str, Turns]) -> Stage:
     """Return a stage with its copies and its turns."""
     if not stage.arrays:
         return stage
     need = needs[stage.holder]
-    abreast = engine_named(stage.engine).abreast(stage, program.graph, program.machine)
-    return replace(stage, copies=min(stage.positions, abreast * need.copies(plan.turns)), turns=turns[stage.holder], per_step=need.per_step)
+    return replace(
+        stage,
+        copies=min(stage.positions, stage.placement.positions_per_step * need.copies(plan.turns)),
+        turns=turns[stage.holder],
+        per_step=need.per_step,
+    )
 
 
 def _handed(stages: Sequence[Stage], program: Program) -> list[Stage]:
@@ -242,7 +246,7 @@ def _handed(stages: Sequence[Stage], program: Program) -> list[Stage]:
         if stage.arrays
         and stage.name in readers
         and stage.name not in program.graph.outputs
-        and all(engine_named(each.engine).takes_as_they_come(each, program.graph, program.machine) for each in readers[stage.name])
+        and all(each.placement.streams_input for each in readers[stage.name])
     }
     return [
         replace(stage, stays=stage.name in stays, fed=bool(stage.arrays and stage.waits) and all(wait.stage in stays for wait in stage.waits))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crossloom.engine.registry import engine_named
+from crossloom.engine.base import Lists
+from crossloom.engine.registry import engine_of
 from crossloom.errors import InputError
 from crossloom.program.program import Program
 
@@ -16,24 +17,23 @@ def listing(program: Program, layer: str | None = None, after: str | None = None
     """
     if layer is None:
         if after is not None or piece:
-            raise InputError("--after and --piece are of a layer; name one with --layer")
+            raise InputError("--after and --piece need --layer")
         yield from str(program).splitlines()
         return
     layer = _named(layer, program)
     stage = program.stage_of[layer]
-    engine, view = engine_named(stage.engine), program.machine_of(stage)
-    passes = engine.passes(view)
-    if not passes:
+    engine = engine_of(stage, program)
+    if not isinstance(engine, Lists):
         if after is not None:
             raise InputError(f"--after {after}: the {stage.engine} engine, which runs {layer}, has no passes of its own; leave it out")
         yield repr(stage.placement) if stage.arrays else f"{layer}: computed by the {stage.engine} engine, in no array"
         return
-    if after is not None and after not in passes:
-        raise InputError(f"--after {after}: no such pass of the {stage.engine} engine; there are {', '.join(passes)}")
-    pieces = engine.pieces(stage, program.graph, view)
+    if after is not None and after not in engine.passes:
+        raise InputError(f"--after {after}: no such pass of the {stage.engine} engine; there are {', '.join(engine.passes)}")
+    pieces = engine.pieces(stage)
     if not 0 <= piece < pieces:
         raise InputError(f"--piece {piece}: {layer} has {pieces}, counted from 0")
-    yield from engine.listing(stage, program, after or passes[-1], piece)
+    yield from engine.listing(stage, program, after or engine.passes[-1], piece)
 
 
 def _named(layer: str, program: Program) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from crossloom.compiler.base import arrays_per_chip, writes
 from crossloom.compiler.replicate import demands_of, fewest_steps
-from crossloom.engine.registry import engine_named
+from crossloom.engine.registry import engine_of
 from crossloom.errors import CapacityError
 from crossloom.program.program import Program, Stage, streamed_s
 
@@ -51,8 +51,10 @@ class TimeMultiplex:
         sizes = [budget] if not self.balanced else [int(budget * 2 ** (-step / FINER)) for step in range(4 * FINER + 1)]
         stages = min((self._cut(program, size, budget) for size in sizes), key=lambda cut: self._seconds(cut, program, budget))
         note = f"one copy of each layer takes {need} arrays and there are {budget}: the network "
-        if not stages[0].ahead and not any(stage.load_s for stage in stages):
-            note += f"lies in {_phases(stages)} layers of the arrays, read one after the other"
+        if not any(stage.placement.written_rows for stage in stages if stage.arrays):
+            note += f"runs in {_phases(stages)} segments, one after the other; nothing is written in between"
+        elif not stages[0].ahead and not any(stage.load_s for stage in stages):
+            note += f"lies in {_phases(stages)} planes of the arrays, read one after the other"
         else:
             shared = f", for {self.inferences_per_load} inferences each" + (", each while the one before is computed" if self.banks > 1 else "")
             note += f"is written in {_phases(stages)} segments{shared}"
@@ -85,7 +87,7 @@ class TimeMultiplex:
         times = []
         for members in segments.values():
             steps = fewest_steps(members, demands_of(members, program), {"": budget}) if self.balanced else max(stage.positions for stage in members)
-            paces = {stage.name: engine_named(stage.engine).pace(stage, program.graph, program.machine) for stage in members}
+            paces = {stage.name: engine_of(stage, program).timing(stage, program.graph) for stage in members}
             busy = max(paces[s.name].interval_s * s.parts * (min(steps, s.positions) if s.arrays else s.positions) for s in members)
             compute = self.inferences_per_load * busy + sum(pace.latency_s for pace in paces.values())
             parts = max(stage.parts for stage in members)
@@ -103,7 +105,7 @@ def _in_parts(stage: Stage, budget: int) -> Stage:
 
     Each step of layers with the same weights needs all parts of the step before, so that nothing is left in the arrays to share.
     """
-    whole = stage.placement.inseparable
+    whole = stage.placement.smallest_chunk
     if whole > budget:
         raise CapacityError(
             "arrays", whole, budget, f"one result of layer {stage.nodes[0]} alone is larger than the board: set compile.chips or overflow=chips"
@@ -117,5 +119,4 @@ def _with_load(stage: Stage, program: Program) -> Stage:
     array = program.machine.part("array")
     if not stage.own_arrays or writes(stage, program) or "write_row" not in array.actions:
         return stage
-    rows = min(stage.placement.rows * stage.placement.packed, stage.placement.array_rows)
-    return replace(stage, load_s=rows * max(1.0, array.count) * array.actions["write_row"].latency_s.value)
+    return replace(stage, load_s=stage.placement.written_rows * max(1.0, array.count) * array.actions["write_row"].latency_s.value)

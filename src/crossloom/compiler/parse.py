@@ -7,12 +7,13 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from crossloom.engine.registry import adapted, placements
+from crossloom.engine.registry import adapted, all_engines
 from crossloom.errors import ModelError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import dependencies, floorplan
 from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
+from crossloom.program.placement import KINDS
 from crossloom.program.program import Program, Stage, Wait
 
 _STAGE = re.compile(r"stage (?P<name>\S+) \((?P<nodes>[^)]*)\) (?P<engine>\S+)")
@@ -21,6 +22,7 @@ _PROGRAM = re.compile(r"program (?P<graph>.*) on (?P<machine>\S+), (?P<chips>\d+
 
 def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
     """Return the program that a text describes for a quantised network and a machine. Raises ModelError with the line that cannot be read."""
+    all_engines(machine)  # makes their placements known
     program = Program(graph, machine, (), given=graph)
     stages: list[Stage] = []
     notes: list[str] = []
@@ -91,5 +93,5 @@ def _described(text: str) -> Any:
     call = ast.parse(text, mode="eval").body
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
         raise ValueError(f"{text!r} is not a description with named fields")
-    kinds = {**{name: kind for name, kind in (vars(dependencies) | vars(floorplan)).items() if isinstance(kind, type)}, **placements()}
+    kinds = {**{name: kind for name, kind in (vars(dependencies) | vars(floorplan)).items() if isinstance(kind, type)}, **KINDS}
     return kinds[call.func.id](**{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg})

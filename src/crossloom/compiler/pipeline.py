@@ -21,7 +21,8 @@ from crossloom.compiler.replicate import ReplicateBalanced
 from crossloom.compiler.reuse import ReuseArrays
 from crossloom.compiler.schedule import OneAtATime, Schedule
 from crossloom.compiler.share import ShareWeights
-from crossloom.engine import engines_of
+from crossloom.engine.base import Stacks
+from crossloom.engine.registry import all_engines
 from crossloom.errors import MachineError, ModelError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
@@ -52,7 +53,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
             raise MachineError(f"machine {machine.name}: compile.{name} must be one of {', '.join(choices)}, got {value!r}")
     chips, inferences = (_whole(machine, name, options.get(name, least), least) for name, least in (("chips", 0), ("inferences_per_load", 1)))
     overflow = options.get("overflow", "chips")
-    banks = max((engine.banks(view) for engine in engines_of(machine) for view in machine.views), default=1)
+    banks = max((engine.array_banks for engine in all_engines(machine) if isinstance(engine, Stacks)), default=1)
     replicate, spread = options.get("replicate", "balanced") == "balanced", options.get("allocate", "spread") == "spread"
     most = 1 if overflow == "refuse" else 1 << 16
     _check_kits(machine, options)
@@ -60,7 +61,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
     if options.get("arrays", "whole") == "shared":
         if overflow == "reload":
             raise MachineError(
-                f"machine {machine.name}: blocks that share arrays stay where they are; set compile.overflow=chips or compile.arrays=whole"
+                f"machine {machine.name}: compile.arrays=shared does not support overflow=reload; set compile.overflow=chips or compile.arrays=whole"
             )
         fit = (LayOut(replicate, spread, chips, most),)
     elif overflow == "reload":

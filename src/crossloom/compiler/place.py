@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from crossloom.engine.registry import engine_named
+from crossloom.engine.registry import engine_of
 from crossloom.network.operators import Store
 from crossloom.program.dataflow import streams
 from crossloom.program.program import Program
@@ -19,7 +19,7 @@ class Place:
         flows, _ = streams(program.graph)
         for stage in program.stages:
             node, stage = program.graph.node(stage.nodes[0]), replace(stage, positions=max(1, flows[stage.name].positions))
-            layout = engine_named(stage.engine).place(stage, program.graph, program.machine_of(stage))
+            layout = engine_of(stage, program).place(stage, program.graph)
             sets = node.op.sets if isinstance(node.op, Store) else 1
-            placed.append(replace(stage, placement=layout, arrays=getattr(layout, "arrays", 0) * sets, sets=sets))
+            placed.append(replace(stage, placement=layout, arrays=layout.arrays * sets, sets=sets))
         return replace(program, stages=tuple(placed))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from crossloom.engine import engines_of
-from crossloom.engine.registry import engine_named
+from crossloom.engine.base import Calibrates
+from crossloom.engine.registry import all_engines, engine_of
 from crossloom.network.integer import evaluate, quantized_inputs
 from crossloom.network.replay import batch_of, last_uses
+from crossloom.program.placement import Placement
 from crossloom.program.program import Program
 
 WORK = 1 << 32
@@ -24,7 +24,7 @@ class SetRanges:
     """Show each stage what it will see: the samples that the network was calibrated on, computed in integers up to its input."""
 
     def __call__(self, program: Program) -> Program:
-        listening = {engine.name for engine in engines_of(program.machine) if any(engine.listens(view) for view in program.machine.views)}
+        listening = {engine.name for engine in all_engines(program.machine) if isinstance(engine, Calibrates) and engine.needs_calibration}
         if not listening:
             return program
         if not program.graph.samples:
@@ -33,18 +33,19 @@ class SetRanges:
         tuned = self._tuned(program, listening)
         return replace(program, stages=tuple(replace(stage, placement=tuned.get(stage.name, stage.placement)) for stage in program.stages))
 
-    def _tuned(self, program: Program, listening: set[str]) -> Mapping[str, Any]:
+    def _tuned(self, program: Program, listening: set[str]) -> Mapping[str, Placement]:
         """Return the placements of the stages whose engines listen."""
         graph = program.graph
         given = _few(program)
         heads = {stage.nodes[0]: stage for stage in program.stages if stage.engine in listening}
         tensors = quantized_inputs(graph, given) | dict(graph.constants)
-        batch, placements = batch_of(graph, given), {}
+        batch = batch_of(graph, given)
+        placements: dict[str, Placement] = {}
         with torch.no_grad():
             for node, unused in zip(graph.nodes, last_uses(graph), strict=True):
                 read = [tensors[name] for name in node.inputs]
-                if (stage := heads.get(node.name)) is not None:
-                    placements[stage.name] = engine_named(stage.engine).tune(stage, graph, program.machine_of(stage), read)
+                if (stage := heads.get(node.name)) is not None and isinstance(engine := engine_of(stage, program), Calibrates):
+                    placements[stage.name] = engine.calibrate(stage, graph, read)
                 tensors[node.name] = evaluate(graph, node, read, batch)
                 for name in unused:
                     del tensors[name]

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from crossloom.compiler.base import arrays_per_chip, writes
-from crossloom.compiler.reuse import leaves
-from crossloom.engine.registry import engine_named
+from crossloom.engine.registry import engine_of
 from crossloom.program.program import Program, Stage
 
 
@@ -23,7 +22,7 @@ class ReplicateBalanced:
 
     def __call__(self, program: Program) -> Program:
         budgets = {view.kit: arrays_per_chip(program, view.kit) * program.chips for view in program.machine.views}
-        staying = {stage.name for stage in program.stages if stage.arrays and not leaves(stage, program)}
+        staying = {stage.name for stage in program.stages if stage.arrays and not stage.placement.releases_arrays}
         demands = demands_of([stage for stage in program.stages if stage.name in staying], program)
         steps = {
             segment: fewest_steps([stage for stage in stages if stage.name in staying], demands, budgets)
@@ -71,7 +70,7 @@ def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
     for stage in stages:
         if stage.arrays:
             members.setdefault(stage.holder, []).append(stage)
-    pace = {s.name: engine_named(s.engine).pace(s, program.graph, program.machine_of(s)).interval_s for group in members.values() for s in group}
+    pace = {s.name: engine_of(s, program).timing(s, program.graph).interval_s for group in members.values() for s in group}
     fastest = min((pace[s.name] for group in members.values() for s in group if pace[s.name] > 0 and not writes(s, program)), default=1.0)
     found = {}
     for holder, group in members.items():

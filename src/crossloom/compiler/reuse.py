@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from crossloom.engine.registry import engine_named
 from crossloom.program.dependencies import Everything
-from crossloom.program.program import Program, Stage, Wait
+from crossloom.program.program import Program, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +14,7 @@ class ReuseArrays:
     """Let stages whose engine leaves its arrays when it is through work in those of the largest of them, each when the one before is done."""
 
     def __call__(self, program: Program) -> Program:
-        passing = [stage for stage in program.stages if leaves(stage, program)]
+        passing = [stage for stage in program.stages if stage.arrays and stage.placement.releases_arrays]
         if len(passing) < 2:
             return program
         holder = max(passing, key=lambda stage: stage.arrays).name
@@ -30,8 +29,3 @@ class ReuseArrays:
             stages.append(stage)
         note = f"{len(passing)} layers use the same arrays, one after the other"
         return replace(program, stages=tuple(stages), notes=(*program.notes, note))
-
-
-def leaves(stage: Stage, program: Program) -> bool:
-    """Return whether a stage leaves its arrays to others when it is through."""
-    return bool(stage.arrays) and engine_named(stage.engine).leaves(program.machine_of(stage))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
-from crossloom.engine.base import Pace
+from crossloom.engine.base import Counts, Reviews
 from crossloom.engine.parts import missing, paced_names, part_named, part_seconds, performed
-from crossloom.engine.registry import engine_named
+from crossloom.engine.registry import DIGITAL, engine_of, mapped
 from crossloom.program.floorplan import Turns
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program, Stage, Timing
 
 TURNS = "its turns"
 """What sets the interval of a stage that leaves turns to others."""
@@ -23,45 +24,47 @@ class Schedule:
         stages = []
         absent: set[str] = set()
         for stage in program.stages:
-            engine, view = engine_named(stage.engine), program.machine_of(stage)
-            pace = engine.pace(stage, program.graph, view)
-            pace = replace(pace, limited_by=part_named(pace.limited_by, view))
-            counts = {part_named(name, view): count for name, count in engine.price(stage, program.graph, view).items()}
-            if stage.engine != "digital":
-                for name in stage.nodes[stage.own :]:
-                    for action, count in engine_named("digital").price(replace(stage, nodes=(name,)), program.graph, program.machine).items():
-                        counts[action] = counts.get(action, 0) + count
+            engine = engine_of(stage, program)
+            timing, cost = engine.timing(stage, program.graph), engine.cost(stage, program.graph)
+            timing = replace(timing, limited_by=part_named(timing.limited_by, engine.machine))
+            counts: Counts = Counter({part_named(name, engine.machine): count for name, count in cost.actions.items()})
+            if stage.engine != DIGITAL and len(stage.nodes) > stage.own:
+                functions = replace(stage, nodes=stage.nodes[stage.own :])
+                counts.update(mapped(DIGITAL, program.machine).cost(functions, program.graph).actions)
             absent |= missing(program, counts)
-            stage = replace(stage, actions=performed(program, counts), rewrites=engine.rewrites(stage, program.graph, view))
+            stage = replace(stage, actions=performed(program, counts), rewrites=cost.writes_per_inference)
             if stage.turns is not None:
-                pace = _in_turns(pace, stage, stage.turns)
+                timing = _in_turns(timing, stage, stage.turns)
             if stage.arrays:
-                pace = slowed(pace, stage, program, paced_names(engine.paced_parts(view), view))
-            stage = replace(stage, interval_s=pace.interval_s, latency_s=pace.latency_s, limited_by=pace.limited_by)
+                timing = slowed(timing, stage, program, paced_names(engine.paced_parts, engine.machine))
+            stage = replace(stage, interval_s=timing.interval_s, latency_s=timing.latency_s, limited_by=timing.limited_by)
             stages.append(stage)
-        notes = (f"{program.machine.name} has no {', '.join(sorted(absent))}: what it would do takes no time and costs nothing",) if absent else ()
+        notes = (
+            (f"{program.machine.name} has no {', '.join(sorted(absent))}; its actions are modelled as free (zero time and energy)",) if absent else ()
+        )
         program = replace(program, stages=tuple(stages), notes=(*program.notes, *notes))
-        remarks = (remark for name in dict.fromkeys(stage.engine for stage in stages) for remark in engine_named(name).remarks(program))
+        engines = {id(engine): engine for engine in (engine_of(stage, program) for stage in stages)}
+        remarks = (remark for engine in engines.values() if isinstance(engine, Reviews) for remark in engine.review(program))
         return replace(program, notes=tuple(dict.fromkeys((*program.notes, *remarks))))
 
 
-def _in_turns(pace: Pace, stage: Stage, turns: Turns) -> Pace:
-    """Return the pace of a stage that shares its arrays: between two turns that a step takes, others have theirs."""
-    inside_s = pace.interval_s if pace.inside_s is None else pace.inside_s
+def _in_turns(timing: Timing, stage: Stage, turns: Turns) -> Timing:
+    """Return the timing of a stage that shares its arrays: between two turns that a step takes, others have theirs."""
+    inside_s = timing.interval_s if timing.in_arrays_s is None else timing.in_arrays_s
     waited = (math.ceil(inside_s / turns.length_s - 1e-6) - 1) * (turns.period - 1) * turns.length_s
-    return Pace(stage.per_step * turns.between_s, pace.latency_s + waited, pace.limited_by if turns.period == 1 else TURNS)
+    return Timing(stage.per_step * turns.between_s, timing.latency_s + waited, timing.limited_by if turns.period == 1 else TURNS)
 
 
-def slowed(pace: Pace, stage: Stage, program: Program, paced: frozenset[str]) -> Pace:
-    """Return the pace that the parts of a stage's tiles allow: buffers, buses, routers, functions.
+def slowed(timing: Timing, stage: Stage, program: Program, paced: frozenset[str]) -> Timing:
+    """Return the timing that the parts of a stage's tiles allow: buffers, buses, routers, functions.
 
-    Parts in `paced` are left out: the engine's own pace accounts for them. What several stages of a tile do with the same part is
+    Parts in `paced` are left out: the engine's own timing accounts for them. What several stages of a tile do with the same part is
     added up by the timeline.
     """
     for name, seconds in part_seconds(stage, program, paced).items():
-        if seconds / stage.steps > pace.interval_s:
-            pace = Pace(seconds / stage.steps, pace.latency_s + seconds / stage.steps - pace.interval_s, name)
-    return pace
+        if seconds / stage.steps > timing.interval_s:
+            timing = Timing(seconds / stage.steps, timing.latency_s + seconds / stage.steps - timing.interval_s, name)
+    return timing
 
 
 @dataclass(frozen=True, slots=True)

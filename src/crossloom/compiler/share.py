@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from crossloom.compiler.base import writes
-from crossloom.engine.registry import engine_named
 from crossloom.network.operators import MatMul, Store
 from crossloom.program.dependencies import Everything
 from crossloom.program.program import Program, Wait
@@ -23,12 +22,13 @@ class ShareWeights:
     tied: bool = True
 
     def __call__(self, program: Program) -> Program:
-        holders: dict[tuple[str, Any], str] = {}
+        holders: dict[tuple[str, Hashable], str] = {}
         last: dict[str, str] = {}
         stages, sharing = [], 0
         for stage in program.stages:
-            if stage.arrays and (self.tied or isinstance(program.graph.node(stage.nodes[0]).op, Store | MatMul)):
-                holder = holders.setdefault((stage.engine, engine_named(stage.engine).held(stage, program.graph)), stage.name)
+            contents = stage.placement.contents
+            if contents is not None and stage.arrays and (self.tied or isinstance(program.graph.node(stage.nodes[0]).op, Store | MatMul)):
+                holder = holders.setdefault((stage.engine, contents), stage.name)
                 if holder != stage.name:
                     stage = replace(stage, shares=holder)
                     if before := last.get(holder):
@@ -38,5 +38,5 @@ class ShareWeights:
                 if not writes(stage, program):
                     last[holder] = stage.name
             stages.append(stage)
-        notes = (f"{sharing} layers work in the arrays of another that hold the same, one after the other",) if sharing else ()
+        notes = (f"{sharing} layers share arrays with a layer of identical weights and run in sequence",) if sharing else ()
         return replace(program, stages=tuple(stages), notes=(*program.notes, *notes))

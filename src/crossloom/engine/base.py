@@ -1,41 +1,39 @@
-"""What an engine must answer."""
+"""What an engine answers.
+
+An `Engine` is one way of computing. It is bound to a machine once, by `on`, where its settings are read and checked; the `MappedEngine` that
+comes of it answers the compiler and the readings. What only some engines can do is an ability of its own (`Adapts`, `Fuses`, `Calibrates`,
+`Stacks`, `Annotates`, `Reviews`, `Lists`): an engine has it by having its methods.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
-from crossloom.program.floorplan import Block
-from crossloom.program.program import Program, Stage
+from crossloom.program.placement import Placement
+from crossloom.program.program import Program, Stage, Timing
 
 Counts = Counter[str]
 """How often each `part.action` was performed."""
-Kits = Mapping[str, str]
-"""The kit in whose arrays weights lie, by their name; empty where a machine has one kind of array."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds between two steps of a stage, from a step's start to its result, and the `part.action` that sets the interval.
+class Cost:
+    """What one inference makes a stage do: the number of each `part.action`, and how often it writes the cell that is written most."""
 
-    `inside_s` of the latency are spent in arrays: as long as the interval, unless a step goes on while the next one has begun.
-    """
-
-    interval_s: float
-    latency_s: float
-    limited_by: str = ""
-    inside_s: float | None = None
+    actions: Mapping[str, int] = field(default_factory=dict)
+    writes_per_inference: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Inferences:
-    """Which inferences are computed at once: how many, and the number of the first in the run."""
+    """A batch of inferences: its size, and the run-wide index of the first."""
 
     count: int
     first: int = 0
@@ -59,113 +57,139 @@ class Executor(Protocol):
         ...
 
 
+class MappedEngine(Protocol):
+    """An engine on one machine, or on one array type of it: settings read and checked."""
+
+    @property
+    def name(self) -> str:
+        """Name of the engine."""
+        ...
+
+    @property
+    def machine(self) -> Machine:
+        """The machine as the engine sees it: with the arrays and the periphery of one array type."""
+        ...
+
+    @property
+    def paced_parts(self) -> frozenset[str]:
+        """Parts whose speed `timing` accounts for; the compiler checks that the others keep up."""
+        ...
+
+    def unsupported(self, node: Node, graph: Graph) -> str | None:
+        """Return why the engine cannot run a node, or None if it can."""
+        ...
+
+    def place(self, stage: Stage, graph: Graph) -> Placement:
+        """Return where one copy of a stage lies. Of the stage, nodes and positions are known. Raises CapacityError or MachineError."""
+        ...
+
+    def timing(self, stage: Stage, graph: Graph) -> Timing:
+        """Return how fast a placed stage steps. In arrays that stages share, a step may be interrupted after any cycle."""
+        ...
+
+    def cost(self, stage: Stage, graph: Graph) -> Cost:
+        """Return what one inference makes a stage do whose copies and arrays are known."""
+        ...
+
+    def executor(self, node: Node, program: Program, seed: int) -> Executor:
+        """Return what computes a node's values; `seed` is that of everything random."""
+        ...
+
+
 class Engine(Protocol):
-    """One way of computing. An engine holds no state: it reads a machine's description and a network's nodes.
+    """One way of computing, not yet bound to a machine."""
 
-    Engines derive from it: what most of them answer alike is answered here, as for one that holds nothing in cells.
-    """
+    @property
+    def name(self) -> str:
+        """Name under which machine files list it."""
+        ...
 
-    name: str
+    def on(self, machine: Machine) -> MappedEngine:
+        """Return the engine bound to a machine. Raises MachineError for settings that are wrong."""
+        ...
 
-    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
-        """Return a quantised network as the engine would have it on a machine (operands stored, other formats), and what a reader should know.
 
-        Weights keep their names, by which `kits` says where each of them lies. What has been adapted once is returned as it is.
+Holder = Callable[[str], MappedEngine]
+"""The engine on the array type that holds a weight, by the weight's name."""
+
+
+@runtime_checkable
+class Adapts(Protocol):
+    """Rewrites networks: operands stored, products merged, other formats."""
+
+    def adapt(self, graph: Graph, holder: Holder) -> tuple[Graph, tuple[str, ...]]:
+        """Return a quantised network in the form the engine needs, and notes for a reader.
+
+        Weights keep their names. What has been adapted once is returned as it is.
         """
-        return graph, ()
-
-    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
-        """Return why the engine cannot run a node on a machine, or None if it can."""
         ...
 
-    def continues(self, stage: Stage, node: Node, graph: Graph, machine: Machine) -> bool:
-        """Return whether the engine computes a node, the one reader of a stage's result, within that stage."""
-        return False
 
-    def place(self, stage: Stage, graph: Graph, machine: Machine) -> Any:
-        """Return where one copy of a stage lies: a frozen description with `arrays`. Of the stage, nodes and positions are known."""
-        return None
+@runtime_checkable
+class Fuses(Protocol):
+    """Computes some functions of its results itself."""
 
-    def figures(self, stage: Stage) -> Mapping[str, int]:
-        """Return what a reader should know of where a stage lies and what its arrays do, by names that a table can have."""
-        return {}
-
-    def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
-        """Return the blocks of cells that one copy of a stage takes in arrays that stages share; whole arrays, if the engine knows no smaller ones."""
-        if not stage.arrays:
-            return ()
-        array = machine.part("array")
-        rows, columns = array.whole("rows"), array.whole("columns")
-        return (Block(rows, columns, stage.arrays, rows * columns),)
-
-    def abreast(self, stage: Stage, graph: Graph, machine: Machine) -> int:
-        """Return how many positions one copy of a stage computes in one step."""
-        return 1
-
-    def takes_as_they_come(self, stage: Stage, graph: Graph, machine: Machine) -> bool:
-        """Return whether what a stage reads goes into its cells when it comes, each value once, so that no buffer has to keep it."""
-        return False
-
-    def listens(self, machine: Machine) -> bool:
-        """Return whether placements depend on what a stage's inputs look like: whether `tune` has anything to do."""
-        return False
-
-    def tune(self, stage: Stage, graph: Graph, machine: Machine, tensors: Sequence[Tensor]) -> Any:
-        """Return a stage's placement set for integers such as these at its inputs."""
-        return stage.placement
-
-    def notes(self, machine: Machine) -> tuple[str, ...]:
-        """Return what a reader of results should know of a machine's description, such as where it leaves what was measured."""
-        return ()
-
-    def remarks(self, program: Program) -> tuple[str, ...]:
-        """Return what a reader of results should know of a program whose stages are placed and priced, such as what it needs more of than there is."""
-        return ()
-
-    def banks(self, machine: Machine) -> int:
-        """Return how many sets of weights an array holds, of which one can be written while another is read."""
-        return 1
-
-    def held(self, stage: Stage, graph: Graph) -> Any:
-        """Return what lies in a stage's arrays: stages that hold the same can work in the same arrays. None for a stage without arrays."""
-        return None
-
-    def leaves(self, machine: Machine) -> bool:
-        """Return whether a stage leaves its arrays to the next one when it is through: whether nothing in them stays."""
-        return False
-
-    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
-        """Return how often one inference writes each cell of a stage; 0 for weights that stay."""
-        return 0.0
-
-    def vectors(self, stage: Stage, graph: Graph) -> int | None:
-        """Return how many input vectors one inference sends through a stage, or None if any number of positions will do."""
-        return None
-
-    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
-        """Return the number of each action that one inference performs in a stage."""
+    def fuses(self, stage: Stage, node: Node, graph: Graph) -> bool:
+        """Return whether a node, the only reader of a stage's result, is computed within that stage."""
         ...
 
-    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
-        """Return how fast a stage steps. In arrays that stages share, a step may be interrupted after any cycle."""
+
+@runtime_checkable
+class Calibrates(Protocol):
+    """Sets its converters by what samples show."""
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether placements depend on the stage's inputs."""
         ...
 
-    def paced_parts(self, machine: Machine) -> frozenset[str]:
-        """Return the parts whose speed `pace` accounts for; the compiler checks that the others keep up."""
-        return frozenset()
+    def calibrate(self, stage: Stage, graph: Graph, tensors: Sequence[Tensor]) -> Placement:
+        """Return the stage's placement, set for integers such as these at its inputs."""
+        ...
 
-    def passes(self, machine: Machine) -> tuple[str, ...]:
-        """Return the passes after which a stage can be printed, in order."""
-        return ()
 
-    def pieces(self, stage: Stage, graph: Graph, machine: Machine) -> int:
-        """Return how many pieces of a stage can be printed, each of which an array works through."""
-        return 1
+@runtime_checkable
+class Stacks(Protocol):
+    """Has arrays that hold several sets of weights."""
+
+    @property
+    def array_banks(self) -> int:
+        """Sets of weights that an array holds; one of them can be written while another is read."""
+        ...
+
+
+@runtime_checkable
+class Annotates(Protocol):
+    """Has something to say about the machine's description."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for a reader of results, such as where the description leaves the measured range."""
+        ...
+
+
+@runtime_checkable
+class Reviews(Protocol):
+    """Has something to say about a compiled program."""
+
+    def review(self, program: Program) -> tuple[str, ...]:
+        """Return notes on a program whose stages are placed and costed, such as what it needs more of than there is."""
+        ...
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """Compiles a layer in passes of its own, and prints it after each."""
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """Names of the passes, in order."""
+        ...
+
+    def pieces(self, stage: Stage) -> int:
+        """Return the number of pieces of a stage that can be printed, one for each array that works on it at once."""
+        ...
 
     def listing(self, stage: Stage, program: Program, after: str, piece: int) -> Iterator[str]:
         """Yield the lines of a piece of a stage after a pass."""
-        yield repr(stage.placement)
-
-    def executor(self, node: Node, program: Program, seed: int) -> Executor:
-        """Return what computes a node's values; `seed` is of everything that chance decides."""
         ...

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crossloom.errors import MachineError
-from crossloom.machines import Machine, Part
+from crossloom.machines import Machine
 from crossloom.program.program import Program, Stage
 
 
 def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[str, float]:
     """Return for how long one inference of a stage occupies each part of its busiest tile (or of the chips), by `part.action`."""
     found = {}
-    tiles = next((number for path, number in program.machine.units.items() if path.endswith(".tile")), 1.0)
+    tiles = program.machine.tiles
     busiest = max(stage.in_tiles)
     for name, count in stage.actions.items():
         role, _, action = name.partition(".")
         part = program.machine.part(role)
         if role not in paced and part.total:
-            instances = part.total / tiles / busiest if in_tile(part) else part.total * program.chips
+            instances = part.total / tiles / busiest if part.in_tile else part.total * program.chips
             found[name] = count * part.actions[action].latency_s.value / (instances * part.parameters.get("lanes", 1))
     return found
 
@@ -33,11 +33,6 @@ def part_named(action: str, machine: Machine) -> str:
 def paced_names(roles: frozenset[str], machine: Machine) -> frozenset[str]:
     """Return the names of the parts that play some roles in a view."""
     return frozenset(machine.by_role[role].name if role in machine.by_role else role for role in roles)
-
-
-def in_tile(part: Part) -> bool:
-    """Return whether each tile has its own of a part."""
-    return ".tile." in part.path
 
 
 def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:

@@ -1,24 +1,30 @@
-"""Which engines there are; a module is imported when its engine is first asked for."""
+"""The engines there are, and those of a machine. A module is imported when its engine is first asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
 
-from crossloom.engine.base import Engine, Kits
+from crossloom.engine.base import Adapts, Engine, Holder, MappedEngine
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
+from crossloom.program.program import Program, Stage
 
+GROUP = "crossloom.engines"
+"""The entry point under which a package names engines of its own."""
+DIGITAL = "digital"
+"""The engine that every machine has: functions of results, computed as these come."""
 BUILT_IN = {
     "crossbar": "crossloom.engine.crossbar.engine:CROSSBAR",
     "dynamic": "crossloom.engine.dynamic.engine:DYNAMIC",
     "blocks": "crossloom.engine.in_array.engine:BLOCKS",
     "associative": "crossloom.engine.associative.engine:ASSOCIATIVE",
     "softmax": "crossloom.engine.softmax.engine:SOFTMAX",
-    "digital": "crossloom.engine.digital.engine:DIGITAL",
+    DIGITAL: "crossloom.engine.digital.engine:DIGITAL",
 }
 
 
@@ -29,36 +35,54 @@ def engine_named(name: str) -> Engine:
         module, _, attribute = BUILT_IN[name].partition(":")
         found: Engine = getattr(import_module(module), attribute)
         return found
-    for point in entry_points(group="crossloom.engines"):
-        if point.name == name:
-            loaded: Engine = point.load()
-            return loaded
-    raise MachineError(f"no engine named {name}; there are {', '.join(BUILT_IN)}; name one of them under 'engines'")
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        raise MachineError(f"no engine named {name}; there are {', '.join((*BUILT_IN, *points))}; name one of them under 'engines'")
+    loaded: Engine = points[name].load()
+    return loaded
 
 
-def engines_of(machine: Machine) -> list[Engine]:
+def mapped(name: str, machine: Machine) -> MappedEngine:
+    """Return an engine bound to a machine. It is bound once for each machine object. Raises MachineError for settings that are wrong."""
+    if name not in machine.bound:
+        machine.bound[name] = engine_named(name).on(machine)
+    found: MappedEngine = machine.bound[name]
+    return found
+
+
+def engine_of(stage: Stage, program: Program) -> MappedEngine:
+    """Return the engine that computes a stage, on the array type in which the stage lies."""
+    return mapped(stage.engine, program.machine_of(stage))
+
+
+def engines_of(machine: Machine) -> tuple[MappedEngine, ...]:
     """Return a machine's engines in the order in which its file lists them: the first that takes a node gets it. The digital one comes last.
 
-    Raises MachineError if it has none, or names one that does not exist.
+    Raises MachineError if it has none, names one that does not exist, or has settings that are wrong.
     """
     if not machine.engines:
-        raise MachineError(f"machine {machine.name} has no engines: it is described by its costs alone; choose another to run a network on")
-    return [engine_named(name) for name in sorted(machine.engines, key=lambda name: name == "digital")]
+        raise MachineError(f"machine {machine.name} is a cost-only description and cannot run networks; choose another machine")
+    return tuple(mapped(name, machine) for name in sorted(machine.engines, key=lambda name: name == DIGITAL))
 
 
-def adapted(graph: Graph, machine: Machine, kits: Kits = MappingProxyType({})) -> tuple[Graph, tuple[str, ...]]:
-    """Return a quantised network as a machine's engines would have it, and what a reader should know of that."""
+def all_engines(machine: Machine) -> tuple[MappedEngine, ...]:
+    """Return a machine's engines on each of its array types. Raises MachineError as `engines_of`."""
+    return tuple(engine for view in machine.views for engine in engines_of(view))
+
+
+def adapted(graph: Graph, machine: Machine, array_types: Mapping[str, str] = MappingProxyType({})) -> tuple[Graph, tuple[str, ...]]:
+    """Return a quantised network in the form that a machine's engines need, and notes for a reader.
+
+    `array_types` says which array type holds which weights, by their names; the first one holds those that it leaves out.
+    """
     notes: tuple[str, ...] = ()
-    for engine in engines_of(machine):
-        graph, more = engine.adapt(graph, machine, kits)
-        notes += more
+    for engine in engines_of(machine.views[0]):
+        if isinstance(engine, Adapts):
+            graph, more = engine.adapt(graph, _holder(engine, machine, array_types))
+            notes += more
     return graph, notes
 
 
-def placements() -> dict[str, type]:
-    """Return the classes that describe placements, by name, so that a program's text can be read back."""
-    from crossloom.engine.associative.placement import InRows
-    from crossloom.engine.crossbar.mapping.tiling import Tiling
-    from crossloom.engine.in_array.placement import InBlocks
-
-    return {"InBlocks": InBlocks, "InRows": InRows, "Tiling": Tiling}
+def _holder(engine: MappedEngine, machine: Machine, array_types: Mapping[str, str]) -> Holder:
+    """Return what finds the engine on the array type that holds a weight."""
+    return lambda weight: mapped(engine.name, machine.view(array_types[weight])) if weight in array_types else engine

@@ -8,8 +8,8 @@ from math import prod
 from typing import Any
 
 from crossloom.compiler.assign import taker
-from crossloom.engine import engines_of
-from crossloom.engine.base import Engine
+from crossloom.engine.base import MappedEngine
+from crossloom.engine.registry import engines_of
 from crossloom.errors import CrossloomError
 from crossloom.job.source import Shapes, load
 from crossloom.machines import Machine
@@ -25,11 +25,11 @@ def check(model: Any, machine: Machine, *, shapes: Shapes | None = None) -> dict
     `unsupported` lists nodes without a counterpart here, and nodes that no engine of the machine takes, with the reason.
     """
     graph = load(model, shapes=shapes, allow_unsupported=True)
-    engines, integers = engines_of(machine), _in_integers(graph)
+    engines, integers = engines_of(machine.views[0]), _in_integers(graph)
     rows, unsupported = [], []
     for node in graph.nodes:
         asked = integers if node.name in integers.by_name else graph
-        engine, reason = _taker(asked.node(node.name), asked, machine, engines)
+        engine, reason = _taker(asked.node(node.name), asked, engines)
         rows.append({"name": node.name, "op": _kind(node), "origin": node.origin, "engine": engine, "macs": macs(node, graph)})
         if engine is None:
             unsupported.append({"name": node.name, "op": _kind(node), "reason": reason, "origin": node.origin})
@@ -75,8 +75,8 @@ def _kind(node: Node) -> str:
     return node.op.kind if isinstance(node.op, Unsupported) else type(node.op).__name__
 
 
-def _taker(node: Node, graph: Graph, machine: Machine, engines: Sequence[Engine]) -> tuple[str | None, str]:
-    return (None, node.op.reason) if isinstance(node.op, Unsupported) else taker(node, graph, machine, engines)
+def _taker(node: Node, graph: Graph, engines: Sequence[MappedEngine]) -> tuple[str | None, str]:
+    return (None, node.op.reason) if isinstance(node.op, Unsupported) else taker(node, graph, engines)
 
 
 def macs(node: Node, graph: Graph) -> int:

@@ -10,7 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from crossloom.engine.registry import engine_named
 from crossloom.errors import InputError, printable
 from crossloom.job.seed_statistics import Spread
 from crossloom.program.floorplan import Laid, Turns
@@ -162,7 +161,7 @@ class Result:
                     "positions": stage.positions,
                     "copies": stage.copies,
                     "steps": row.steps,
-                    "utilization": stage.placement.spatial_utilization if stage.arrays else 0.0,
+                    "utilization": stage.placement.utilization if stage.arrays else 0.0,
                     "waits_for": self._shown(row.waited_for),
                 }
             )
@@ -171,7 +170,7 @@ class Result:
     @cached_property
     def placements(self) -> tuple[Mapping[str, Any], ...]:
         """Where each stage with arrays lies, in the words of its engine."""
-        figures = ((stage, engine_named(stage.engine).figures(stage)) for stage in self.program.stages if stage.arrays)
+        figures = ((stage, stage.placement.summary) for stage in self.program.stages if stage.arrays)
         return tuple({"layer": stage.nodes[0], "engine": stage.engine, **found} for stage, found in figures if found)
 
     def _shown(self, stage: str) -> str:

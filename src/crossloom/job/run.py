@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from crossloom.compiler import compile_network
-from crossloom.engine import engines_of
+from crossloom.engine.base import Annotates
+from crossloom.engine.registry import all_engines
 from crossloom.errors import DataError, InputError
 from crossloom.job.data import Data, as_batches, load_data, random_inputs
 from crossloom.job.metrics import Tally, tally
@@ -111,7 +112,7 @@ def fixed_batch(network: Graph) -> str:
 
 def engine_notes(machine: Machine) -> tuple[str, ...]:
     """Return what a machine's engines want known of its description."""
-    return tuple(dict.fromkeys(note for engine in engines_of(machine) for view in machine.views for note in engine.notes(view)))
+    return tuple(dict.fromkeys(note for engine in all_engines(machine) if isinstance(engine, Annotates) for note in engine.notes))
 
 
 def _limits(program: Program, timeline: Timeline) -> list[str]:

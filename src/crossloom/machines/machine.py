@@ -46,6 +46,11 @@ class Part:
         """The path of the unit that holds it."""
         return self.path.rpartition(".")[0]
 
+    @property
+    def in_tile(self) -> bool:
+        """Whether each tile has its own."""
+        return ".tile." in self.path
+
     def whole(self, parameter: str) -> int:
         """Return a parameter that must be a whole number. Raises MachineError."""
         value = self.parameters.get(parameter)
@@ -83,6 +88,11 @@ class Machine:
     """The kit that a view shows; empty for a machine as it is."""
     shared: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Parameters that units give to the parts inside, such as the node of a chip: by the unit's path and their name."""
+
+    @cached_property
+    def bound(self) -> dict[str, Any]:
+        """The engines that are bound to this machine, by name: their settings are read and checked once. `crossloom.engine.registry` fills it."""
+        return {}
 
     @cached_property
     def by_role(self) -> dict[str, Part]:
@@ -135,6 +145,11 @@ class Machine:
         """Return the part that plays a role, or None; a part that is there zero times is not there."""
         part = self.by_role.get(role)
         return part if part is not None and part.total else None
+
+    @property
+    def tiles(self) -> float:
+        """Tiles of a chip; 1 for a machine without a unit of that name."""
+        return next((count for path, count in self.units.items() if path.endswith(".tile")), 1.0)
 
     def count_of(self, unit: str) -> float:
         """Return how many of a unit one chip holds, by the last word of its path. Raises MachineError."""

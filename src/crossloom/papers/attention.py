@@ -155,9 +155,9 @@ def softmax_of(use: str, form: str = "6.3") -> SoftmaxUnit:
     found = softmax_unit(machine)
     assert found is not None
     parts = [part for part in machine.parts.values() if part.unit.endswith(".softmax_unit")]
-    role, _, action = found[1].partition(".")
+    role, _, action = found.clock.partition(".")
     return SoftmaxUnit(
-        found[0],
+        found.arithmetic,
         machine,
         sum(part.total * part.area_mm2.value for part in parts),
         sum(part.total * part.power_w.value for part in parts),

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from crossloom.compiler import compile_network
+from crossloom.engine.crossbar.engine import tiling_of
 from crossloom.engine.crossbar.mapping.overlap import Windows, best_times, overlapped_shape
 from crossloom.engine.crossbar.mapping.tiling import Tiling, matrix_shape
 from crossloom.job.check import macs
@@ -108,7 +109,7 @@ class Use:
         cells = sum(taken for _, _, taken in found)
         held, mapped = (
             sum(share * taken for share, (_, _, taken) in zip(shares, found, strict=True)) / cells
-            for shares in ([t.spatial_utilization for t, _, _ in found], [t.mapped_utilization for t, _, _ in found])
+            for shares in ([t.utilization for t, _, _ in found], [t.mapped_utilization for t, _, _ in found])
         )
         return cls(held, mapped)
 
@@ -122,7 +123,7 @@ def overlapped_use(name: str, size: int, overlap: int | Literal["none", "auto"] 
 def compiled_use(program: Program) -> Use:
     """Return the use of cells of a program's convolutions, all copies of them."""
     held = [stage for stage in program.stages if stage.arrays and isinstance(program.graph.node(stage.nodes[0]).op, Conv)]
-    return Use.of((stage.placement, stage.arrays // stage.placement.arrays) for stage in held)
+    return Use.of((tiling_of(stage), stage.arrays // stage.placement.arrays) for stage in held)
 
 
 def _one_cell_each(node: Node, graph: Graph, size: int, overlap: int | Literal["none", "auto"]) -> Tiling:

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.program.dependencies import Rule
 from crossloom.program.floorplan import FloorPlan, Turns
+from crossloom.program.placement import NO_ARRAYS, Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,19 @@ class Wait:
 
     stage: str
     rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Time between the starts of two steps (s), time from the start of a step to its result (s), and the `part.action` that sets the interval.
+
+    `in_arrays_s` of the latency are spent in arrays: as long as the interval, unless a step goes on while the next one has begun.
+    """
+
+    interval_s: float
+    latency_s: float
+    limited_by: str = ""
+    in_arrays_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +83,7 @@ class Stage:
     nodes: tuple[str, ...]
     engine: str
     own: int = 1
-    placement: Any = None
+    placement: Placement = NO_ARRAYS
     positions: int = 1
     copies: int = 1
     interval_s: float = 0.0
@@ -202,11 +215,7 @@ class Program:
     def cells(self) -> dict[str, float]:
         """How many cells of the arrays hold something of each stage that works in arrays; stages that share weights have the same ones."""
         if self.floor is None:
-            return {
-                stage.name: stage.arrays * _size(self.machine_of(stage)) * stage.placement.spatial_utilization
-                for stage in self.stages
-                if stage.arrays
-            }
+            return {stage.name: stage.arrays * _size(self.machine_of(stage)) * stage.placement.utilization for stage in self.stages if stage.arrays}
         held: dict[str, float] = {}
         for layout in self.floor.layouts:
             for laid in layout.blocks:

@@ -17,6 +17,7 @@ The graph and the machine stay behind, as in the graph's own text; `parse_progra
 
 from __future__ import annotations
 
+from crossloom.program.placement import NO_ARRAYS
 from crossloom.program.program import Program
 
 _RUNS = (
@@ -56,7 +57,7 @@ def print_program(program: Program) -> str:
     lines += [f"kit {kit} {weights}" for weights, kit in program.kits.items()]
     for stage in program.stages:
         lines.append(f"stage {stage.name} ({', '.join(stage.nodes)}) {stage.engine}")
-        if stage.placement is not None:
+        if stage.placement != NO_ARRAYS:
             lines.append(f"  placement {stage.placement!r}")
         lines.append("  runs " + " ".join(f"{name}={getattr(stage, name)!r}".replace(", ", ",") for name in _RUNS))
         if stage.turns is not None:

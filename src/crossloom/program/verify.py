@@ -24,8 +24,10 @@ def verify(program: Program) -> None:
         for wait in stage.waits:
             if wait.stage not in stages:
                 raise BrokenProgram(f"stage {stage.name} waits for {wait.stage}, which comes later or not at all")
-        if stage.copies < 1 or stage.positions < 1 or stage.interval_s < 0 or stage.latency_s < stage.interval_s * 0:
-            raise BrokenProgram(f"stage {stage.name} has impossible numbers: {stage.copies} copies, {stage.positions} positions")
+        if stage.copies < 1 or stage.positions < 1 or stage.interval_s < 0 or stage.latency_s < 0:
+            raise BrokenProgram(
+                f"stage {stage.name} has impossible numbers: {stage.copies} copies, {stage.positions} positions, interval {stage.interval_s:g} s, latency {stage.latency_s:g} s"
+            )
         if any(count < 0 for count in stage.actions.values()):
             raise BrokenProgram(f"stage {stage.name} performs an action a negative number of times")
         stages.add(stage.name)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from crossloom.engine.registry import engine_named
 from crossloom.machines import Part, Quantity
 from crossloom.program.program import Program, Stage
 from crossloom.read.timeline import Timeline
@@ -136,7 +135,7 @@ def _wear(program: Program) -> Iterator[Wear]:
     for stage in program.stages:
         if not stage.rewrites or (written := _written(stage, program)) is None:
             continue
-        if engine_named(stage.engine).leaves(program.machine_of(stage)):
+        if stage.placement.releases_arrays:
             left.setdefault(stage.holder, []).append(stage)
         else:
             yield Wear(stage.name, stage.rewrites * (phases if stage.load_s else 1), *written, (stage.name,))

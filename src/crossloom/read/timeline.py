@@ -32,8 +32,8 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.engine.parts import in_tile, paced_names, part_seconds
-from crossloom.engine.registry import engine_named
+from crossloom.engine.parts import paced_names, part_seconds
+from crossloom.engine.registry import engine_of
 from crossloom.network.operators import Store
 from crossloom.program.floorplan import Turns
 from crossloom.program.program import Program, Stage, streamed_s
@@ -247,18 +247,16 @@ def _occupied(group: list[Stage]) -> float:
 
 def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
     """Return the part of a tile, or of the chips, that the stages there together occupy longest, and who occupies it most."""
-    if program.machine is None:
-        return _Limit()
     tiles = 1 + max(stage.tiles[0] + len(stage.in_tiles) for stage in stages)
     busy: dict[str, Times] = {}
     takers: dict[str, NDArray[np.int64]] = {}
     most: dict[str, tuple[float, str, str]] = {}
     for stage in stages:
-        view = program.machine_of(stage)
-        paced = paced_names(engine_named(stage.engine).paced_parts(view), view) if stage.arrays else frozenset[str]()
+        engine = engine_of(stage, program)
+        paced = paced_names(engine.paced_parts, engine.machine) if stage.arrays else frozenset[str]()
         whole = part_seconds(stage, program, paced)
         for role in dict.fromkeys(name.partition(".")[0] for name in whole):
-            where, shares = _there(stage, in_tile(program.machine.part(role)))
+            where, shares = _there(stage, program.machine.part(role).in_tile)
             own = {name: seconds for name, seconds in whole.items() if name.partition(".")[0] == role}
             busy.setdefault(role, np.zeros(tiles))[where] += sum(own.values()) * shares
             takers.setdefault(role, np.zeros(tiles, np.int64))[where] += any(own.values())

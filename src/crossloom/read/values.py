@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from crossloom.engine import Counts, Executor, Inferences
 from crossloom.engine.parts import part_named, performed
-from crossloom.engine.registry import engine_named
+from crossloom.engine.registry import DIGITAL, engine_of, mapped
 from crossloom.network.graph import Node
 from crossloom.network.integer import quantized_inputs, real_outputs
 from crossloom.network.replay import batch_of, last_uses
 from crossloom.program.program import Program
 
 Watch = Callable[[Node, Sequence[Tensor], Tensor], None]
+Instead = Callable[[Node, Program], Executor]
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,8 @@ class Values:
     executors: dict[str, Executor]
 
     @classmethod
-    def of(
-        cls, program: Program, executor: Callable[[Node, Program], Executor] | None = None, device: str | torch.device = "cpu", seed: int = 0
-    ) -> Values:
-        """Return the program ready to compute on a device. `executor` replaces the crossbars' own choice, as tests do.
+    def of(cls, program: Program, instead: Mapping[str, Instead] = MappingProxyType({}), device: str | torch.device = "cpu", seed: int = 0) -> Values:
+        """Return the program ready to compute on a device. `instead` names engines whose choice of executor is overruled, as tests do.
 
         `seed` is of everything that chance decides: how cells were written, and each of their reads.
         """
@@ -41,14 +41,15 @@ class Values:
         for stage in program.stages:
             for place, name in enumerate(stage.nodes):
                 node = program.graph.node(name)
-                engine = engine_named(stage.engine if place < stage.own else "digital")
-                chosen[name] = executor(node, program) if executor and engine.name == "crossbar" else engine.executor(node, program, seed)
+                engine = engine_of(stage, program) if place < stage.own else mapped(DIGITAL, program.machine)
+                other = instead.get(engine.name)
+                chosen[name] = other(node, program) if other else engine.executor(node, program, seed)
         return cls(program, chosen)
 
     @classmethod
     def exactly(cls, program: Program, device: str | torch.device = "cpu") -> Values:
         """Return the program with every node computed by its integer definition: what the machine should compute."""
-        program, digital = _on(program, device), engine_named("digital")
+        program, digital = _on(program, device), mapped(DIGITAL, program.machine)
         return cls(program, {node.name: digital.executor(node, program, 0) for node in program.graph.nodes})
 
     @cached_property

@@ -143,7 +143,7 @@ def diagnose(
     """
     if runs < 1:
         raise InputError(f"diagnose needs at least one run, got {runs}")
-    if "crossbar" not in {engine.name for engine in engines_of(machine)}:
+    if "crossbar" not in {engine.name for engine in engines_of(machine.views[0])}:
         raise InputError(
             f"diagnose switches the effects of crossbars one by one, and {machine.name} has none; run it with its own faults set, or sweep them"
         )

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from crossloom.compiler import compile_network
 from crossloom.engine.crossbar.analog.programmed import matrices
 from crossloom.engine.crossbar.analog.strips import Strip, effective_weights, gains, strips
-from crossloom.engine.crossbar.engine import layer_of
+from crossloom.engine.crossbar.engine import layer_of, tiling_of
+from crossloom.engine.crossbar.settings import crossbars
 from crossloom.engine.vectors import weight_matrices
 from crossloom.errors import InputError, ModelError
 from crossloom.machines import Machine, load_machine
@@ -158,7 +159,7 @@ def _written(node: Node, program: Program, seed: int) -> tuple[Tensor, Tensor | 
     if stage.engine != "crossbar":
         weight = program.graph.constants[node.inputs[1]]
         return program.graph.quantization[node.inputs[1]].dequantize(weight).to(torch.float64), None
-    layer = layer_of(node, program.graph, program.machine_of(stage), stage.placement)
+    layer = layer_of(node, program.graph, crossbars(program.machine_of(stage)), tiling_of(stage))
     scale = layer.weight_q.scale_of(layer.weight.dim()).to(torch.float64)
     if layer.xbar.physics.ideal:
         return layer.weight.to(torch.float64) * scale, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crossloom.engine.associative.compile.cache import compiled
@@ -12,12 +12,12 @@ from crossloom.engine.associative.compile.listing import PASSES, listing
 from crossloom.engine.associative.placement import InRows, placed
 from crossloom.engine.associative.settings import Processors, processors
 from crossloom.engine.associative.simulate.executors import Limiter, ProductExecutor, StreamExecutor, takes_steps
-from crossloom.engine.base import Counts, Engine, Executor, Kits, Pace
+from crossloom.engine.base import Cost, Counts, Executor, Holder
 from crossloom.errors import CapacityError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Clip, Conv, ConvTranspose, Linear, Relu
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program, Stage, Timing
 from crossloom.units import show
 
 INSTRUCTION_BYTES = 8
@@ -27,12 +27,28 @@ _TRAINED = "the other layers' weights are ternary; ternarize trains those of nn.
 
 
 @dataclass(frozen=True, slots=True)
-class Associative(Engine):
+class Associative:
     """Takes products with weights -1, 0 and 1."""
 
     name: str = "associative"
 
-    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
+    def on(self, machine: Machine) -> MappedAssociative:
+        """Return the engine on a machine's associative processors. Raises MachineError."""
+        return MappedAssociative(machine, processors(machine))
+
+
+@dataclass(frozen=True, slots=True)
+class MappedAssociative:
+    """The engine on the associative processors of one machine."""
+
+    machine: Machine
+    chip: Processors
+    name: str = "associative"
+    paced_parts: frozenset[str] = frozenset(("array",))
+    passes: tuple[str, ...] = PASSES
+    """The passes of the compilation of a layer."""
+
+    def adapt(self, graph: Graph, holder: Holder) -> tuple[Graph, tuple[str, ...]]:
         """Return the network as it is, and how many layers are left to digital units because their weights are not ternary."""
         layers = [node.name for node in graph.nodes if isinstance(node.op, Conv | ConvTranspose | Linear)]
         left = [name for name in layers if unfit(graph.node(name), graph)]
@@ -43,17 +59,17 @@ class Associative(Engine):
         count = "1 layer is" if len(left) == 1 else f"{len(left)} layers are"
         return graph, (f"{count} computed by digital units ({which}); {_UNTRAINED if len(left) == len(layers) else _TRAINED}",)
 
-    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
+    def unsupported(self, node: Node, graph: Graph) -> str | None:
         """Return why the engine cannot run a node, or None."""
         return unfit(node, graph)
 
-    def continues(self, stage: Stage, node: Node, graph: Graph, machine: Machine) -> bool:
+    def fuses(self, stage: Stage, node: Node, graph: Graph) -> bool:
         """Return whether a node only limits sums that are requantised: that is part of it."""
         return isinstance(node.op, Relu | Clip)
 
-    def place(self, stage: Stage, graph: Graph, machine: Machine) -> InRows:
+    def place(self, stage: Stage, graph: Graph) -> InRows:
         """Return where the layer lies. Raises CapacityError for arrays that are too small for any layer."""
-        node, chip = graph.node(stage.nodes[0]), processors(machine)
+        node, chip = graph.node(stage.nodes[0]), self.chip
         layer = TernaryLayer.of(node, graph)
         positions = node.type.count(1) // layer.all_outputs
         row_groups = -(-positions // chip.rows)
@@ -63,14 +79,20 @@ class Associative(Engine):
             raise CapacityError(f"{short.what} of {node.name}", short.need, short.have, short.remedy) from short
         return placed(whole, distinct_inputs(node, graph, chip.rows), positions, chip)
 
-    def figures(self, stage: Stage) -> Mapping[str, int]:
-        """Return how large the program of a layer is, of one inference."""
-        placement = _placement(stage)
-        sizes = ("positions", "nonzeros", "operations", "bit_operations", "instructions", "row_groups", "tiles", "parts", "waves", "scope")
-        named = (*sizes, "searches", "writes", "shifts")
-        return {name: getattr(placement, name) for name in named}
+    def timing(self, stage: Stage, graph: Graph) -> Timing:
+        """Return the time of a wave: inputs come, every search, write and shift of the longest stream after the other, sums leave."""
+        rows, does = _placement(stage), self.machine.part("array").actions
+        counts = {"compare": rows.searches, "write": rows.writes, "shift": rows.shifts}
+        seconds = {name: count * does[name].latency_s.value for name, count in counts.items()}
+        total = sum(seconds.values()) + _moving_s(rows, self.machine)
+        return Timing(total, total, f"array.{max(seconds, key=lambda name: seconds[name])}")
 
-    def remarks(self, program: Program) -> tuple[str, ...]:
+    def cost(self, stage: Stage, graph: Graph) -> Cost:
+        """Return the actions of one inference, and how often it writes the cell that is written most, over random bits."""
+        rows = _placement(stage)
+        return Cost(dict(actions(stage, graph, self.chip)), rows.worn * rows.waves)
+
+    def review(self, program: Program) -> tuple[str, ...]:
         """Return which memories are too small: for all instructions, or for what a layer reads and writes."""
         stages = [stage for stage in program.stages if stage.engine == self.name and stage.arrays]
         activations = (stage.actions.get("buffer.read", 0) + stage.actions.get("buffer.write", 0) for stage in stages)
@@ -80,57 +102,20 @@ class Associative(Engine):
         }
         return tuple(_short(program, part, count) for part, count in wanted.items() if count > _capacity(program, part))
 
-    def leaves(self, machine: Machine) -> bool:
-        """Return whether layers use the arrays one after the other: weights are in the instructions, and nothing stays."""
-        return processors(machine).in_turn
-
-    def held(self, stage: Stage, graph: Graph) -> str:
-        """Return the stage's name: what its rows hold is nobody else's."""
-        return stage.name
-
-    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
-        """Return how often one inference writes the cell that is written most, over random bits."""
-        placement = _placement(stage)
-        return placement.worn * placement.waves
-
-    def vectors(self, stage: Stage, graph: Graph) -> int:
-        """Return the waves: all positions of one are computed at once."""
-        return _placement(stage).waves
-
-    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
-        """Return the actions of one inference."""
-        return dict(actions(stage, graph, processors(machine)))
-
-    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
-        """Return the time of a wave: inputs come, every search, write and shift of the longest stream after the other, sums leave."""
-        placement, does = _placement(stage), machine.part("array").actions
-        counts = {"compare": placement.searches, "write": placement.writes, "shift": placement.shifts}
-        seconds = {name: count * does[name].latency_s.value for name, count in counts.items()}
-        total = sum(seconds.values()) + _moving_s(placement, machine)
-        return Pace(total, total, f"array.{max(seconds, key=lambda name: seconds[name])}")
-
-    def paced_parts(self, machine: Machine) -> frozenset[str]:
-        """Return the arrays."""
-        return frozenset(("array",))
-
-    def passes(self, machine: Machine) -> tuple[str, ...]:
-        """Return the passes of the compilation of a layer."""
-        return PASSES
-
-    def pieces(self, stage: Stage, graph: Graph, machine: Machine) -> int:
+    def pieces(self, stage: Stage) -> int:
         """Return the streams of a layer."""
-        placement = _placement(stage)
-        return placement.tiles * placement.parts
+        rows = _placement(stage)
+        return rows.tiles * rows.parts
 
     def listing(self, stage: Stage, program: Program, after: str, piece: int) -> Iterator[str]:
         """Yield the lines of a stream after a pass."""
-        chip, placement = processors(program.machine), _placement(stage)
+        rows = _placement(stage)
         layer = TernaryLayer.of(program.graph.node(stage.nodes[0]), program.graph)
-        yield from listing(compiled(layer, placement.row_groups, chip), placement.positions, chip, after, piece)
+        yield from listing(compiled(layer, rows.row_groups, self.chip), rows.positions, self.chip, after, piece)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a layer: its stream, step by step, or the integer product that equals it."""
-        stage, chip = program.stage_of[node.name], processors(program.machine)
+        stage, chip = program.stage_of[node.name], self.chip
         if node.name != stage.nodes[0]:
             return Limiter(node, program)
         counts = actions(stage, program.graph, chip)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossloom.engine.associative.compile.compile import Compiled, CompiledLayer
 from crossloom.engine.associative.isa.effort import Effort, effort_of
 from crossloom.engine.associative.isa.instructions import Op
 from crossloom.engine.associative.settings import Processors
+from crossloom.program.floorplan import Block
+from crossloom.program.placement import placement
 
 ARITHMETIC = [Op.ADD, Op.SUBTRACT, Op.SUM, Op.DIFFERENCE, Op.COPY, Op.NEGATE]
 """Instructions that are additions and subtractions, a first term of a sum among them."""
 
 
+@placement
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InRows:
     """A layer in arrays, a position in a row; what is counted is of one inference.
@@ -35,7 +38,8 @@ class InRows:
         results: sums that are read out, of all parts.
         read: bits of them, which leave the arrays.
         worn, worn_port: writes to the cell that is written most, and through the port that writes most, on average over random bits.
-        used: share of the cells of the arrays that hold something.
+        utilization: share of the cells of the arrays that hold something.
+        releases_arrays: layers use the arrays one after the other: weights are in the instructions, and nothing stays.
     """
 
     positions: int
@@ -61,12 +65,54 @@ class InRows:
     read: int
     worn: float
     worn_port: float
-    used: float
+    utilization: float
+    releases_arrays: bool
 
     @property
-    def spatial_utilization(self) -> float:
-        """Share of the cells of its arrays that hold something."""
-        return self.used
+    def weights(self) -> int:
+        """Weights that are not zero."""
+        return self.nonzeros
+
+    @property
+    def contents(self) -> None:
+        """None: what the rows hold is nobody else's."""
+        return None
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """None: whole arrays."""
+        return ()
+
+    @property
+    def positions_per_step(self) -> int:
+        """One: a step is a wave."""
+        return 1
+
+    @property
+    def input_vectors(self) -> int:
+        """The waves: all positions of one are computed at once."""
+        return self.waves
+
+    @property
+    def streams_input(self) -> bool:
+        """No: inputs are read from a buffer."""
+        return False
+
+    @property
+    def written_rows(self) -> int:
+        """None: weights are in the instructions."""
+        return 0
+
+    @property
+    def smallest_chunk(self) -> int:
+        """The arrays whose partial sums make up the outputs of a tile in one row group."""
+        return self.parts
+
+    @property
+    def summary(self) -> Mapping[str, int]:
+        """How large the program of a layer is, of one inference."""
+        sizes = ("positions", "nonzeros", "operations", "bit_operations", "instructions", "row_groups", "tiles", "parts", "waves", "scope")
+        return {name: getattr(self, name) for name in (*sizes, "searches", "writes", "shifts")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,5 +223,6 @@ def placed(whole: CompiledLayer, distinct: Sequence[int], positions: int, chip: 
         read=sum(piece.read_bits for piece in pieces) * positions,
         worn=max(cell for cell, _ in worn),
         worn_port=max(port for _, port in worn),
-        used=held * positions / (row_groups * chip.rows) / (chip.columns * chip.domains),
+        utilization=held * positions / (row_groups * chip.rows) / (chip.columns * chip.domains),
+        releases_arrays=chip.in_turn,
     )

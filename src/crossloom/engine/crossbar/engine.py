@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Engine, Executor, Inferences, Kits, Pace
+from crossloom.engine.base import Cost, Counts, Executor, Holder, Inferences
 from crossloom.engine.crossbar.actions import array_actions, traffic
 from crossloom.engine.crossbar.analog.layer import Deferred
 from crossloom.engine.crossbar.ideal.calibrated_range import reach
@@ -18,121 +18,127 @@ from crossloom.engine.crossbar.mapping.overlap import with_overlap
 from crossloom.engine.crossbar.mapping.tiling import Tiling, added_to, tile
 from crossloom.engine.crossbar.plan import Plan, plan
 from crossloom.engine.crossbar.reference.ideal import reference_sums
-from crossloom.engine.crossbar.settings import crossbars, paced_roles
+from crossloom.engine.crossbar.settings import Crossbars, crossbars, paced_roles
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import multiplier, requantize
 from crossloom.network.operators import Conv, ConvTranspose, Linear, ProductAdd, product_of
-from crossloom.program.floorplan import Block
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program, Stage, Timing
 
 
 @dataclass(frozen=True, slots=True)
-class Crossbar(Engine):
+class Crossbar:
     """Takes layers whose weights are constant; see the package's docstring for the arithmetic."""
 
     name: str = "crossbar"
 
-    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
+    def on(self, machine: Machine) -> MappedCrossbar:
+        """Return the engine on a machine's crossbars. Raises MachineError."""
+        return MappedCrossbar(machine, crossbars(machine))
+
+
+@dataclass(frozen=True, slots=True)
+class MappedCrossbar:
+    """The engine on the crossbars of one machine, or of one array type of it."""
+
+    machine: Machine
+    xbar: Crossbars
+    name: str = "crossbar"
+
+    @property
+    def paced_parts(self) -> frozenset[str]:
+        """Parts that a read occupies; converters are among them unless they work once for each operation."""
+        return paced_roles(self.xbar.accumulate)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where cells and wires leave the measured range."""
+        return self.xbar.physics.notes
+
+    @property
+    def array_banks(self) -> int:
+        """2 where one layer of a stack is read while the other is written (eshraghian2021, deep-net mode), else 1."""
+        return self.xbar.banks
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether converters are set by what each layer gives (range: layer)."""
+        return self.xbar.range == "layer"
+
+    def adapt(self, graph: Graph, holder: Holder) -> tuple[Graph, tuple[str, ...]]:
         """Return the network with residual additions on the bit lines of products, and overlapped convolutions, if the machine has them so."""
-        of_kit = {view.kit: crossbars(view) for view in machine.views}
-        first, xbar = next(iter(of_kit.items()))
-        graph, residuals = with_residuals(graph, xbar) if xbar.residual == "analog" else (graph, ())
-        graph, overlaps = with_overlap(graph, lambda node: of_kit[kits.get(node.inputs[1], first)])
+        graph, residuals = with_residuals(graph, self.xbar) if self.xbar.residual == "analog" else (graph, ())
+
+        def xbar_of(node: Node) -> Crossbars:
+            held = holder(node.inputs[1])
+            assert isinstance(held, MappedCrossbar)
+            return held.xbar
+
+        graph, overlaps = with_overlap(graph, xbar_of)
         return graph, (*residuals, *overlaps)
 
-    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
+    def unsupported(self, node: Node, graph: Graph) -> str | None:
         """Return why the engine cannot run a node, or None."""
         if not isinstance(product_of(node.op), Conv | ConvTranspose | Linear):
-            return "no product with constant weights"
+            return "not a product with constant weights"
         if node.inputs[1] not in graph.constants:
             return "its weights depend on the input"
-        if isinstance(node.op, ProductAdd) and not added_to(node, graph, crossbars(machine)).whole:
-            return "the gain of its residual is no sum of weights in so few rows (residual_rows)"
+        if isinstance(node.op, ProductAdd) and not added_to(node, graph, self.xbar).whole:
+            return "its residual gain cannot be represented with residual_rows rows; raise residual_rows"
         return None
 
-    def place(self, stage: Stage, graph: Graph, machine: Machine) -> Tiling:
+    def place(self, stage: Stage, graph: Graph) -> Tiling:
         """Return the tiling of one copy."""
-        return tile(graph.node(stage.nodes[0]), graph, crossbars(machine))
+        return tile(graph.node(stage.nodes[0]), graph, self.xbar)
 
-    def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
-        """Return the rectangles that the tiles of one copy take."""
-        tiling: Tiling = stage.placement
-        return tiling.blocks
-
-    def listens(self, machine: Machine) -> bool:
-        """Return whether converters are set by what each layer gives (range: layer)."""
-        return crossbars(machine).range == "layer"
-
-    def tune(self, stage: Stage, graph: Graph, machine: Machine, tensors: Sequence[Tensor]) -> Tiling:
+    def calibrate(self, stage: Stage, graph: Graph, tensors: Sequence[Tensor]) -> Tiling:
         """Return the tiling with the reach of the sums that integers such as these make."""
-        tiling: Tiling = stage.placement
-        return replace(tiling, reach=reach(layer_of(graph.node(stage.nodes[0]), graph, machine, tiling), *_data(tensors)))
+        layer = self._layer(stage, graph)
+        return replace(layer.tiling, reach=reach(layer, *_data(tensors)))
 
-    def notes(self, machine: Machine) -> tuple[str, ...]:
-        """Return where cells and wires leave what was measured."""
-        return crossbars(machine).physics.notes
-
-    def banks(self, machine: Machine) -> int:
-        """Return 2 where one layer of a stack is read while the other is written (eshraghian2021, deep-net mode), else 1."""
-        return crossbars(machine).banks
-
-    def held(self, stage: Stage, graph: Graph) -> tuple[tuple[str, ...], Tiling]:
-        """Return the names of the weights and of a residual's gains, and how they lie."""
-        inputs = graph.node(stage.nodes[0]).inputs
-        return (inputs[1], *inputs[4:]), stage.placement
-
-    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
-        """Return 1 over the inferences that share one writing, where a network streams through the arrays; else 0."""
-        return 1 / stage.inferences_per_load if stage.load_s else 0.0
-
-    def vectors(self, stage: Stage, graph: Graph) -> int:
-        """Return the number of input vectors: results of one sample over results of one vector."""
-        node = graph.node(stage.nodes[0])
-        tiling: Tiling = stage.placement
-        return node.type.count(1) // (tiling.groups * tiling.columns)
-
-    def figures(self, stage: Stage) -> Mapping[str, int]:
-        """Return the matrices of a layer, and the arrays that one copy of each takes."""
-        tiling: Tiling = stage.placement
-        named = ("groups", "rows", "columns", "slices", "row_tiles", "column_tiles")
-        return {name: getattr(tiling, name) for name in named}
-
-    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
-        """Return the actions of one inference: arrays, converters, data moved."""
-        node = graph.node(stage.nodes[0])
-        layer = layer_of(node, graph, machine, stage.placement)
-        counts = array_actions(stage.positions, layer)
-        counts.update(layer_traffic(stage.positions, stage, layer, graph))
-        counts.update(_writes(1, stage))
-        return dict(counts)
-
-    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
+    def timing(self, stage: Stage, graph: Graph) -> Timing:
         """Return the occupancy of an array and the latency of an operation.
 
         One cycle for each digit, and those in which the arrays wait for converters (cao2022, Figure 8); latency after shafiee2016, Figure 4b.
         """
-        xbar = crossbars(machine)
-        cycles = len(layer_of(graph.node(stage.nodes[0]), graph, machine, stage.placement).digits)
+        xbar = self.xbar
+        cycles = len(self._layer(stage, graph).digits)
         before, after = xbar.overhead_cycles
-        return Pace((cycles + xbar.pause_cycles) * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s, xbar.paced_by)
+        return Timing((cycles + xbar.pause_cycles) * xbar.cycle_s, (before + cycles + after) * xbar.cycle_s, xbar.paced_by)
 
-    def paced_parts(self, machine: Machine) -> frozenset[str]:
-        """Return the parts that a read occupies; converters are among them unless they work once for each operation."""
-        return paced_roles(crossbars(machine).accumulate)
+    def cost(self, stage: Stage, graph: Graph) -> Cost:
+        """Return the actions of one inference (arrays, converters, data moved), and the writes where a network streams through the arrays."""
+        layer = self._layer(stage, graph)
+        counts = array_actions(stage.positions, layer)
+        counts.update(layer_traffic(stage.positions, stage, layer, graph))
+        counts.update(_writes(1, stage))
+        return Cost(dict(counts), 1 / stage.inferences_per_load if stage.load_s else 0.0)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a layer's integers by the cheapest plan."""
         stage = program.stage_of[node.name]
-        layer = layer_of(node, program.graph, program.machine_of(stage), stage.placement)
+        layer = self._layer(stage, program.graph)
         return CrossbarExecutor(layer, plan(layer, seed), stage, program)
 
+    def reference(self, node: Node, program: Program) -> ReferenceExecutor:
+        """Return what computes a layer digit by digit on ideal cells, where nothing is left to chance."""
+        stage = program.stage_of[node.name]
+        return ReferenceExecutor(self._layer(stage, program.graph), stage, program)
 
-def layer_of(node: Node, graph: Graph, machine: Machine, tiling: Tiling) -> Layer:
-    """Return a node of a graph as a machine's crossbars see it."""
+    def _layer(self, stage: Stage, graph: Graph) -> Layer:
+        return layer_of(graph.node(stage.nodes[0]), graph, self.xbar, tiling_of(stage))
+
+
+def tiling_of(stage: Stage) -> Tiling:
+    """Return where a stage lies in crossbars."""
+    assert isinstance(stage.placement, Tiling)
+    return stage.placement
+
+
+def layer_of(node: Node, graph: Graph, xbar: Crossbars, tiling: Tiling) -> Layer:
+    """Return a node of a graph as crossbars see it."""
     weight = node.inputs[1]
     bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None
-    xbar = crossbars(machine)
     added = added_to(node, graph, xbar) if isinstance(node.op, ProductAdd) else None
     x, q = graph.quantization[node.inputs[0]], graph.quantization[weight]
     return Layer(node, x, graph.constants[weight], q, bias, xbar, tiling, added=added)
@@ -167,8 +173,7 @@ def _writes(samples: int, stage: Stage) -> Counts:
     """Count the rows written for a number of inferences, if the stage's cells are written again and again."""
     if not stage.load_s:
         return Counts()
-    tiling: Tiling = stage.placement
-    return Counts({"array.write_row": samples * -(-tiling.driven_rows * stage.copies // stage.inferences_per_load)})
+    return Counts({"array.write_row": samples * -(-tiling_of(stage).driven_rows * stage.copies // stage.inferences_per_load)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +231,8 @@ class ReferenceExecutor:
 
 
 def reference_executor(node: Node, program: Program, seed: int = 0) -> ReferenceExecutor:
-    """Return the plain executor of a crossbar node on ideal cells, where nothing is left to chance."""
-    stage = program.stage_of[node.name]
-    return ReferenceExecutor(layer_of(node, program.graph, program.machine_of(stage), stage.placement), stage, program)
+    """Return the plain executor of a crossbar node of a program; see `MappedCrossbar.reference`."""
+    return Crossbar().on(program.machine_of(program.stage_of[node.name])).reference(node, program)
 
 
 CROSSBAR = Crossbar()

@@ -13,8 +13,10 @@ from crossloom.engine.crossbar.actions import array_actions
 from crossloom.engine.crossbar.analog.layer import Deferred
 from crossloom.engine.crossbar.ideal.product import EXACT_FLOAT32
 from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.crossbar.plan import exact_whatever_is_held, plan
 from crossloom.engine.crossbar.reference.ideal import reference_sums
+from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.engine.dynamic.geometry import Geometry
 from crossloom.engine.dynamic.operand import layer_of, of_one_inference, product_traffic, stored_as
 from crossloom.engine.dynamic.writing import Writing
@@ -53,9 +55,11 @@ class ProductExecutor:
     exact: str
 
     @classmethod
-    def of(cls, node: Node, stage: Stage, program: Program, seed: int) -> ProductExecutor:
-        """Return what computes a node of a program."""
-        layer = layer_of(node, program.graph, program.machine_of(stage), stage.placement)
+    def of(cls, node: Node, program: Program, xbar: Crossbars, seed: int) -> ProductExecutor:
+        """Return what computes a node of a program on crossbars."""
+        stage = program.stage_of[node.name]
+        assert isinstance(stage.placement, Tiling)
+        layer = layer_of(node, program.graph, xbar, stage.placement)
         held = program.graph.quantization[node.inputs[1]]
         return cls(node, Geometry.of(node, program.graph), layer, held, stage, program, seed, exact_whatever_is_held(layer))
 

@@ -15,9 +15,8 @@ from crossloom.engine.base import Counts
 from crossloom.engine.crossbar.actions import traffic
 from crossloom.engine.crossbar.layer import Layer
 from crossloom.engine.crossbar.mapping.tiling import Tiling
-from crossloom.engine.crossbar.settings import crossbars
+from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.engine.dynamic.geometry import Geometry
-from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv
 from crossloom.network.quantization import Quantization
@@ -31,10 +30,9 @@ def stored_as(q: Quantization) -> tuple[Quantization, int]:
     return Quantization(q.scale, 0, q.bits, signed=True, narrow=q.narrow), shift
 
 
-def layer_of(node: Node, graph: Graph, machine: Machine, tiling: Tiling) -> Layer:
+def layer_of(node: Node, graph: Graph, xbar: Crossbars, tiling: Tiling) -> Layer:
     """Return a product as a layer whose weights are not there yet. Cells that are read as soon as they are written don't age."""
     x, held = graph.quantization[node.inputs[0]], stored_as(graph.quantization[node.inputs[1]])[0]
-    xbar = crossbars(machine)
     fresh = replace(xbar, physics=replace(xbar.physics, age_s=0.0))
     return Layer(node, x, torch.empty(0), held, None, fresh, tiling)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Engine, Executor, Inferences, Kits, Pace
+from crossloom.engine.base import Cost, Counts, Executor, Holder, Inferences
 from crossloom.engine.in_array.adapt import signed_before_relu, with_softmax_formats
 from crossloom.engine.in_array.maximum import Form
 from crossloom.engine.in_array.placement import InBlocks, fitted, rule_of
@@ -21,82 +21,73 @@ from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import Operand, evaluate
 from crossloom.network.integer.arithmetic import rescaled
 from crossloom.network.operators import Clip, Relu, Softmax
-from crossloom.program.floorplan import Block
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program, Stage, Timing
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks(Engine):
+class InArrayFunctions:
     """Takes functions that arrays compute in their cells; see the package's docstring."""
 
     name: str = "blocks"
 
-    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
-        """Return the network with a sign before each ReLU, and scores and weights of softmax in the format of the blocks."""
+    def on(self, machine: Machine) -> MappedInArray:
+        """Return the engine on a machine's arrays. Raises MachineError."""
         chosen = functions(machine)
+        return MappedInArray(machine, chosen, cycle_of(machine) if chosen.any else (0.0, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class MappedInArray:
+    """The engine on the arrays of one machine. `cycle` is the seconds of one, and the `part.action` that sets them."""
+
+    machine: Machine
+    chosen: Functions
+    cycle: tuple[float, str]
+    name: str = "blocks"
+
+    @property
+    def paced_parts(self) -> frozenset[str]:
+        """The parts of an array."""
+        return frozenset(("array", "dac", "adc", "sample_hold", "sense_amplifier", "shift_add", "output_register", "input_register"))
+
+    def adapt(self, graph: Graph, holder: Holder) -> tuple[Graph, tuple[str, ...]]:
+        """Return the network with a sign before each ReLU, and scores and weights of softmax in the format of the blocks."""
+        chosen = self.chosen
         return with_softmax_formats(signed_before_relu(graph, chosen), chosen), left_over(graph, chosen)
 
-    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
+    def unsupported(self, node: Node, graph: Graph) -> str | None:
         """Return why the engine cannot run a node, or None."""
-        return unfit(node, graph, functions(machine))
+        return unfit(node, graph, self.chosen)
 
-    def continues(self, stage: Stage, node: Node, graph: Graph, machine: Machine) -> bool:
+    def fuses(self, stage: Stage, node: Node, graph: Graph) -> bool:
         """Return whether a node is one half of ReLU and maximum, of which the stage is the other."""
         if len(stage.nodes) > 1:
             return False
         ops = (graph.node(stage.nodes[0]).op, node.op)
         return any(isinstance(first, Relu | Clip) and isinstance(second, LARGEST) for first, second in (ops, ops[::-1]))
 
-    def place(self, stage: Stage, graph: Graph, machine: Machine) -> InBlocks:
+    def place(self, stage: Stage, graph: Graph) -> InBlocks:
         """Return the blocks of one copy. Raises MachineError for arrays too small for one result."""
-        chosen, nodes = functions(machine), [graph.node(name) for name in stage.nodes[: stage.own]]
+        nodes = [graph.node(name) for name in stage.nodes[: stage.own]]
         try:
-            return fitted(_wanted(nodes, stage, graph, chosen), stage.positions)
+            found = fitted(_wanted(nodes, stage, graph, self.chosen), stage.positions)
         except ValueError as problem:
             raise MachineError(
-                f"machine {machine.name}: {stage.nodes[0]}: {problem}; or leave it to digital units (blocks.{_setting(nodes)}=digital)"
+                f"machine {self.machine.name}: {stage.nodes[0]}: {problem}; or leave it to digital units (blocks.{_setting(nodes)}=digital)"
             ) from problem
+        rows = graph.node(stage.name).type.count(1) // found.candidates
+        over_space = found.function == "softmax" and found.lanes * stage.positions != rows
+        return replace(found, input_vectors=rows) if over_space else found
 
-    def vectors(self, stage: Stage, graph: Graph) -> int | None:
-        """Return the rows of a softmax that do not come position by position: one over space, each of which needs all of them."""
-        placement = placed(stage)
-        rows = graph.node(stage.name).type.count(1) // placement.candidates
-        return rows if placement.function == "softmax" and placement.lanes * stage.positions != rows else None
-
-    def blocks(self, stage: Stage, graph: Graph, machine: Machine) -> tuple[Block, ...]:
-        """Return the rectangles of one copy."""
-        return placed(stage).blocks
-
-    def abreast(self, stage: Stage, graph: Graph, machine: Machine) -> int:
-        """Return the positions of a step."""
-        return placed(stage).abreast
-
-    def takes_as_they_come(self, stage: Stage, graph: Graph, machine: Machine) -> bool:
-        """Return whether each value is loaded once."""
-        return placed(stage).once
-
-    def rewrites(self, stage: Stage, graph: Graph, machine: Machine) -> float:
-        """Return how often one inference sets a cell at most: in each step of a copy, once or twice."""
-        placement = placed(stage)
-        return -(-stage.positions // stage.copies) * placement.writes
-
-    def held(self, stage: Stage, graph: Graph) -> str:
-        """Return the stage's name: nobody shares its blocks."""
-        return stage.name
-
-    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
-        """Return the actions of one inference."""
-        return dict(_actions(stage, graph, 1))
-
-    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
+    def timing(self, stage: Stage, graph: Graph) -> Timing:
         """Return the time between two steps, and that from the first load to the last result."""
-        placement, (cycle_s, limited_by) = placed(stage), cycle_of(machine)
-        latency_s = placement.latency * cycle_s
-        return Pace(placement.cycles * cycle_s, latency_s, limited_by, latency_s)
+        blocks, (cycle_s, limited_by) = placed(stage), self.cycle
+        latency_s = blocks.latency * cycle_s
+        return Timing(blocks.cycles * cycle_s, latency_s, limited_by, latency_s)
 
-    def paced_parts(self, machine: Machine) -> frozenset[str]:
-        """Return the parts of an array."""
-        return frozenset(("array", "dac", "adc", "sample_hold", "sense_amplifier", "shift_add", "output_register", "input_register"))
+    def cost(self, stage: Stage, graph: Graph) -> Cost:
+        """Return the actions of one inference; each step of a copy sets a cell once or twice."""
+        return Cost(dict(_actions(stage, graph, 1)), -(-stage.positions // stage.copies) * placed(stage).writes)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a function's integers."""
@@ -123,14 +114,14 @@ def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions
         bits=x.bits,
         form=form.value,
         lanes=lanes,
-        abreast=1,
+        positions_per_step=1,
         beside=1,
         rows=chosen.rows,
         columns=chosen.columns,
         adc_bits=chosen.adc_bits,
         zero=x.zero if function == "sum" else 0,
         absent=missing(main, graph),
-        once=not overlap(main.op),
+        streams_input=not overlap(main.op),
         format=chosen.format,
         exp_bits=chosen.exp_bits,
         quotient_bits=chosen.quotient_bits,
@@ -210,4 +201,4 @@ class BlockExecutor:
         return rescaled(Operand(weights, rule.output), graph.quantization[self.node.name])
 
 
-BLOCKS = Blocks()
+BLOCKS = InArrayFunctions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,13 +13,15 @@ from crossloom.engine.in_array.summing import SumBlock, sum_block
 from crossloom.engine.softmax.formats import Fixed
 from crossloom.engine.softmax.log_sum_exp import LogSumExp
 from crossloom.program.floorplan import Block
+from crossloom.program.placement import placement
 
 
+@placement
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InBlocks:
     """One copy of a function in arrays. Its `rows`, `columns` and `adc_bits` are those of an array.
 
-    A position has `lanes` results, each of `candidates` values of `bits` bits; a step computes the results of `abreast` positions. Where a
+    A position has `lanes` results, each of `candidates` values of `bits` bits; a step computes the results of `positions_per_step` positions. Where a
     position has more lanes than an array has bit lines, they are divided among `beside` blocks in as many arrays.
 
     Attributes:
@@ -26,8 +29,9 @@ class InBlocks:
         form: of the values: "unsigned", "signed", or "rectified" for signed ones of which a ReLU comes first.
         zero: the integer that stands for 0.
         absent: values of one lane that lie beyond the edges, for all positions together.
-        once: each value is needed for one result alone, so that it can be loaded as it comes.
+        streams_input: each value is needed for one result only, so that it can be loaded as it comes.
         format, exp_bits, quotient_bits: of a softmax.
+        input_vectors: rows of a softmax that do not come position by position: one over space, each of which needs all of them.
     """
 
     function: str
@@ -35,17 +39,43 @@ class InBlocks:
     bits: int
     form: str
     lanes: int
-    abreast: int
+    positions_per_step: int
     beside: int
     rows: int
     columns: int
     adc_bits: int
     zero: int = 0
     absent: int = 0
-    once: bool = True
+    streams_input: bool = True
     format: str = "6.3"
     exp_bits: int = 16
     quotient_bits: int = 8
+    input_vectors: int | None = None
+
+    @property
+    def contents(self) -> None:
+        """None: what the blocks hold for a moment is nobody else's."""
+        return None
+
+    @property
+    def releases_arrays(self) -> bool:
+        """No: the floor plan gives the stage its blocks for good."""
+        return False
+
+    @property
+    def written_rows(self) -> int:
+        """Word lines that are programmed before the stage can compute: none."""
+        return 0
+
+    @property
+    def smallest_chunk(self) -> int:
+        """Arrays that make up one result: all of a copy."""
+        return self.arrays
+
+    @property
+    def summary(self) -> Mapping[str, int]:
+        """Nothing that a table has columns for."""
+        return {}
 
     @property
     def arrays(self) -> int:
@@ -60,7 +90,7 @@ class InBlocks:
     @property
     def width(self) -> int:
         """Results of one block and step."""
-        return -(-self.lanes // self.beside) * self.abreast
+        return -(-self.lanes // self.beside) * self.positions_per_step
 
     @property
     def cells(self) -> int:
@@ -68,7 +98,7 @@ class InBlocks:
         return sum(block.count * block.cells for block in self.blocks)
 
     @property
-    def spatial_utilization(self) -> float:
+    def utilization(self) -> float:
         """Cells of the blocks, as a share of those of the arrays that they lie in."""
         return self.cells / (self.arrays * self.rows * self.columns)
 
@@ -104,7 +134,7 @@ class InBlocks:
 
     def steps(self, positions: int) -> int:
         """Return the steps of one copy in which so many positions are computed; the last may have fewer than the others, and is counted like them."""
-        return -(-positions // self.abreast)
+        return -(-positions // self.positions_per_step)
 
     def loads(self, positions: int) -> int:
         """Return how many values there are to load for so many positions."""
@@ -123,9 +153,9 @@ class InBlocks:
 
 
 @lru_cache(maxsize=1024)
-def rule_of(placement: InBlocks) -> Tournament | Alternating | SumBlock | InMemorySoftmax:
+def rule_of(blocks: InBlocks) -> Tournament | Alternating | SumBlock | InMemorySoftmax:
     """Return how a block works."""
-    p = placement
+    p = blocks
     if p.function == "softmax":
         arithmetic = LogSumExp(Fixed.of(p.format), exp_bits=p.exp_bits, quotient_bits=p.quotient_bits)
         return InMemorySoftmax(arithmetic, p.rows, p.columns, p.adc_bits)
@@ -143,24 +173,24 @@ def fitted(wanted: InBlocks, positions: int) -> InBlocks:
     """Return a placement with as many blocks side by side as it needs, and as many positions abreast as find room. Raises ValueError if none fits."""
     beside = 1
     while True:
-        found = replace(wanted, beside=beside, abreast=1)
+        found = replace(wanted, beside=beside, positions_per_step=1)
         try:
-            return replace(found, abreast=min(positions, _room(found)))
+            return replace(found, positions_per_step=min(positions, _room(found)))
         except ValueError:
             if beside >= wanted.lanes or wanted.function == "softmax":
                 raise
         beside = min(2 * beside, wanted.lanes)
 
 
-def _room(placement: InBlocks) -> int:
+def _room(blocks: InBlocks) -> int:
     """Return how many positions find room abreast in a block; a tournament has the bit lines to itself. Raises ValueError if none does."""
-    rule = rule_of(placement)
+    rule = rule_of(blocks)
     if isinstance(rule, InMemorySoftmax):
-        rule.layout(placement.candidates)
+        rule.layout(blocks.candidates)
         return 1
-    if rule.rows > placement.rows or rule.columns > placement.columns:
+    if rule.rows > blocks.rows or rule.columns > blocks.columns:
         raise ValueError(
-            f"{placement.candidates} values of {placement.bits} bits take {rule.rows} x {rule.columns} cells and an array has "
-            f"{placement.rows} x {placement.columns}"
+            f"{blocks.candidates} values of {blocks.bits} bits take {rule.rows} x {rule.columns} cells and an array has "
+            f"{blocks.rows} x {blocks.columns}"
         )
-    return 1 if isinstance(rule, Tournament) and len(rule.levels) > 1 else placement.columns // rule.columns
+    return 1 if isinstance(rule, Tournament) and len(rule.levels) > 1 else blocks.columns // rule.columns

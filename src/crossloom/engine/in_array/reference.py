@@ -62,7 +62,9 @@ class CellExecutor:
         rule, place = rule_of(placed(self.stage)), placed(self.stage)
         present = torch.ones_like(values, dtype=torch.bool) if there is None else there
         steps, each = place.steps(self.stage.positions), -(-place.lanes // place.beside)
-        values, present = (_in_steps(t, samples, steps * place.abreast, place.abreast, place.beside * each, each) for t in (values, present))
+        values, present = (
+            _in_steps(t, samples, steps * place.positions_per_step, place.positions_per_step, place.beside * each, each) for t in (values, present)
+        )
         control = Controller()
         if isinstance(rule, Alternating):
             halves = tuple(Plane(control, rule.block.rows, rule.columns, (samples * place.beside,), values.device) for _ in range(2))
@@ -74,7 +76,11 @@ class CellExecutor:
             plane = Plane(control, rule.rows, rule.columns, (len(values),), values.device)
             found = play(plane, values, rule, present) if isinstance(rule, Tournament) else add_up(plane, values, rule, present)
         counts.update(control.counts)
-        found = found.reshape(samples, steps, place.beside, place.abreast, each).movedim(2, 3).reshape(samples, steps * place.abreast, -1)
+        found = (
+            found.reshape(samples, steps, place.beside, place.positions_per_step, each)
+            .movedim(2, 3)
+            .reshape(samples, steps * place.positions_per_step, -1)
+        )
         return found[:, : self.stage.positions, : place.lanes].reshape(-1, place.lanes)
 
     def _requantized(self, node: Node, sums: Tensor) -> Tensor:

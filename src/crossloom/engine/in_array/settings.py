@@ -47,6 +47,11 @@ class Functions:
     columns: int
     adc_bits: int
 
+    @property
+    def any(self) -> bool:
+        """Whether arrays compute any function."""
+        return self.relu or self.pooling or self.softmax
+
 
 def functions(machine: Machine) -> Functions:
     """Return a machine's settings. Raises MachineError naming the one that is wrong, or a part that cannot do what the functions ask of it."""

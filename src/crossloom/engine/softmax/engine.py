@@ -7,16 +7,15 @@ takes its time and its energy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
 from torch import Tensor
 
-from crossloom.engine.base import Counts, Engine, Executor, Inferences, Kits, Pace
-from crossloom.engine.parts import in_tile
+from crossloom.engine.base import Cost, Counts, Executor, Holder, Inferences
 from crossloom.engine.softmax.formatted import in_formats
-from crossloom.engine.softmax.settings import ROLE, softmax_unit, unit_path
+from crossloom.engine.softmax.settings import ROLE, SoftmaxUnit, softmax_unit
 from crossloom.engine.softmax.unit import Unit
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
@@ -24,22 +23,40 @@ from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import Operand, evaluate
 from crossloom.network.integer.arithmetic import rescaled
 from crossloom.network.operators import Softmax
-from crossloom.program.program import Program, Stage
+from crossloom.program.placement import NO_ARRAYS, WholeArrays
+from crossloom.program.program import Program, Stage, Timing
 
 
 @dataclass(frozen=True, slots=True)
-class SoftmaxEngine(Engine):
+class SoftmaxEngine:
     """Takes softmax on machines that have a unit for it."""
 
     name: str = "softmax"
 
-    def adapt(self, graph: Graph, machine: Machine, kits: Kits) -> tuple[Graph, tuple[str, ...]]:
+    def on(self, machine: Machine) -> MappedSoftmax:
+        """Return the engine on a machine's softmax unit, if it has one. Raises MachineError."""
+        return MappedSoftmax(machine, softmax_unit(machine))
+
+
+@dataclass(frozen=True, slots=True)
+class MappedSoftmax:
+    """The engine on the softmax unit of one machine; one that takes no node where there is none."""
+
+    machine: Machine
+    unit: SoftmaxUnit | None
+    name: str = "softmax"
+
+    @property
+    def paced_parts(self) -> frozenset[str]:
+        """The unit's parts."""
+        return frozenset(part.name for part in self.machine.parts.values() if part.unit.rpartition(".")[2] == ROLE)
+
+    def adapt(self, graph: Graph, holder: Holder) -> tuple[Graph, tuple[str, ...]]:
         """Return the network with scores and weights in the formats of the unit, where nothing else reads them."""
-        found = softmax_unit(machine)
-        if found is None or not found[2]:
+        if self.unit is None or not self.unit.formatted:
             return graph, ()
-        unit = found[0]
-        taken = [node for node in graph.nodes if self.refuses(node, graph, machine) is None]
+        unit = self.unit.arithmetic
+        taken = [node for node in graph.nodes if self.unsupported(node, graph) is None]
         notes: tuple[str, ...] = ()
         longest = max((node.type.sizes()[node.op.axis] for node in graph.nodes if isinstance(node.op, Softmax) and not node.op.log), default=0)
         if longest > 1 / unit.output.scale[0]:
@@ -49,77 +66,72 @@ class SoftmaxEngine(Engine):
             )
         return in_formats(graph, taken, unit), notes
 
-    def refuses(self, node: Node, graph: Graph, machine: Machine) -> str | None:
+    def unsupported(self, node: Node, graph: Graph) -> str | None:
         """Return why the engine cannot run a node, or None."""
         if not isinstance(node.op, Softmax) or node.op.log:
-            return "no softmax"
-        if softmax_unit(machine) is None:
-            return f"{machine.name} has no unit for softmax"
+            return "not a softmax"
+        if self.unit is None:
+            return f"{self.machine.name} has no unit for softmax"
         if any(name not in graph.quantization for name in (node.inputs[0], node.name)):
-            return "its scores are no integers"
+            return "its scores are not integers"
         return None
 
-    def price(self, stage: Stage, graph: Graph, machine: Machine) -> Mapping[str, int]:
-        """Return the actions of one inference."""
-        node = graph.node(stage.nodes[0])
-        return dict(_actions(_unit(machine), node, graph, node.type.sizes()))
+    def place(self, stage: Stage, graph: Graph) -> WholeArrays:
+        """Return that a softmax lies in no array."""
+        return NO_ARRAYS
 
-    def pace(self, stage: Stage, graph: Graph, machine: Machine) -> Pace:
+    def timing(self, stage: Stage, graph: Graph) -> Timing:
         """Return the time of a position (the rows of all heads), when the stage's units share its rows, and until its last result."""
-        node = graph.node(stage.nodes[0])
+        node, (unit, clock) = graph.node(stage.nodes[0]), self._arithmetic
         assert isinstance(node.op, Softmax)
-        unit, clock, _ = softmax_unit(machine) or (None, "", False)
-        assert unit is not None
         role, _, action = clock.partition(".")
-        cycle_s, units = machine.part(role).actions[action].latency_s.value, _units(stage, machine)
+        cycle_s, units = self.machine.part(role).actions[action].latency_s.value, self._units(stage)
         length = node.type.sizes()[node.op.axis]
         rows = node.type.count(1) // (length * stage.positions)
         cycles, until = unit.cycles(length)
-        busy, slowest = _busiest(unit, length, machine)
+        busy, slowest = self._busiest(length)
         between = max(cycles * cycle_s, busy)
         latency = until * cycle_s + between - cycles * cycle_s
         waiting = -(-rows // units) - 1
-        return Pace(rows * between / units, waiting * between + latency, slowest if busy > cycles * cycle_s else clock)
+        return Timing(rows * between / units, waiting * between + latency, slowest if busy > cycles * cycle_s else clock)
 
-    def paced_parts(self, machine: Machine) -> frozenset[str]:
-        """Return the unit's parts."""
-        return frozenset(part.name for part in machine.parts.values() if part.unit.rpartition(".")[2] == ROLE)
+    def cost(self, stage: Stage, graph: Graph) -> Cost:
+        """Return the actions of one inference."""
+        node = graph.node(stage.nodes[0])
+        return Cost(dict(_actions(self._arithmetic[0], node, graph, node.type.sizes())))
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a softmax in the unit's arithmetic."""
-        unit, _, formatted = softmax_unit(program.machine) or (None, "", False)
-        assert unit is not None
-        return SoftmaxExecutor(node, program, unit, formatted)
+        assert self.unit is not None
+        return SoftmaxExecutor(node, program, self.unit.arithmetic, self.unit.formatted)
 
+    @property
+    def _arithmetic(self) -> tuple[Unit, str]:
+        assert self.unit is not None
+        return self.unit.arithmetic, self.unit.clock
 
-def _busiest(unit: Unit, length: int, machine: Machine) -> tuple[float, str]:
-    """Return for how long a row occupies the busiest part of a unit, and what that does."""
-    count = machine.units[unit_path(machine) or ""]
-    seconds: dict[str, float] = {}
-    for name, times in unit.actions(length, 1, length).items():
-        role, _, action = name.partition(".")
-        part = machine.part(role)
-        seconds[name] = times * part.actions[action].latency_s.value * count / part.total
-    slowest = max(seconds, key=lambda name: seconds[name])
-    return seconds[slowest], slowest
+    def _busiest(self, length: int) -> tuple[float, str]:
+        """Return for how long a row occupies the busiest part of a unit, and what that does."""
+        assert self.unit is not None
+        count = self.machine.units[self.unit.path]
+        seconds: dict[str, float] = {}
+        for name, times in self.unit.arithmetic.actions(length, 1, length).items():
+            role, _, action = name.partition(".")
+            part = self.machine.part(role)
+            seconds[name] = times * part.actions[action].latency_s.value * count / part.total
+        slowest = max(seconds, key=lambda name: seconds[name])
+        return seconds[slowest], slowest
 
-
-def _unit(machine: Machine) -> Unit:
-    found = softmax_unit(machine)
-    assert found is not None
-    return found[0]
-
-
-def _units(stage: Stage, machine: Machine) -> int:
-    """Return how many units a stage has: those of its tiles, or of the chip. Raises MachineError for less than one."""
-    path = unit_path(machine) or ""
-    part = next(part for part in machine.parts.values() if part.unit == path)
-    chip = machine.units[path]
-    tiles = next((count for other, count in machine.units.items() if other.endswith(".tile")), 1.0)
-    units = int(chip / tiles * max(1, stage.tiles[1])) if in_tile(part) else int(chip)
-    if units < 1:
-        raise MachineError(f"machine {machine.name}: {path}.count leaves a stage without a unit; give each tile at least one")
-    return units
+    def _units(self, stage: Stage) -> int:
+        """Return how many units a stage has: those of its tiles, or of the chip. Raises MachineError for less than one."""
+        assert self.unit is not None
+        path, machine = self.unit.path, self.machine
+        part = next(part for part in machine.parts.values() if part.unit == path)
+        chip = machine.units[path]
+        units = int(chip / machine.tiles * max(1, stage.tiles[1])) if part.in_tile else int(chip)
+        if units < 1:
+            raise MachineError(f"machine {machine.name}: {path}.count leaves a stage without a unit; give each tile at least one")
+        return units
 
 
 def _actions(unit: Unit, node: Node, graph: Graph, sizes: Sequence[int]) -> Counts:

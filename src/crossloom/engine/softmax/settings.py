@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,11 +41,25 @@ class _File(BaseModel):
     lanes: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
 
 
-def softmax_unit(machine: Machine) -> tuple[Unit, str, bool] | None:
-    """Return a machine's softmax unit, the action that takes one of its cycles, and whether its numbers are those of its format.
+@dataclass(frozen=True, slots=True)
+class SoftmaxUnit:
+    """A machine's softmax unit.
 
-    None for a machine that has no such unit. Raises MachineError for settings that make no sense.
+    Attributes:
+        arithmetic: how it computes.
+        path: where it is.
+        clock: the `part.action` that takes one of its cycles.
+        formatted: numbers are those of its format; otherwise they are left as they are.
     """
+
+    arithmetic: Unit
+    path: str
+    clock: str
+    formatted: bool
+
+
+def softmax_unit(machine: Machine) -> SoftmaxUnit | None:
+    """Return a machine's softmax unit, or None if it has none. Raises MachineError for settings that make no sense."""
     given = checked(_File, "softmax", machine)
     path = unit_path(machine)
     if path is None:
@@ -64,7 +79,7 @@ def softmax_unit(machine: Machine) -> tuple[Unit, str, bool] | None:
                 f"machine {machine.name}: format {given.format} of the softmax takes {least} {parameter} of {part.path} and it has "
                 f"{part.parameters[parameter]:g}; set {role}.{parameter}={least}, or another softmax.format"
             )
-    return unit, CLOCKS[kind], given.precision == "format"
+    return SoftmaxUnit(unit, path, CLOCKS[kind], given.precision == "format")
 
 
 def unit_path(machine: Machine) -> str | None:

@@ -9,6 +9,7 @@ on its bit lines is cut by its results into matrices that see the same input. Of
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -21,8 +22,10 @@ from crossloom.network.operators import Conv, ConvTranspose, Interleave, Linear,
 from crossloom.network.quantization import Quantization
 from crossloom.periphery.adder import SLICES
 from crossloom.program.floorplan import Block
+from crossloom.program.placement import placement
 
 
+@placement
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiling:
     """Sizes of one copy of a layer.
@@ -37,6 +40,9 @@ class Tiling:
         blank: weights that are zero whatever the layer's are: beside the diagonals of a residual, and around the kernels of overlapped windows.
         stagger: of overlapped windows, how many, the points of one and the points from one to the next (`overlap.py`); empty without.
         reach: the largest magnitude of each line that is converted, as samples showed it; empty if nobody looked.
+        input_vectors: of one inference; None where a position reads as many as it has.
+        holds: names of the weights, and of a residual's gains; or of the operand that is written.
+        written: the arrays hold an operand of the inference, in whatever tiling each of its readers has.
     """
 
     groups: int
@@ -51,6 +57,39 @@ class Tiling:
     blank: int = 0
     stagger: tuple[int, ...] = ()
     reach: tuple[int, ...] = ()
+    input_vectors: int | None = None
+    holds: tuple[str, ...] = ()
+    written: bool = False
+
+    @property
+    def contents(self) -> Hashable:
+        """What lies in the arrays: the names of the weights, and how they lie."""
+        return self.holds if self.written else replace(self, input_vectors=None)
+
+    @property
+    def positions_per_step(self) -> int:
+        """One: a read gives the results of one position."""
+        return 1
+
+    @property
+    def streams_input(self) -> bool:
+        """No: inputs are read from a buffer."""
+        return False
+
+    @property
+    def releases_arrays(self) -> bool:
+        """No: weights stay."""
+        return False
+
+    @property
+    def written_rows(self) -> int:
+        """Word lines of one array that hold something."""
+        return min(self.rows * self.packed, self.array_rows)
+
+    @property
+    def summary(self) -> Mapping[str, int]:
+        """The matrices of a layer, and the arrays that one copy of each takes."""
+        return {name: getattr(self, name) for name in ("groups", "rows", "columns", "slices", "row_tiles", "column_tiles")}
 
     @property
     def weights_per_array(self) -> int:
@@ -104,8 +143,8 @@ class Tiling:
         return beside * len(columns) - beside * len(columns) // self.columns
 
     @property
-    def inseparable(self) -> int:
-        """Arrays whose partial sums make up the same results; a part of a layer has all or none of them."""
+    def smallest_chunk(self) -> int:
+        """Arrays whose partial sums make up the same results; a chunk of a layer has all or none of them."""
         return 1 if self.packed > 1 else self.row_tiles
 
     @property
@@ -141,7 +180,7 @@ class Tiling:
         return self.groups * self.rows * self.columns * self.slices + self.driven_rows * self.unit
 
     @property
-    def spatial_utilization(self) -> float:
+    def utilization(self) -> float:
         """Cells that hold weights, as a share of the cells of the arrays that they lie in."""
         return self.cells / (self.arrays * self.array_rows * self.array_columns)
 
@@ -174,9 +213,12 @@ def tile(node: Node, graph: Graph, xbar: Crossbars) -> Tiling:
     """Return the tiling of a layer. Raises ModelError if one weight is wider than an array."""
     shape, q = matrix_shape(node, graph), graph.quantization[node.inputs[1]]
     if isinstance(node.op, ProductAdd):
-        return _with_residual(node, graph, shape[1:], q, xbar)
-    found = tile_matrices(node.name, shape, q, xbar)
-    return _overlapped(found, node, graph) if overlap_of(node, graph) else found
+        found = _with_residual(node, graph, shape[1:], q, xbar)
+    else:
+        found = tile_matrices(node.name, shape, q, xbar)
+        found = _overlapped(found, node, graph) if overlap_of(node, graph) else found
+    vectors = node.type.count(1) // (found.groups * found.columns)
+    return replace(found, input_vectors=vectors, holds=(node.inputs[1], *node.inputs[4:]))
 
 
 def overlap_of(node: Node, graph: Graph) -> int:

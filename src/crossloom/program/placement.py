@@ -1,0 +1,131 @@
+"""Where one copy of a stage lies: what the compiler and the readings ask of any engine's placement.
+
+An engine describes a placement in a frozen dataclass of its own and marks it with `@placement`, so that a program's text can be read
+back. `WholeArrays` is a ready one for engines whose stages fill arrays of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from crossloom.program.floorplan import Block
+
+
+class Placement(Protocol):
+    """Where one copy of a stage lies, and what that means for its time and its arrays."""
+
+    @property
+    def arrays(self) -> int:
+        """Arrays that one copy takes."""
+        ...
+
+    @property
+    def weights(self) -> int:
+        """Weights of one copy: the multiply-accumulates of one position."""
+        ...
+
+    @property
+    def utilization(self) -> float:
+        """Share of the cells of its arrays that hold something."""
+        ...
+
+    @property
+    def contents(self) -> Hashable:
+        """Key of what lies in the arrays: stages of equal contents can share them. None where nobody else can use what lies there."""
+        ...
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Blocks of cells of one copy, for arrays that stages share; empty where it takes whole arrays."""
+        ...
+
+    @property
+    def positions_per_step(self) -> int:
+        """Positions that one copy computes in one step."""
+        ...
+
+    @property
+    def input_vectors(self) -> int | None:
+        """Input vectors of one inference; None if any number of positions will do."""
+        ...
+
+    @property
+    def streams_input(self) -> bool:
+        """Whether each input value goes into the cells once, as it arrives, so that no buffer has to keep it."""
+        ...
+
+    @property
+    def releases_arrays(self) -> bool:
+        """Whether nothing stays in the arrays once the stage is done, so that the next stage can use them."""
+        ...
+
+    @property
+    def written_rows(self) -> int:
+        """Word lines of one array that are programmed one after the other before the stage can compute; 0 if nothing is programmed."""
+        ...
+
+    @property
+    def smallest_chunk(self) -> int:
+        """Arrays whose partial sums make up one result: a stage larger than the chips is cut into multiples of them."""
+        ...
+
+    @property
+    def summary(self) -> Mapping[str, int]:
+        """Figures for a reader, by names that fit a table's columns."""
+        ...
+
+
+KINDS: dict[str, type] = {}
+"""The classes that describe placements, by name."""
+
+Kind = TypeVar("Kind", bound=type)
+
+
+def placement(kind: Kind) -> Kind:
+    """Make a frozen dataclass known as a placement, so that `parse_program` can read it. Raises ValueError for a name that is taken."""
+    other = KINDS.setdefault(kind.__name__, kind)
+    if other is not kind and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ValueError(f"there are two placements named {kind.__name__}, in {other.__module__} and {kind.__module__}; rename one")
+    KINDS[kind.__name__] = kind
+    return kind
+
+
+@placement
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeArrays:
+    """Arrays that one stage has to itself. With `arrays=0`, a stage that holds nothing in arrays.
+
+    Attributes:
+        arrays: of one copy.
+        weights: of one copy.
+        contents: name of what is held, such as that of the weights; None shares with nobody.
+        utilization: share of the cells that hold something.
+        input_vectors: of one inference; None if any number of positions will do.
+        written_rows: word lines of an array that are programmed one after the other.
+        smallest_chunk: arrays that make up one result; all of them by default.
+        releases_arrays: nothing stays in the arrays once the stage is done.
+        summary: figures for a reader.
+    """
+
+    arrays: int = 0
+    weights: int = 0
+    contents: str | None = None
+    utilization: float = 1.0
+    input_vectors: int | None = None
+    written_rows: int = 0
+    smallest_chunk: int = 0
+    releases_arrays: bool = False
+    summary: Mapping[str, int] = field(default_factory=dict)
+    blocks: tuple[Block, ...] = ()
+    positions_per_step: int = 1
+    streams_input: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.smallest_chunk:
+            object.__setattr__(self, "smallest_chunk", self.arrays)
+
+
+NO_ARRAYS = WholeArrays()
+"""The placement of a stage that lies in no array."""
