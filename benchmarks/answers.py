@@ -30,8 +30,32 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "isaac-ce-written": ("isaac-ce", {"dynamic.products": "written"}),
 }
 """Machines beside the published ones: real cells, writing in between, trained circuits."""
-RENAMED: dict[str, str] = {}
-"""Fields of stages and placements: the name before, and the name now."""
+RENAMED: dict[str, dict[str, str]] = {
+    "Stage": {
+        "ahead": "double_buffered",
+        "alone": "sequential",
+        "before": "tile_offset",
+        "fed": "forwarded_input",
+        "in_tile": "tile_shares",
+        "kit": "array_type",
+        "load_s": "programming_s",
+        "own": "in_array_nodes",
+        "parts": "chunks",
+        "passed_on": "time_shared",
+        "per_tile": "arrays_per_tile",
+        "rewrites": "writes_per_inference",
+        "sets": "buffers",
+        "stays": "forwards_output",
+        "turns": "slots",
+    },
+    "InBlocks": {"abreast": "positions_per_step", "once": "streams_input"},
+    "InRows": {"used": "utilization"},
+}
+"""Fields of stages and placements, by class: the name before, and the name now."""
+ADDED = frozenset(
+    {"forwarded_input", "forwards_output", "holds", "in_arrays_s", "input_vectors", "per_step", "placement", "releases_arrays", "written"}
+)
+"""Fields that one of the two versions derives, or leaves out at its default."""
 SENTENCES = frozenset({"warnings", "notes", "note", "statement", "why", "plan", "free_parameters", "basis"})
 """Keys whose values are compared by their numbers alone."""
 
@@ -115,7 +139,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else hashlib.sha256(repr(value).encode()).hexdigest()
 
 
-GROUPS: frozenset[str] = frozenset()
+GROUPS = frozenset({"ArrayMapping", "Residency", "Slots", "Timing", "Turns"})
 """Classes whose fields belong to the stage that has them."""
 
 
@@ -155,9 +179,10 @@ def compare(before: Path, after: Path) -> int:
 
 def _differences(old: Any, new: Any, where: str) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        old = {RENAMED.get(key, key): value for key, value in old.items()}
+        names = RENAMED.get(old.get("", ""), {})
+        old, new = _flat({names.get(key, key): value for key, value in old.items()}), _flat(new)
         for key in sorted(old.keys() | new.keys()):
-            if key in ("versions", ""):
+            if key in ("versions", "") or (key in ADDED and not (old.get(key) and new.get(key))):
                 continue
             if key in SENTENCES:
                 if _numbers(old.get(key)) != _numbers(new.get(key)):
@@ -171,6 +196,14 @@ def _differences(old: Any, new: Any, where: str) -> Iterator[str]:
             yield from _differences(first, second, f"{where}[{place}]")
     elif old != new:
         yield f"{where}: {str(old)[:200]} became {str(new)[:200]}"
+
+
+def _flat(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a description with the fields of its groups beside its own."""
+    groups = [name for name, value in found.items() if isinstance(value, dict) and value.get("") in GROUPS]
+    for name in groups:
+        found = found | found[name] | {"": found[""]}
+    return {name: value for name, value in found.items() if name not in groups}
 
 
 def _numbers(sentences: Any) -> list[str]:

@@ -57,13 +57,13 @@ class Exact:
         """Return the bits of each owner's phase, lowest first."""
         periods = {kind.owner: kind.period for kind in kinds}
         bits = {o: [self.model.new_bool_var(f"bit{o}.{b}") for b in range(period.bit_length() - 1)] for o, period in periods.items()}
-        # Exchanging the two halves of the tree of phases changes nothing, so the longest period may begin at turn 0.
+        # Exchanging the two halves of the tree of phases changes nothing, so the longest period may begin at slot 0.
         for bit in bits[max(periods, key=lambda owner: periods[owner])]:
             self.model.add(bit == 0)
         return bits
 
     def _meets(self, first: Owner, second: Owner) -> cp_model.IntVar:
-        """Return a truth value that must hold if two owners are active in a common turn: all bits that both have are equal."""
+        """Return a truth value that must hold if two owners are active in a common slot: all bits that both have are equal."""
         meet = self.model.new_bool_var(f"meet{first}.{second}")
         different = []
         for one, other in zip(self.bits[first], self.bits[second], strict=False):

@@ -1,4 +1,4 @@
-"""What a program's schedule does to each array, checked turn by turn against the rule of which blocks may be active."""
+"""What a program's schedule does to each array, checked slot by slot against the rule of which blocks may be active."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from crossloom.program.program import Program
 def violations(program: Program) -> list[str]:
     """Return what the schedule does that it must not; nothing if it is right.
 
-    A stage can be at work in each of its turns, so in each turn all whose turn it is are taken to be active. In the read phase of a cycle their
+    A stage can be at work in each of its slots, so in each slot all whose slot it is are taken to be active. In the read phase of a cycle their
     blocks are read, with nothing but erased cells where the word lines of one meet the bit lines of another; in the write phase those that
     are written are.
     """
     if program.floor is None:
         return []
-    turns = {stage.name: stage.turns for stage in program.stages if stage.turns is not None}
+    slots = {stage.name: stage.slots for stage in program.stages if stage.slots is not None}
     found = []
     for number, layout in enumerate(program.floor.layouts):
-        for turn in range(max(turns[laid.stage].period for laid in layout.blocks)):
-            active = [laid for laid in layout.blocks if turn % turns[laid.stage].period == turns[laid.stage].phase]
-            found += [f"arrays {number}, turn {turn}: {problem}" for problem in _in_one_turn(active, layout.blocks)]
+        for slot in range(max(slots[laid.stage].period for laid in layout.blocks)):
+            active = [laid for laid in layout.blocks if slot % slots[laid.stage].period == slots[laid.stage].phase]
+            found += [f"arrays {number}, slot {slot}: {problem}" for problem in _in_one_turn(active, layout.blocks)]
     return found
 
 

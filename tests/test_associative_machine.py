@@ -87,7 +87,7 @@ def test_what_layers_write_into_the_same_cells_adds_up() -> None:
     graph, _ = digits_like()
     program = compile_network(graph, load_machine("rtm-ap"))
     (wear,) = read_ledger(program, read_timeline(program)).wear
-    assert wear.per_inference == pytest.approx(sum(stage.rewrites for stage in program.stages))
+    assert wear.per_inference == pytest.approx(sum(stage.residency.writes_per_inference for stage in program.stages))
     assert wear.inferences == pytest.approx(1e16 / wear.per_inference)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from crossloom.compiler import compile_network
 from crossloom.compiler.parse import parse_program
-from crossloom.compiler.slots import with_more_turns
+from crossloom.compiler.slots import with_more_slots
 from crossloom.demo.digits import CALIBRATION, digits, train
 from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.engine.in_array.placement import InBlocks
@@ -25,8 +25,9 @@ from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import MaxPool, ProductAdd, Relu, Softmax
 from crossloom.network.quantize.post_training import Recipe, quantize
-from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout, Turns
+from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
 from crossloom.program.program import Program
+from crossloom.program.stage import Slots
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
@@ -83,7 +84,7 @@ def in_cells(program: Program) -> Values:
     """Return the program with everything computed as plainly as can be: products slice by slice, functions cell by cell."""
     executors = dict(Values.of(program).executors)
     for stage in program.stages:
-        for name in stage.nodes[: stage.own]:
+        for name in stage.nodes[: stage.in_array_nodes]:
             plain = {"blocks": cell_executor, "crossbar": reference_executor}.get(stage.engine)
             if plain is not None:
                 executors[name] = plain(program.graph.node(name), program)  # type: ignore[assignment]
@@ -123,12 +124,12 @@ def test_no_schedule_breaks_the_rule(module: nn.Module, tiles: int, replicate: s
 
 
 def test_what_breaks_the_rule_is_found() -> None:
-    """Two blocks in the same bit lines and turn; one crossing the other over a third; two that are written."""
-    from crossloom.program.program import Stage
+    """Two blocks in the same bit lines and slot; one crossing the other over a third; two that are written."""
+    from crossloom.program.stage import Stage
 
     def problems(*blocks: tuple[int, int, int, bool]) -> int:
         laid = tuple(Laid(f"s{i}", row, column, Block(8, 8, 1, 64, writes)) for i, (row, column, _, writes) in enumerate(blocks))
-        stages = tuple(Stage(name=f"s{i}", nodes=(), engine="blocks", turns=Turns(2, phase, 1.0)) for i, (*_, phase, _) in enumerate(blocks))
+        stages = tuple(Stage(name=f"s{i}", nodes=(), engine="blocks", slots=Slots(2, phase, 1.0)) for i, (*_, phase, _) in enumerate(blocks))
         return len(violations(Program(None, None, stages, floor=FloorPlan(32, 32, (Layout(3, laid),)))))  # type: ignore[arg-type]
 
     assert problems((0, 0, 0, False), (8, 8, 0, False)) == 0
@@ -146,7 +147,7 @@ def test_blocks_share_an_array(hurry: Machine) -> None:
     assert max(len(layout.blocks) for layout in program.floor.layouts) > 3
     timeline = read_timeline(program)
     ledger = read_ledger(program, timeline)
-    frame = max(stage.turns.between_s for stage in program.stages if stage.turns is not None)
+    frame = max(stage.slots.between_s for stage in program.stages if stage.slots is not None)
     assert timeline.interval_s / frame == pytest.approx(round(timeline.interval_s / frame), abs=1e-9)
     assert ledger.energy_j == pytest.approx(sum(ledger.by_component.values()))
     spacious = compile_network(program.network, hurry)
@@ -309,7 +310,7 @@ def test_what_blocks_do_is_paid(field: str, hurry: Machine) -> None:
 
 
 def test_turns_that_nobody_needs_are_used() -> None:
-    """A stage alone in its arrays has every turn; two in the same lines keep half each; a third that shares with one of them takes what is left."""
+    """A stage alone in its arrays has every slot; two in the same lines keep half each; a third that shares with one of them takes what is left."""
 
     def laid(stage: str, row: int, column: int) -> Laid:
         return Laid(stage, row, column, Block(8, 8, 1, 64))
@@ -317,9 +318,9 @@ def test_turns_that_nobody_needs_are_used() -> None:
     floor = FloorPlan(
         16, 16, (Layout(1, (laid("alone", 0, 0),)), Layout(2, (laid("a", 0, 0), laid("b", 0, 8))), Layout(1, (laid("b", 0, 0), laid("c", 8, 0))))
     )
-    given = {"alone": Turns(8, 5, 1.0), "a": Turns(8, 0, 1.0), "b": Turns(8, 1, 1.0), "c": Turns(4, 2, 1.0)}
-    found = with_more_turns(floor, given)
-    assert found["alone"] == Turns(1, 0, 1.0)
+    given = {"alone": Slots(8, 5, 1.0), "a": Slots(8, 0, 1.0), "b": Slots(8, 1, 1.0), "c": Slots(4, 2, 1.0)}
+    found = with_more_slots(floor, given)
+    assert found["alone"] == Slots(1, 0, 1.0)
     assert (found["a"].period, found["b"].period, found["c"].period) == (2, 2, 2)
     assert not found["a"].meet(found["b"]) and not found["b"].meet(found["c"]) and found["a"].meet(found["c"])
 
@@ -377,7 +378,7 @@ def test_a_slow_part_makes_an_inference_longer(hurry: Machine) -> None:
     machine = hurry.with_(**{"tile_count": 1, "bus.transfer.latency": "30 ns"})
     program = compile_network(quantized(network(17, 33, "two", "two", True, "softmax", 9)), machine)
     rows = read_timeline(program).by_name
-    slowed = [stage for stage in program.stages if stage.turns and stage.interval_s > stage.per_step * stage.turns.between_s]
+    slowed = [stage for stage in program.stages if stage.slots and stage.interval_s > stage.slots.per_step * stage.slots.between_s]
     assert slowed
     for stage in program.stages:
         row = rows[stage.name]
@@ -398,15 +399,15 @@ def test_a_cycle_holds_its_pulses(hurry: Machine) -> None:
         functions = [stage for stage in program.stages if isinstance(stage.placement, InBlocks)]
         assert functions
         for stage in functions:
-            assert stage.turns is not None and stage.turns.period == 1
+            assert stage.slots is not None and stage.slots.period == 1
             least = stage.placement.cycles * cycle_s
-            assert least * (1 - 1e-9) <= stage.interval_s < least + stage.turns.length_s
+            assert least * (1 - 1e-9) <= stage.interval_s < least + stage.slots.length_s
 
 
 def test_one_copy_of_each_layer_has_the_turns_that_it_can_use(hurry: Machine) -> None:
-    """On a chip with room for all, nobody waits for turns."""
+    """On a chip with room for all, nobody waits for slots."""
     program = compile_network(quantized(network(8, 4, "two", "none", False, "logits", 9)), hurry.with_(compile_replicate="none"))
-    slowest = max(stage.steps * stage.per_step * stage.turns.length_s for stage in program.stages if stage.turns is not None)
+    slowest = max(stage.steps * stage.slots.per_step * stage.slots.length_s for stage in program.stages if stage.slots is not None)
     assert read_timeline(program).interval_s <= 1.1 * slowest
     assert all(stage.copies <= getattr(stage.placement, "positions_per_step", 1) for stage in program.stages)
 

@@ -122,7 +122,7 @@ def test_writing_hides_behind_reading() -> None:
     held = [stage for stage in serial.stages if stage.arrays]
     load, compute = held[0].load_s, held[0].latency_s
     assert load == pytest.approx(10 * 50.88e-9)
-    assert [stage.ahead for stage in overlapped.stages if stage.arrays] == [True] * 5
+    assert [stage.residency.double_buffered for stage in overlapped.stages if stage.arrays] == [True] * 5
     assert read_timeline(serial).interval_s == pytest.approx(5 * (load + compute))
     assert read_timeline(overlapped).interval_s == pytest.approx(5 * max(load, compute))
     assert read_timeline(overlapped).latency_s == pytest.approx(load + 5 * compute)

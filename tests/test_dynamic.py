@@ -169,7 +169,7 @@ def test_a_second_set_of_cells_is_written_while_one_is_read() -> None:
     assert first.limited_by == "the operand held" and second.interval_s < 0.6 * first.interval_s and second.latency_s == first.latency_s
     for stage, other in zip(one.stages, two.stages, strict=True):
         if stage.name.endswith(".store"):
-            assert (other.arrays, other.rewrites) == (2 * stage.arrays, stage.rewrites / 2)
+            assert (other.arrays, other.rewrites) == (2 * stage.arrays, stage.residency.writes_per_inference / 2)
 
 
 def test_a_causal_mask_lets_rows_begin_early() -> None:
@@ -199,7 +199,7 @@ def test_a_cache_stays_in_the_cells() -> None:
     stores = [stage for stage in program.stages if stage.name.endswith(".store")]
     assert [program.graph.node(s.name).op for s in stores] == [Store(-1, 15), Store(-2, 15)]
     assert [s.actions["array.write_row"] for s in stores] == [2 * 4, 2]
-    assert [s.rewrites for s in stores] == [pytest.approx(1 / 16)] * 2
+    assert [s.residency.writes_per_inference for s in stores] == [pytest.approx(1 / 16)] * 2
     timeline = read_timeline(program)
     assert timeline.interval_s == timeline.latency_s
     assert timeline.limited_by == "the sequence"

@@ -106,7 +106,7 @@ def test_a_network_larger_than_a_chip_can_stream_through_it(isaac: Machine) -> N
     graph = quantize(chain(*ops, shape=(512,)), [x])
     small = isaac.with_(**{"tile.count": 1, "overflow": "reload"})
     program = compile_network(graph, small)
-    assert [stage.segment for stage in program.stages] == [0, 1, 2]
+    assert [stage.residency.segment for stage in program.stages] == [0, 1, 2]
     assert "3 segments" in program.notes[0]
     timeline = read_timeline(program)
     rows = timeline.rows
@@ -132,11 +132,11 @@ def test_a_layer_larger_than_the_chip_comes_in_parts(isaac: Machine) -> None:
     small = isaac.with_(**{"tile.count": 1, "ima.count": 2, "array.count": 8, "overflow": "reload"})
     whole, program = compile_network(graph, isaac.with_(**{"overflow": "reload"})), compile_network(graph, small)
     (stage,) = program.stages
-    assert (whole.stages[0].arrays, stage.arrays, stage.parts) == (40, 14, 3)
+    assert (whole.stages[0].arrays, stage.arrays, stage.residency.chunks) == (40, 14, 3)
     assert stage.steps == 3 * whole.stages[0].steps
     timeline, ledger = read_timeline(program), read_ledger(program, read_timeline(program))
-    assert stage.load_s > 0
-    assert timeline.latency_s == pytest.approx(3 * stage.load_s + 2 * stage.interval_s + stage.latency_s)
+    assert stage.residency.programming_s > 0
+    assert timeline.latency_s == pytest.approx(3 * stage.residency.programming_s + 2 * stage.interval_s + stage.latency_s)
     assert timeline.interval_s == pytest.approx(timeline.latency_s)
     assert ledger.actions["buffer.read"] == 3 * read_ledger(whole, read_timeline(whole)).actions["buffer.read"]
     (y,), counts = Values.of(program)((x,))
@@ -154,9 +154,9 @@ def test_tied_layers_in_parts_are_written_for_each_step(isaac: Machine) -> None:
     x = seeded(5, 2, 3, 16)
     graph = quantize(load(torch.nn.LSTM(16, 48, batch_first=True), (x,)), [x])
     program = compile_network(graph, tiny)
-    steps = [stage for stage in program.stages if stage.parts > 1]
+    steps = [stage for stage in program.stages if stage.residency.chunks > 1]
     assert len(steps) >= 3
-    assert all(stage.load_s > 0 and not stage.shares for stage in steps)
+    assert all(stage.residency.programming_s > 0 and not stage.shares for stage in steps)
     assert all("array.write_row" in stage.actions for stage in steps)
 
 

@@ -243,26 +243,26 @@ def test_a_machine_of_several_sizes_computes_the_reference_and_does_what_is_pric
     graph, x = kits_network()
     program = compile_network(graph, SMALL.with_(overlap=overlap))
     held = [stage for stage in program.stages if stage.arrays]
-    assert len({stage.kit for stage in held}) > 1
-    assert all(stage.placement.array_rows == int(stage.kit) for stage in held)
-    assert all(not stage.kit for stage in program.stages if not stage.arrays)
+    assert len({stage.array_type for stage in held}) > 1
+    assert all(stage.placement.array_rows == int(stage.array_type) for stage in held)
+    assert all(not stage.array_type for stage in program.stages if not stage.arrays)
     counted(program, x)
     for view in SMALL.views:
-        used = sum(stage.arrays for stage in held if stage.kit == view.kit)
+        used = sum(stage.arrays for stage in held if stage.array_type == view.array_type)
         assert used <= view.part("array").total * program.chips
     assert print_program(parse_program(print_program(program), graph, SMALL.with_(overlap=overlap))) == print_program(program)
     assert parse_program(print_program(program), graph, SMALL.with_(overlap=overlap)).stages == program.stages
 
 
 def test_views_show_one_kit() -> None:
-    assert MISCA.kits == ("128", "256", "512") and ISAAC.kits == ()
+    assert MISCA.array_types == ("128", "256", "512") and ISAAC.array_types == ()
     assert ISAAC.views == (ISAAC,) and ISAAC.view("") is ISAAC
     for view in MISCA.views:
-        assert view.part("array").whole("rows") == int(view.kit)
-        assert view.part("adc").name == f"adc_{view.kit}"
+        assert view.part("array").whole("rows") == int(view.array_type)
+        assert view.part("adc").name == f"adc_{view.array_type}"
         assert view.part("buffer") is MISCA.part("buffer")
-        assert not view.kits and view.views == (view,)
-    with pytest.raises(MachineError, match="no kit 64; it has 128, 256, 512"):
+        assert not view.array_types and view.views == (view,)
+    with pytest.raises(MachineError, match="no array type 64; it has 128, 256, 512"):
         MISCA.view("64")
 
 
@@ -271,10 +271,10 @@ def _read(machine: Machine) -> tuple[object, ...]:
     program = compile_network(graph, machine)
     timeline = read_timeline(program)
     ledger = read_ledger(program, timeline)
-    return timeline.latency_s, timeline.interval_s, ledger.energy_j, ledger.total_area_mm2, [stage.kit for stage in program.stages]
+    return timeline.latency_s, timeline.interval_s, ledger.energy_j, ledger.total_area_mm2, [stage.array_type for stage in program.stages]
 
 
-@pytest.mark.parametrize("kit", MISCA.kits)
+@pytest.mark.parametrize("kit", MISCA.array_types)
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -283,24 +283,24 @@ def _read(machine: Machine) -> tuple[object, ...]:
         ("output_register_{}.access.energy", "1 nJ"), ("array_{}.rows", 96), ("array_{}.columns", 64), ("array_{}.cell_bits", 1), ("dac_{}.bits", 2),
     ],
 )  # fmt: skip
-def test_every_kits_parameters_reach_the_readings(kit: str, field: str, value: object) -> None:
-    """On a machine where each kit holds something; a change may also move layers to other kits."""
+def test_every_kits_parameters_reach_the_readings(array_type: str, field: str, value: object) -> None:
+    """On a machine where each array type holds something; a change may also move layers to other array types."""
     machine = SMALL.with_(**{"tile.count": 1})
-    assert set(_read(machine)[-1]) >= set(MISCA.kits)
-    assert _read(machine) != _read(machine.with_(**{field.format(kit): value}))
+    assert set(_read(machine)[-1]) >= set(MISCA.array_types)
+    assert _read(machine) != _read(machine.with_(**{field.format(array_type): value}))
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[list[Demand]], list[int]]:
-    """Demands of a few layers in two or three kits, as sizes of arrays give them."""
-    kits = draw(st.integers(2, 3))
+    """Demands of a few layers in two or three array types, as sizes of arrays give them."""
+    array_types = draw(st.integers(2, 3))
     layers = draw(st.integers(1, 6))
     table = []
     for _ in range(layers):
         rows, columns, positions = draw(st.integers(20, 3000)), draw(st.integers(20, 2000)), draw(st.integers(1, 400))
-        sizes = [128 << kit for kit in range(kits)]
-        table.append([Demand(-(-rows // size) * -(-columns // size), positions, float(1 << kit)) for kit, size in enumerate(sizes)])
-    budgets = [draw(st.integers(1, 400 >> 2 * kit)) for kit in range(kits)]
+        sizes = [128 << array_type for array_type in range(array_types)]
+        table.append([Demand(-(-rows // size) * -(-columns // size), positions, float(1 << array_type)) for array_type, size in enumerate(sizes)])
+    budgets = [draw(st.integers(1, 400 >> 2 * array_type)) for array_type in range(array_types)]
     return table, budgets
 
 
@@ -326,7 +326,7 @@ def test_the_choice_of_kits_is_close_to_the_best(given_) -> None:
 def test_what_does_not_fit_and_what_is_not_compiled_for_gets_one_line() -> None:
     graph, _ = kits_network()
     tiny = MISCA.with_(**{"tile.count": 1, "ima_128.count": 1, "array_128.count": 1, "ima_256.count": 1, "array_256.count": 1, "array_512.count": 0})
-    assert tiny.kits == ("128", "256")
+    assert tiny.array_types == ("128", "256")
     assert compile_network(graph, tiny).chips > 1
     with pytest.raises(CapacityError, match=r"compile\.chips"):
         compile_network(graph, tiny.with_(chips=1))
@@ -343,7 +343,7 @@ def test_what_does_not_fit_and_what_is_not_compiled_for_gets_one_line() -> None:
 def test_attention_has_its_weights_in_kits_and_its_products_elsewhere() -> None:
     graph = with_bits(network("vit-base"), 8)
     program = compile_network(graph, MISCA)
-    assert {stage.kit for stage in program.stages if stage.arrays} == set(MISCA.kits)
+    assert {stage.array_type for stage in program.stages if stage.arrays} == set(MISCA.array_types)
     with pytest.raises(MachineError, match=r"set dynamic\.products=digital"):
         compile_network(graph, MISCA.with_(products="written"))
 
@@ -360,10 +360,10 @@ def test_an_overlap_that_makes_no_sense_gets_one_line(value: object, capsys: pyt
 
 def test_the_command_line_runs_and_shows_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     found = document(capsys, "run", "zoo:digits", "--on", "misca", "--out", str(tmp_path / "run"))
-    kits = {layer["kit"] for layer in found["layers"] if layer["arrays"]}
-    assert kits and kits <= {"128", "256", "512"}
-    assert {f"array_{kit}" for kit in kits} <= set(found["breakdown"]["energy_j"])
-    assert {f"array_{kit}.read" for kit in kits} <= set(found["actions"])
+    array_types = {layer["kit"] for layer in found["layers"] if layer["arrays"]}
+    assert array_types and array_types <= {"128", "256", "512"}
+    assert {f"array_{array_type}" for array_type in array_types} <= set(found["breakdown"]["energy_j"])
+    assert {f"array_{array_type}.read" for array_type in array_types} <= set(found["actions"])
     assert 0 < found["utilization"]["spatial"] <= 1
     rows = document(capsys, "machine", "show", "misca")["rows"]
     assert {("chip.tile.ima_512", "array_512", 1344.0), ("chip.tile.ima_128", "adc_128", 5376.0)} <= {

@@ -252,7 +252,7 @@ def test_one_layer_at_a_time_on_a_chip_that_is_written_again_and_again(shared: i
     )
     program = compile_network(graph, machine)
     assert len(program.segments) > 1
-    loads = sum(max(stage.load_s for stage in stages) for stages in program.segments.values())
+    loads = sum(max(stage.residency.programming_s for stage in stages) for stages in program.segments.values())
     work = sum(stage.latency_s + (stage.steps - 1) * stage.interval_s for stage in program.stages)
     assert read_timeline(program).interval_s == pytest.approx(loads / shared + work)
 

@@ -218,8 +218,8 @@ def test_tied_layers_are_written_once_for_each_segment(isaac: Machine) -> None:
     net = Net(lambda m, x: m[0](m[1](m[0](x))), nn.Linear(150, 150), nn.Linear(150, 150))
     graph, _ = _quantized(xl.load(net, (torch.randn(1, 150),)), 2)
     program = compile_network(graph, small)
-    assert [(stage.segment, stage.shares) for stage in program.stages] == [(0, ""), (1, ""), (2, "")]
-    assert all(stage.load_s > 0 for stage in program.stages)
+    assert [(stage.residency.segment, stage.shares) for stage in program.stages] == [(0, ""), (1, ""), (2, "")]
+    assert all(stage.residency.programming_s > 0 for stage in program.stages)
 
 
 MIXING: dict[str, Callable[..., Tensor]] = {

@@ -18,6 +18,7 @@ from crossloom.network.quantize.post_training import needs_samples, quantize
 from crossloom.network.quantize.qdq import absorb
 from crossloom.read.values import Values
 from tests.layers import chain, seeded
+from tests.oracles import onnx_session
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -75,7 +76,7 @@ def files(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, torch
 
 def test_isaac_computes_what_onnxruntime_computes(files: tuple[str, torch.Tensor], isaac: Machine) -> None:
     path, x = files
-    expected = onnxruntime.InferenceSession(path).run(None, {"x": x.numpy()})[0]
+    expected = onnx_session(path).run(None, {"x": x.numpy()})[0]
     network = xl.load(path)
     assert not needs_samples(network)
     graph = quantize(network)

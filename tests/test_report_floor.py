@@ -29,7 +29,7 @@ from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
 from crossloom.report.figures.floorplan import SHOWN, SIDE, floor_figure
 from crossloom.report.figures.pictures import Pictures
 from crossloom.report.names import printable
-from crossloom.report.numbers.activity import BINS, runs, strip, turns_of
+from crossloom.report.numbers.activity import BINS, runs, slots_of, strip
 from crossloom.report.numbers.floorplan import frame, fullest, looks, most_used, totals
 from crossloom.report.page.floorplan import floor_sections
 from crossloom.report.page.model import Section
@@ -88,7 +88,7 @@ def section(result: Result, key: str) -> Section:
 
 def test_the_small_network_has_blocks_of_every_role_that_share_lines(small: Result) -> None:
     assert {total.role for total in totals(plan_of(small))} == {"product", "largest", "sum", "softmax"}
-    assert frame(fullest(plan_of(small), turns_of(small.program)), turns_of(small.program)) > 1
+    assert frame(fullest(plan_of(small), slots_of(small.program)), slots_of(small.program)) > 1
 
 
 def test_only_shared_arrays_have_a_floor_plan(small: Result) -> None:
@@ -157,14 +157,14 @@ def test_a_tooltip_says_whose_a_block_is_and_when_it_has_its_turn(small: Result)
     for layout in plan_of(small).layouts:
         for laid in layout.blocks:
             stage = small.program.by_name[laid.stage]
-            assert stage.turns is not None
-            turn = "every turn" if stage.turns.period == 1 else f"turn {stage.turns.phase} of every {stage.turns.period}"
+            assert stage.slots is not None
+            slot = "every slot" if stage.slots.period == 1 else f"slot {stage.slots.phase} of every {stage.slots.period}"
             size = f"{laid.block.rows} rows × {laid.block.columns} columns"
-            assert any(f"{stage.nodes[0]} ({turn})" in title and size in title for title in titles), laid
+            assert any(f"{stage.nodes[0]} ({slot})" in title and size in title for title in titles), laid
 
 
 def test_looks_beyond_the_limit_are_counted(small: Result) -> None:
-    stage = next(iter(turns_of(small.program)))
+    stage = next(iter(slots_of(small.program)))
     layouts = tuple(Layout(1 + (rows > 20), (Laid(stage, 0, 0, Block(rows, 9, cells=rows * 9)),)) for rows in range(1, SHOWN + 21))
     floor = FloorPlan(512, 512, layouts)
     every = looks(floor)
@@ -193,8 +193,8 @@ def test_the_tables_say_what_the_pictures_show(result: Result) -> None:
     table = section(result, "floor").tables[1]
     assert [row[1].order for row in table.rows] == [look.arrays for look in found]
     assert [row[3].text.count(";") + 1 for row in table.rows] == [len(look.places) for look in found]
-    turns = turns_of(result.program)
-    blocks = fullest(floor, turns).blocks
+    slots = slots_of(result.program)
+    blocks = fullest(floor, slots).blocks
     for row, laid in zip(section(result, "array").tables[0].rows, blocks, strict=True):
         assert row[2].text == f"{laid.row}–{laid.row + laid.block.rows - 1}"
         shares = any(laid.crosses(other) for other in blocks if other is not laid)
@@ -211,7 +211,7 @@ def test_bins_add_up_to_the_time_at_work(result: Result) -> None:
     for each, shares in zip(found.stages, found.shares, strict=True):
         assert shares.sum() * length_s == pytest.approx(result.program.by_name[each.stage].active_s)
         row = result.timeline.by_name[each.stage]
-        assert row.start_s == each.start_s < each.end_s <= row.finish_s + each.turns.length_s
+        assert row.start_s == each.start_s < each.end_s <= row.finish_s + each.slots.length_s
     temporal = result.utilization["temporal"]
     assert found.alone.sum() * length_s == pytest.approx(temporal * interval_s)
     whole = result.latency // interval_s
@@ -245,8 +245,8 @@ def test_runs_are_the_bins_again(levels: list[int]) -> None:
 
 @pytest.mark.parametrize("width", [9.5, NARROW])
 def test_blocks_that_share_a_line_are_never_drawn_in_one_turn(small: Result, width: float) -> None:
-    turns = turns_of(small.program)
-    layout = fullest(plan_of(small), turns)
+    slots = slots_of(small.program)
+    layout = fullest(plan_of(small), slots)
     _, axes = Pictures(small, width).array().axes
     drawn: dict[int, set[int]] = {}
     for patch in axes.patches:
@@ -254,10 +254,10 @@ def test_blocks_that_share_a_line_are_never_drawn_in_one_turn(small: Result, wid
         if patch.get_width() < 1:
             drawn.setdefault(round(patch.get_y() + patch.get_height() / 2), set()).add(int(patch.get_x()))
     count = round(axes.get_xlim()[1])
-    assert count >= frame(layout, turns)
+    assert count >= frame(layout, slots)
     for row, laid in enumerate(layout.blocks):
-        own = turns[laid.stage]
-        assert drawn[row] == {turn for turn in range(count) if turn % own.period == own.phase}
+        own = slots[laid.stage]
+        assert drawn[row] == {slot for slot in range(count) if slot % own.period == own.phase}
         for other, block in enumerate(layout.blocks[:row]):
             assert not (laid.crosses(block) and drawn[row] & drawn[other])
 
@@ -273,10 +273,10 @@ def test_the_floor_plan_is_in_the_json(result: Result) -> None:
     for layout, expected in zip(said["layouts"], floor.layouts, strict=True):
         assert layout["count"] == expected.count
         for block, laid in zip(layout["blocks"], expected.blocks, strict=True):
-            turns = result.program.by_name[laid.stage].turns
-            assert turns is not None and block.pop("stage") in layers
+            slots = result.program.by_name[laid.stage].slots
+            assert slots is not None and block.pop("stage") in layers
             place = {"row": laid.row, "column": laid.column, "rows": laid.block.rows, "columns": laid.block.columns, "cells": laid.block.cells}
-            assert block == {"role": laid.block.role, **place, "period": turns.period, "phase": turns.phase}
+            assert block == {"role": laid.block.role, **place, "period": slots.period, "phase": slots.phase}
 
 
 def test_the_terminal_counts_blocks(small: Result) -> None:

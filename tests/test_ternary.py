@@ -18,6 +18,7 @@ from crossloom.network.quantization import Quantization
 from crossloom.network.quantize.post_training import Recipe, needs_samples, quantize
 from crossloom.network.quantize.ternary import Sparse, Twn, output_axis, project, ternary_layers, ternary_quantization
 from tests.layers import chain, one_layer, seeded
+from tests.oracles import onnx_session
 
 
 def ternary(*shape: int, axis: int | None = 0, seed: int = 0) -> Tensor:
@@ -221,13 +222,13 @@ def qdq_file(path: Path, integers: Tensor, steps: Tensor) -> None:
 def test_stored_integers_of_one_unit_take_two_bits(tmp_path: Path) -> None:
     """Scales stay as they are stored, so that not even a rounding differs from eight bits."""
     pytest.importorskip("onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
     integers = torch.sign(ternary(5, 12))
     qdq_file(tmp_path / "ternary.onnx", integers, torch.rand(5) + 0.1)
     graph = xl.quantize(xl.load(str(tmp_path / "ternary.onnx")))
     assert is_ternary(graph)
     x = torch.rand(7, 12) * 10
-    expected = onnxruntime.InferenceSession(str(tmp_path / "ternary.onnx")).run(None, {"x": x.numpy()})[0]
+    expected = onnx_session(tmp_path / "ternary.onnx").run(None, {"x": x.numpy()})[0]
     assert torch.equal(graph(x), torch.as_tensor(expected))
     integers[0, 0] = 2
     qdq_file(tmp_path / "wider.onnx", integers, torch.rand(5) + 0.1)

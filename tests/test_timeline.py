@@ -14,13 +14,14 @@ import crossloom as xl
 from crossloom.compiler import compile_network
 from crossloom.job.data import random_inputs
 from crossloom.job.source import load
-from crossloom.machines import Machine
+from crossloom.machines import Machine, load_machine
 from crossloom.network.operators import Conv, Linear, MaxPool, Relu, Reshape, Softmax, Transpose
 from crossloom.network.quantize.post_training import quantize
 from crossloom.network.types import Batch
 from crossloom.program.dataflow import streams
 from crossloom.program.dependencies import Everything, Same, Window
-from crossloom.program.program import Program, Stage, Wait
+from crossloom.program.program import Program
+from crossloom.program.stage import ArrayMapping, Stage, Timing, Wait
 from crossloom.read.timeline import read_timeline
 from tests.layers import chain, seeded
 
@@ -57,13 +58,12 @@ def programs(draw: st.DrawFn) -> Program:
                 nodes=(f"s{i}",),
                 engine="digital",
                 positions=draw(st.integers(1, 12)),
-                copies=draw(st.integers(1, 4)),
-                interval_s=draw(st.integers(0, 5)),
-                latency_s=draw(st.integers(0, 9)),
+                mapping=ArrayMapping(copies=draw(st.integers(1, 4))),
+                timing=Timing(draw(st.integers(0, 5)), draw(st.integers(0, 9))),
                 waits=tuple(waits),
             )
         )
-    return Program(None, None, tuple(stages))  # type: ignore[arg-type]
+    return Program(None, load_machine("isaac-ce"), tuple(stages))  # type: ignore[arg-type]
 
 
 @given(programs())
@@ -157,7 +157,7 @@ def test_a_tile_between_two_stages_is_charged_by_the_arrays_that_lie_there(isaac
     machine = isaac.with_(accumulate="analog", flip=False, adc_convert_latency="40 ns", allocate="pack", tile_count=2, chips=1)
     program = compile_network(graph, machine)
     placed = [stage for stage in program.stages if stage.arrays]
-    assert any(stage.before for stage in placed), "no tile is shared: the test shows nothing"
+    assert any(stage.mapping.tile_offset for stage in placed), "no tile is shared: the test shows nothing"
     load: dict[int, float] = {}
     for stage in placed:
         assert sum(stage.in_tiles) == pytest.approx(1)

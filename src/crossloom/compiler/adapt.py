@@ -13,5 +13,5 @@ class Adapt:
     """Let each engine of the machine have the network as it needs it: operands stored, products rewritten, other formats."""
 
     def __call__(self, program: Program) -> Program:
-        graph, notes = adapted(program.graph, program.machine, program.kits)
+        graph, notes = adapted(program.graph, program.machine, program.array_types)
         return replace(program, graph=graph, given=program.graph, notes=(*program.notes, *notes))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from crossloom.compiler.base import arrays_per_chip, arrays_per_tile
 from crossloom.network.operators import Interleave
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +16,8 @@ class _Where:
     """Tiles of a stage as its fields say them."""
 
     tiles: tuple[int, int]
-    before: int = 0
-    per_tile: float = 0.0
+    tile_offset: int = 0
+    arrays_per_tile: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,15 @@ class Allocate:
         where: dict[str, _Where] = {}
         stages = []
         in_each = {
-            (segment, view.kit): self._in_each_tile([stage for stage in members if stage.kit == view.kit], program, view.kit)
+            (segment, view.array_type): self._in_each_tile(
+                [stage for stage in members if stage.array_type == view.array_type], program, view.array_type
+            )
             for segment, members in program.segments.items()
             for view in program.machine.views
         }
         for stage in program.stages:
             if stage.own_arrays:
-                of = stage.segment, stage.kit
+                of = stage.residency.segment, stage.array_type
                 start, each = used.get(of, 0), in_each[of]
                 first, last = (int(array // each) for array in (start, start + stage.arrays - 1))
                 used[of] = start + stage.arrays
@@ -51,15 +54,16 @@ class Allocate:
             elif not stage.arrays:
                 where[stage.name] = _Where(next((where[wait.stage].tiles for wait in stage.waits if wait.stage in where), (0, 1)))
             place = where[stage.name]
-            stages.append(replace(stage, tiles=place.tiles, before=place.before, per_tile=place.per_tile))
+            mapping = replace(stage.mapping, tiles=place.tiles, tile_offset=place.tile_offset, arrays_per_tile=place.arrays_per_tile)
+            stages.append(replace(stage, mapping=mapping))
         return replace(program, stages=tuple(with_hops(stages, program)))
 
-    def _in_each_tile(self, stages: list[Stage], program: Program, kit: str) -> float:
-        """Return how many arrays (of a kit) of each tile are used."""
-        there = arrays_per_tile(program, kit)
+    def _in_each_tile(self, stages: list[Stage], program: Program, array_type: str) -> float:
+        """Return how many arrays (of one array type) of each tile are used."""
+        there = arrays_per_tile(program, array_type)
         if not self.spread:
             return there
-        tiles = max(1.0, arrays_per_chip(program, kit) * program.chips / there)
+        tiles = max(1.0, arrays_per_chip(program, array_type) * program.chips / there)
         return min(there, max(1, math.ceil(sum(stage.own_arrays for stage in stages) / tiles)))
 
 
@@ -84,4 +88,4 @@ def with_hops(stages: list[Stage], program: Program) -> list[Stage]:
         here = router(stage)
         return 1 + max((abs(here[0] - there[0]) + abs(here[1] - there[1]) for there in map(router, readers.get(stage.name, []))), default=0)
 
-    return [replace(stage, hops=hops(stage)) for stage in stages]
+    return [replace(stage, mapping=replace(stage.mapping, hops=hops(stage))) for stage in stages]

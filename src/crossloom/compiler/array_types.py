@@ -1,12 +1,12 @@
-"""Which kit of arrays holds which layer, on a machine that has arrays of several sizes.
+"""Which array type holds which layer, on a machine that has arrays of several sizes.
 
-A layer l takes a_lk arrays of kit k for one copy, computes n_lk positions, each in t_lk seconds (overlapped windows, converters and cycles differ
-from kit to kit). If an inference is to be done every T seconds it needs
+A layer l takes a_lk arrays of array type k for one copy, computes n_lk positions, each in t_lk seconds (overlapped windows, converters and cycles differ
+from array type to array type). If an inference is to be done every T seconds it needs
 
     u_lk(T) = a_lk · min( n_lk, ⌈ n_lk / ⌊T / t_lk⌋ ⌉ ) / B_k
 
-of the B_k arrays that the chips have of the kit. Looked for is the smallest T for which there is a choice k(l) with Σ_{l: k(l) = k} u_lk(T) ≤ 1 for
-every k. For a given T that is the scheduling of jobs on unrelated machines, which is NP-hard, and small: dozens of layers, a few kits. A solver of integer
+of the B_k arrays that the chips have of the array type. Looked for is the smallest T for which there is a choice k(l) with Σ_{l: k(l) = k} u_lk(T) ≤ 1 for
+every k. For a given T that is the scheduling of jobs on unrelated machines, which is NP-hard, and small: dozens of layers, a few array types. A solver of integer
 programs looks for a choice, so many nodes of its search tree far, and T is found by bisection.
 """
 
@@ -24,10 +24,11 @@ from crossloom.compiler.connect import Connect
 from crossloom.compiler.place import Place
 from crossloom.engine.registry import engine_of
 from crossloom.errors import CapacityError, MachineError
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 Choice = tuple[int, ...]
-"""The place of each layer's kit among the kits."""
+"""The place of each layer's array type among the array types."""
 
 NODES = 2_000
 """Of a search, after which no choice counts as found: a number of seconds would make the result depend on the computer."""
@@ -37,7 +38,7 @@ CLOSE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A layer in one kit: arrays of a copy, positions of one inference, and the seconds that each takes."""
+    """A layer in one array type: arrays of a copy, positions of one inference, and the seconds that each takes."""
 
     arrays: int
     positions: int
@@ -50,12 +51,12 @@ class Demand:
 
 
 Table = Sequence[Sequence[Demand]]
-"""The demands of each layer, one for each kit."""
+"""The demands of each layer, one for each array type."""
 
 
 @dataclass(frozen=True, slots=True)
-class ChooseKits:
-    """Say for all weights in which kit of arrays they lie, so that inferences follow each other as fast as they can.
+class ChooseArrayTypes:
+    """Say for all weights in which array type they lie, so that inferences follow each other as fast as they can.
 
     Chips are as many as one copy of everything needs, or `exactly` so many. A machine of one kind of array needs no choice. Raises CapacityError for
     what does not fit.
@@ -66,17 +67,17 @@ class ChooseKits:
     most: int = 1 << 16
 
     def __call__(self, program: Program) -> Program:
-        kits = program.machine.kits
-        if not kits:
+        array_types = program.machine.array_types
+        if not array_types:
             return program
-        found = [_demands(replace(program, machine=program.machine.view(kit))) for kit in kits]
+        found = [_demands(replace(program, machine=program.machine.view(array_type))) for array_type in array_types]
         names = list(found[0])
         table = [[demands[name] for demands in found] for name in names]
-        each = [arrays_per_chip(program, kit) for kit in kits]
+        each = [arrays_per_chip(program, array_type) for array_type in array_types]
         if not names:
             return program
         choice = self._chosen(table, each)
-        return replace(program, kits={name: kits[place] for name, place in zip(names, choice, strict=True)})
+        return replace(program, array_types={name: array_types[place] for name, place in zip(names, choice, strict=True)})
 
     def _chosen(self, table: Table, each: Sequence[int]) -> Choice:
         """Return the best choice that is found on the fewest chips that hold one copy of everything."""
@@ -129,8 +130,8 @@ def seconds_of(table: Table, budgets: Sequence[int], choice: Choice) -> float:
 
     def fits(seconds: float) -> bool:
         used = [0.0] * len(budgets)
-        for row, kit in zip(table, choice, strict=True):
-            used[kit] += row[kit].need(seconds)
+        for row, kind in zip(table, choice, strict=True):
+            used[kind] += row[kind].need(seconds)
         return all(need <= budget for need, budget in zip(used, budgets, strict=True))
 
     low, high = 0.0, longest(table)
@@ -163,18 +164,18 @@ def fitting(table: Table, budgets: Sequence[int], seconds: float) -> Choice | No
         return None
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    layers, kits = shares.shape
-    once = np.kron(np.eye(layers), np.ones(kits))
+    layers, kinds = shares.shape
+    once = np.kron(np.eye(layers), np.ones(kinds))
     used = np.hstack([np.diag(row) for row in np.where(possible, shares, 0.0)])
     found = milp(
-        np.zeros(layers * kits),
-        integrality=np.ones(layers * kits),
+        np.zeros(layers * kinds),
+        integrality=np.ones(layers * kinds),
         bounds=Bounds(0, possible.ravel().astype(float)),
         constraints=(LinearConstraint(once, 1, 1), LinearConstraint(used, -np.inf, 1)),
         options={"node_limit": NODES},
     )
     if found.x is None:
         return None
-    choice = found.x.reshape(layers, kits).argmax(1)
-    loads = np.bincount(choice, shares[np.arange(layers), choice], kits)
+    choice = found.x.reshape(layers, kinds).argmax(1)
+    loads = np.bincount(choice, shares[np.arange(layers), choice], kinds)
     return tuple(choice.tolist()) if loads.max() <= 1 + 1e-9 else None  # the solver's tolerance is wider

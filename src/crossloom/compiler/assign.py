@@ -10,7 +10,8 @@ from crossloom.engine.registry import DIGITAL, engine_of, engines_of
 from crossloom.errors import ModelError
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Unary
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Assign:
         stages: list[Stage] = []
         home: dict[str, int] = {}
         for node in graph.nodes:
-            kit = program.kit_of(node)
-            engine, why = taker(node, graph, engines_of(machine.view(kit) if kit else machine.views[0]))
+            array_type = program.array_type_of(node)
+            engine, why = taker(node, graph, engines_of(machine.view(array_type) if array_type else machine.views[0]))
             if engine is None:
                 raise ModelError(f"{node.name} ({type(node.op).__name__}) runs on no engine of {machine.name} ({why}); choose another machine")
             place = self._read_alone(node, graph, home)
@@ -35,7 +36,7 @@ class Assign:
                 stages[place] = joined
             else:
                 place = len(stages)
-                stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine, kit=kit))
+                stages.append(Stage(name=node.name, nodes=(node.name,), engine=engine, array_type=array_type))
             home[node.name] = place
         return replace(program, stages=tuple(stages))
 
@@ -49,10 +50,10 @@ class Assign:
 def _joined(stage: Stage, node: Node, engine: str, program: Program) -> Stage | None:
     """Return a stage with a node that follows it, or None if that needs a stage of its own."""
     grown = replace(stage, name=node.name, nodes=(*stage.nodes, node.name))
-    if engine == stage.engine and stage.own == len(stage.nodes):
+    if engine == stage.engine and stage.in_array_nodes == len(stage.nodes):
         mapped = engine_of(stage, program)
         if isinstance(mapped, Fuses) and mapped.fuses(stage, node, program.graph):
-            return replace(grown, own=len(grown.nodes))
+            return replace(grown, in_array_nodes=len(grown.nodes))
     return grown if isinstance(node.op, Unary) and engine == DIGITAL != stage.engine else None
 
 

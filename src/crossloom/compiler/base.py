@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from crossloom.network.operators import Store
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 
 class Pass(Protocol):
@@ -14,15 +15,15 @@ class Pass(Protocol):
     def __call__(self, program: Program) -> Program: ...
 
 
-def arrays_per_chip(program: Program, kit: str = "") -> int:
-    """Return the number of arrays of a chip, or of those of one kit; 0 for a machine without."""
-    part = program.machine.view(kit).optional("array")
+def arrays_per_chip(program: Program, array_type: str = "") -> int:
+    """Return the number of arrays of a chip, or of those of one array type; 0 for a machine without."""
+    part = program.machine.view(array_type).optional("array")
     return int(part.total) if part is not None else 0
 
 
-def arrays_per_tile(program: Program, kit: str = "") -> float:
-    """Return the number of arrays of a tile (of one kit), or all if there are no tiles."""
-    part = program.machine.view(kit).optional("array")
+def arrays_per_tile(program: Program, array_type: str = "") -> float:
+    """Return the number of arrays of a tile (of one array type), or all if there are no tiles."""
+    part = program.machine.view(array_type).optional("array")
     if part is None:
         return 1.0
     return max(1.0, part.total / program.machine.tiles)

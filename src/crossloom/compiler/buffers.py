@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from crossloom.network.graph import Graph
 from crossloom.program.dependencies import Window
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from crossloom.program.dataflow import streams
 from crossloom.program.dependencies import Everything, Rule
-from crossloom.program.program import Program, Wait
+from crossloom.program.program import Program
+from crossloom.program.stage import Wait
 
 
 @dataclass(frozen=True, slots=True)

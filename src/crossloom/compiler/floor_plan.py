@@ -1,12 +1,12 @@
-"""Blocks of several stages in one array: how many copies each stage has, how often its turn comes, and where its blocks lie.
+"""Blocks of several stages in one array: how many copies each stage has, how often its slot comes, and where its blocks lie.
 
-One inference asks of a stage D = ⌈positions / (positions per step · copies)⌉ · turns per step. If all is to be done in T turns, a stage needs
+One inference asks of a stage D = ⌈positions / (positions per step · copies)⌉ · slots per step. If all is to be done in T slots, a stage needs
 
-    copies = ⌈steps of one copy / ⌊T / turns per step⌋⌉,        period = the largest power of two with D · period ≤ T,
+    copies = ⌈steps of one copy / ⌊T / slots per step⌋⌉,        period = the largest power of two with D · period ≤ T,
 
-so that a stage with much to do has many copies and every turn, one with little to do has a single copy and leaves most turns to those that share
+so that a stage with much to do has many copies and every slot, one with little to do has a single copy and leaves most slots to those that share
 its lines. The smallest T whose blocks can be packed into the arrays there are is looked for: first the smallest for which there are cells enough,
-then from there upwards. In the end stages get turns that nobody else can use (`slots`).
+then from there upwards. In the end stages get slots that nobody else can use (`slots`).
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ from dataclasses import dataclass, replace
 from crossloom.compiler.allocate import with_hops
 from crossloom.compiler.base import arrays_per_chip, arrays_per_tile
 from crossloom.compiler.packing import BUDGET, BlockKind, Owner, Packing, pack
-from crossloom.compiler.slots import with_more_turns
+from crossloom.compiler.slots import with_more_slots
 from crossloom.engine.registry import engine_of
 from crossloom.errors import CapacityError, MachineError
-from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout, Turns
-from crossloom.program.program import Program, Stage
+from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
+from crossloom.program.program import Program
+from crossloom.program.stage import Slots, Stage
 
 LONGEST = 64
-"""Turns between two of a stage's own. Longer periods hardly let more blocks share a line, and make latencies long."""
+"""Slots between two of a stage's own. Longer periods hardly let more blocks share a line, and make latencies long."""
 SHARE = 16
-"""A period is at most this part of an inference's turns, which are a whole number of the longest: so little is lost by that."""
+"""A period is at most this part of an inference's slots, which are a whole number of the longest: so little is lost by that."""
 FINER = 1.03
-"""Factor between the numbers of turns that are tried."""
+"""Factor between the numbers of slots that are tried."""
 QUICKLY = 2_000
-"""Budget of a packing that only tells whether a number of turns is possible."""
+"""Budget of a packing that only tells whether a number of slots is possible."""
 
 
-def longest(turns: int) -> int:
-    """Return the longest period for an inference of so many turns."""
-    return min(LONGEST, 1 << max(0, (turns // SHARE).bit_length() - 1))
+def longest(slots: int) -> int:
+    """Return the longest period for an inference of so many slots."""
+    return min(LONGEST, 1 << max(0, (slots // SHARE).bit_length() - 1))
 
 
-def whole(turns: int) -> int:
-    """Return the next number of turns that its longest period divides."""
-    return -(-turns // longest(turns)) * longest(turns)
+def whole(slots: int) -> int:
+    """Return the next number of slots that its longest period divides."""
+    return -(-slots // longest(slots)) * longest(slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Need:
     Attributes:
         blocks: of one copy.
         steps: of one inference with a single copy, of all stages that share the blocks.
-        per_step: turns that a step takes.
+        per_step: slots that a step takes.
         most: copies that are of use.
     """
 
@@ -60,25 +61,25 @@ class Need:
     per_step: int
     most: int
 
-    def copies(self, turns: int) -> int:
-        """Return the copies with which everything is done in so many turns, if there may be so many."""
-        return min(self.most, -(-self.steps // max(1, turns // self.per_step)))
+    def copies(self, slots: int) -> int:
+        """Return the copies with which everything is done in so many slots, if there may be so many."""
+        return min(self.most, -(-self.steps // max(1, slots // self.per_step)))
 
-    def period(self, turns: int) -> int:
-        """Return how rarely the stage's turn may come."""
-        work = -(-self.steps // self.copies(turns)) * self.per_step
-        return min(longest(turns), 1 << max(1, turns // work).bit_length() - 1)
+    def period(self, slots: int) -> int:
+        """Return how rarely the stage's slot may come."""
+        work = -(-self.steps // self.copies(slots)) * self.per_step
+        return min(longest(slots), 1 << max(1, slots // work).bit_length() - 1)
 
-    def cells(self, turns: int) -> int:
+    def cells(self, slots: int) -> int:
         """Return the cells of all copies."""
-        return self.copies(turns) * sum(block.count * block.rows * block.columns for block in self.blocks)
+        return self.copies(slots) * sum(block.count * block.rows * block.columns for block in self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Blocks in arrays, and in how many turns an inference can be done with them."""
+    """Blocks in arrays, and in how many slots an inference can be done with them."""
 
-    turns: int
+    slots: int
     packing: Packing
 
 
@@ -96,8 +97,8 @@ class LayOut:
     most: int = 1 << 16
 
     def __call__(self, program: Program) -> Program:
-        turn_s = _turn_s(program)
-        needs = _needs(program, turn_s)
+        slot_s = _slot_s(program)
+        needs = _needs(program, slot_s)
         if not self.replicate:
             needs = {name: replace(need, most=1) for name, need in needs.items()}
         if not needs:
@@ -115,9 +116,9 @@ class LayOut:
         notes = (f"blocks of one copy of each layer take {need} arrays and a chip has {have}: {chips} chips are used",) if need > have else ()
         program = replace(program, chips=chips, notes=(*program.notes, *notes))
         floor = _floor(found.packing, needs, program)
-        turns = {name: Turns(need.period(found.turns), found.packing.phases[name], turn_s) for name, need in needs.items()}
-        turns = with_more_turns(floor, turns)
-        stages = _handed([_timed(stage, needs, found, turns) for stage in program.stages], program)
+        slots = {name: Slots(need.period(found.slots), found.packing.phases[name], slot_s, need.per_step) for name, need in needs.items()}
+        slots = with_more_slots(floor, slots)
+        stages = _forwarding([_timed(stage, needs, found, slots) for stage in program.stages], program)
         return replace(program, floor=floor, stages=tuple(with_hops(_in_tiles(stages, floor, program, self.spread), program)))
 
     def _chips(self, need: int, program: Program) -> int:
@@ -131,13 +132,13 @@ class LayOut:
         return chips
 
 
-def _turn_s(program: Program) -> float:
-    """Return the length of a turn: the longest of which all products take a whole number; a cycle, if there are none.
+def _slot_s(program: Program) -> float:
+    """Return the length of a slot: the longest of which all products take a whole number; a cycle, if there are none.
 
-    Between two cycles everything is in cells, latches and registers, so that a step need not be done in one turn.
+    Between two cycles everything is in cells, latches and registers, so that a step need not be done in one slot.
     """
     if program.machine.cycle_s is None:
-        raise MachineError(f"machine {program.machine.name}: stages that share arrays have turns of whole cycles; give cycle a value")
+        raise MachineError(f"machine {program.machine.name}: stages that share arrays have slots of whole cycles; give cycle a value")
     cycle_s = program.machine.cycle_s.value
     products = [s for s in program.stages if s.arrays and not any(block.writes for block in _blocks(s, program))]
     cycles = [round(engine_of(s, program).timing(s, program.graph).interval_s / cycle_s) for s in products]
@@ -151,13 +152,13 @@ def _blocks(stage: Stage, program: Program) -> tuple[Block, ...]:
     return stage.placement.blocks or (Block(rows, columns, stage.arrays, rows * columns),)
 
 
-def _needs(program: Program, turn_s: float) -> dict[str, Need]:
+def _needs(program: Program, slot_s: float) -> dict[str, Need]:
     """Return what is asked of the blocks of each holder."""
     found: dict[str, Need] = {}
     for stage in program.stages:
         if not stage.arrays:
             continue
-        per_step = max(1, math.ceil(engine_of(stage, program).timing(stage, program.graph).interval_s / turn_s - 1e-6))
+        per_step = max(1, math.ceil(engine_of(stage, program).timing(stage, program.graph).interval_s / slot_s - 1e-6))
         steps = -(-stage.positions // stage.placement.positions_per_step)
         if (before := found.get(stage.holder)) is not None:
             found[stage.holder] = replace(before, steps=before.steps + steps, per_step=max(per_step, before.per_step))
@@ -166,15 +167,15 @@ def _needs(program: Program, turn_s: float) -> dict[str, Need]:
     return found
 
 
-def _packed(needs: Mapping[str, Need], program: Program, turns: int, size: tuple[int, int], budget: int = BUDGET) -> Packing:
+def _packed(needs: Mapping[str, Need], program: Program, slots: int, size: tuple[int, int], budget: int = BUDGET) -> Packing:
     """Return the blocks of all copies in arrays; blocks that are written would best lie beside what feeds them."""
     kinds = [
         BlockKind(
             owner=name,
             rows=block.rows,
             columns=block.columns,
-            count=block.count * need.copies(turns),
-            period=need.period(turns),
+            count=block.count * need.copies(slots),
+            period=need.period(slots),
             writes=block.writes,
         )
         for name, need in needs.items()
@@ -189,22 +190,22 @@ def _packed(needs: Mapping[str, Need], program: Program, turns: int, size: tuple
 
 
 def _fastest(needs: Mapping[str, Need], program: Program, budget: int, least: _Plan, slowest: int) -> _Plan:
-    """Return the plan of fewest turns that takes no more than so many arrays; `least` is one that does."""
+    """Return the plan of fewest slots that takes no more than so many arrays; `least` is one that does."""
     size = least.packing.rows, least.packing.columns
     low, high = 1, slowest
     while low < high:
-        turns = (low + high) // 2
-        enough = sum(need.cells(turns) for need in needs.values()) <= budget * size[0] * size[1]
-        low, high = (low, turns) if enough else (turns + 1, high)
-    turns = whole(low)
-    while turns < slowest:
-        if _packed(needs, program, turns, size, QUICKLY).arrays <= budget and (packing := _packed(needs, program, turns, size)).arrays <= budget:
-            return _Plan(turns, packing)
-        turns = whole(max(turns + 1, int(turns * FINER)))
-    while turns < least.turns:
-        if (packing := _packed(needs, program, turns, size)).arrays <= budget:
-            return _Plan(turns, packing)
-        turns *= 2
+        slots = (low + high) // 2
+        enough = sum(need.cells(slots) for need in needs.values()) <= budget * size[0] * size[1]
+        low, high = (low, slots) if enough else (slots + 1, high)
+    slots = whole(low)
+    while slots < slowest:
+        if _packed(needs, program, slots, size, QUICKLY).arrays <= budget and (packing := _packed(needs, program, slots, size)).arrays <= budget:
+            return _Plan(slots, packing)
+        slots = whole(max(slots + 1, int(slots * FINER)))
+    while slots < least.slots:
+        if (packing := _packed(needs, program, slots, size)).arrays <= budget:
+            return _Plan(slots, packing)
+        slots *= 2
     return least
 
 
@@ -221,26 +222,22 @@ def _floor(packing: Packing, needs: Mapping[str, Need], program: Program) -> Flo
     return FloorPlan(packing.rows, packing.columns, tuple(layouts))
 
 
-def _timed(stage: Stage, needs: Mapping[str, Need], plan: _Plan, turns: Mapping[str, Turns]) -> Stage:
-    """Return a stage with its copies and its turns."""
+def _timed(stage: Stage, needs: Mapping[str, Need], plan: _Plan, slots: Mapping[str, Slots]) -> Stage:
+    """Return a stage with its copies and its time slots."""
     if not stage.arrays:
         return stage
     need = needs[stage.holder]
-    return replace(
-        stage,
-        copies=min(stage.positions, stage.placement.positions_per_step * need.copies(plan.turns)),
-        turns=turns[stage.holder],
-        per_step=need.per_step,
-    )
+    copies = min(stage.positions, stage.placement.positions_per_step * need.copies(plan.slots))
+    return replace(stage, mapping=replace(stage.mapping, copies=copies), slots=slots[stage.holder])
 
 
-def _handed(stages: Sequence[Stage], program: Program) -> list[Stage]:
+def _forwarding(stages: Sequence[Stage], program: Program) -> list[Stage]:
     """Return the stages with what goes from arrays straight into arrays: results whose readers, all of them, load each value once as it comes."""
     readers: dict[str, list[Stage]] = {}
     for stage in stages:
         for wait in stage.waits:
             readers.setdefault(wait.stage, []).append(stage)
-    stays = {
+    direct = {
         stage.name
         for stage in stages
         if stage.arrays
@@ -248,10 +245,14 @@ def _handed(stages: Sequence[Stage], program: Program) -> list[Stage]:
         and stage.name not in program.graph.outputs
         and all(each.placement.streams_input for each in readers[stage.name])
     }
-    return [
-        replace(stage, stays=stage.name in stays, fed=bool(stage.arrays and stage.waits) and all(wait.stage in stays for wait in stage.waits))
-        for stage in stages
-    ]
+
+    def forwarding(stage: Stage) -> Stage:
+        if stage.slots is None:
+            return stage
+        fed = bool(stage.waits) and all(wait.stage in direct for wait in stage.waits)
+        return replace(stage, slots=replace(stage.slots, forwards_output=stage.name in direct, forwarded_input=fed))
+
+    return [forwarding(stage) for stage in stages]
 
 
 def _in_tiles(stages: Sequence[Stage], floor: FloorPlan, program: Program, spread: bool) -> list[Stage]:
@@ -265,7 +266,8 @@ def _in_tiles(stages: Sequence[Stage], floor: FloorPlan, program: Program, sprea
             placed[stage.name] = _across(stage, floor, each)
         else:
             near = next((placed[wait.stage] for wait in stage.waits if wait.stage in placed), None)
-            placed[stage.name] = stage if near is None else replace(stage, tiles=near.tiles, in_tile=near.in_tile)
+            mapping = stage.mapping if near is None else replace(stage.mapping, tiles=near.tiles, tile_shares=near.mapping.tile_shares)
+            placed[stage.name] = replace(stage, mapping=mapping)
     return list(placed.values())
 
 
@@ -279,5 +281,6 @@ def _across(stage: Stage, floor: FloorPlan, each: float) -> Stage:
             share[tile] = share.get(tile, 0) + laid.block.cells
         arrays.update(numbers)
     first, last, cells = min(share), max(share), sum(share.values())
-    in_tile = tuple(share.get(tile, 0) / cells for tile in range(first, last + 1))
-    return replace(stage, arrays=len(arrays), tiles=(first, last - first + 1), per_tile=each, in_tile=in_tile)
+    shares = tuple(share.get(tile, 0) / cells for tile in range(first, last + 1))
+    tiles = first, last - first + 1
+    return replace(stage, mapping=replace(stage.mapping, arrays=len(arrays), tiles=tiles, arrays_per_tile=each, tile_shares=shares))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from crossloom.network.operators import MatMul, Softmax
 from crossloom.program.dependencies import Blocks, Everything, Same
-from crossloom.program.program import Program, Stage, Wait
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage, Wait
 
 OPERAND = 0
 """Stands for all rows of an operand."""

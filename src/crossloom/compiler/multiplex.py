@@ -8,7 +8,8 @@ from crossloom.compiler.base import arrays_per_chip, writes
 from crossloom.compiler.replicate import demands_of, fewest_steps
 from crossloom.engine.registry import engine_of
 from crossloom.errors import CapacityError
-from crossloom.program.program import Program, Stage, streamed_s
+from crossloom.program.program import Program, streamed_s
+from crossloom.program.stage import Stage
 
 FINER = 4
 """Sizes of segments tried for each halving of the chips."""
@@ -22,7 +23,7 @@ class TimeMultiplex:
     share the rest: several sizes are tried, and that with the least estimated time is taken, of equal ones that with the fewest segments.
     Within a unit, arrays are written one row after the other; units are written side by side. Where arrays hold several sets of weights
     (`banks`), the next segment is written while one is computed; if there are no more segments than banks, all are written once and stay. A
-    layer larger than the chips is cut by its results into parts. Raises CapacityError for a layer of which not even one result fits.
+    layer larger than the chips is cut by its results into chunks. Raises CapacityError for a layer of which not even one result fits.
 
     Attributes:
         chips: on the board.
@@ -53,7 +54,7 @@ class TimeMultiplex:
         note = f"one copy of each layer takes {need} arrays and there are {budget}: the network "
         if not any(stage.placement.written_rows for stage in stages if stage.arrays):
             note += f"runs in {_phases(stages)} segments, one after the other; nothing is written in between"
-        elif not stages[0].ahead and not any(stage.load_s for stage in stages):
+        elif not stages[0].residency.double_buffered and not any(stage.residency.programming_s for stage in stages):
             note += f"lies in {_phases(stages)} planes of the arrays, read one after the other"
         else:
             shared = f", for {self.inferences_per_load} inferences each" + (", each while the one before is computed" if self.banks > 1 else "")
@@ -67,43 +68,52 @@ class TimeMultiplex:
         holders: dict[tuple[int, str], str] = {}
         for stage in program.stages:
             if stage.arrays > budget:
-                stage = _in_parts(stage, budget)
-            more = 0 if stage.parts == 1 and (segment, stage.holder) in holders else stage.arrays
+                stage = _in_chunks(stage, budget)
+            more = 0 if stage.residency.chunks == 1 and (segment, stage.holder) in holders else stage.arrays
             if used and used + more > size:
                 segment, used, more = segment + 1, 0, stage.arrays
             used += more
-            shares = holders.setdefault((segment, stage.holder), stage.name) if stage.arrays and stage.parts == 1 else stage.name
+            shares = holders.setdefault((segment, stage.holder), stage.name) if stage.arrays and stage.residency.chunks == 1 else stage.name
             shares = "" if shares == stage.name else shares
-            stages.append(replace(stage, segment=segment, inferences_per_load=self.inferences_per_load, shares=shares))
+            residency = replace(stage.residency, segment=segment, inferences_per_load=self.inferences_per_load)
+            stages.append(replace(stage, residency=residency, mapping=replace(stage.mapping, shares=shares)))
         if _phases(stages) <= self.banks:
             return stages
-        return [replace(_with_load(stage, program), ahead=self.banks > 1) for stage in stages]
+        return [self._loaded(stage, program) for stage in stages]
+
+    def _loaded(self, stage: Stage, program: Program) -> Stage:
+        """Return a stage with the time that it takes to write its cells."""
+        array = program.machine.part("array")
+        programming_s = 0.0
+        if stage.own_arrays and not writes(stage, program) and "write_row" in array.actions:
+            programming_s = stage.placement.written_rows * max(1.0, array.count) * array.actions["write_row"].latency_s.value
+        return replace(stage, residency=replace(stage.residency, programming_s=programming_s, double_buffered=self.banks > 1))
 
     def _seconds(self, stages: list[Stage], program: Program, budget: int) -> tuple[float, int]:
         """Return an estimate of the time from one batch of inferences to the next, and the number of segments."""
         segments: dict[int, list[Stage]] = {}
         for stage in stages:
-            segments.setdefault(stage.segment, []).append(stage)
+            segments.setdefault(stage.residency.segment, []).append(stage)
         times = []
         for members in segments.values():
             steps = fewest_steps(members, demands_of(members, program), {"": budget}) if self.balanced else max(stage.positions for stage in members)
             paces = {stage.name: engine_of(stage, program).timing(stage, program.graph) for stage in members}
-            busy = max(paces[s.name].interval_s * s.parts * (min(steps, s.positions) if s.arrays else s.positions) for s in members)
+            busy = max(paces[s.name].interval_s * s.residency.chunks * (min(steps, s.positions) if s.arrays else s.positions) for s in members)
             compute = self.inferences_per_load * busy + sum(pace.latency_s for pace in paces.values())
-            parts = max(stage.parts for stage in members)
-            times += [(max(stage.load_s for stage in members), compute / parts)] * parts
-        return streamed_s(times, stages[0].ahead), len(times)
+            parts = max(stage.residency.chunks for stage in members)
+            times += [(max(stage.residency.programming_s for stage in members), compute / parts)] * parts
+        return streamed_s(times, stages[0].residency.double_buffered), len(times)
 
 
 def _phases(stages: list[Stage]) -> int:
     """Return how many segments there are, parts of layers among them."""
-    return 1 + stages[-1].segment + sum(stage.parts - 1 for stage in stages)
+    return 1 + stages[-1].residency.segment + sum(stage.residency.chunks - 1 for stage in stages)
 
 
-def _in_parts(stage: Stage, budget: int) -> Stage:
-    """Return a stage in as few parts as it takes to fit. Raises CapacityError if the arrays of one result alone do not.
+def _in_chunks(stage: Stage, budget: int) -> Stage:
+    """Return a stage in as few chunks as it takes to fit. Raises CapacityError if the arrays of one result alone do not.
 
-    Each step of layers with the same weights needs all parts of the step before, so that nothing is left in the arrays to share.
+    Each step of layers with the same weights needs all chunks of the step before, so that nothing is left in the arrays to share.
     """
     whole = stage.placement.smallest_chunk
     if whole > budget:
@@ -111,12 +121,6 @@ def _in_parts(stage: Stage, budget: int) -> Stage:
             "arrays", whole, budget, f"one result of layer {stage.nodes[0]} alone is larger than the board: set compile.chips or overflow=chips"
         )
     arrays = budget // whole * whole
-    parts = -(-stage.arrays // arrays)
-    return replace(stage, parts=parts, arrays=-(-stage.arrays // (parts * whole)) * whole, shares="")
-
-
-def _with_load(stage: Stage, program: Program) -> Stage:
-    array = program.machine.part("array")
-    if not stage.own_arrays or writes(stage, program) or "write_row" not in array.actions:
-        return stage
-    return replace(stage, load_s=stage.placement.written_rows * max(1.0, array.count) * array.actions["write_row"].latency_s.value)
+    chunks = -(-stage.arrays // arrays)
+    mapping = replace(stage.mapping, arrays=-(-stage.arrays // (chunks * whole)) * whole, shares="")
+    return replace(stage, mapping=mapping, residency=replace(stage.residency, chunks=chunks))

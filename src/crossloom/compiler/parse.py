@@ -14,9 +14,11 @@ from crossloom.network.graph import Graph
 from crossloom.program import dependencies, floorplan
 from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
 from crossloom.program.placement import KINDS
-from crossloom.program.program import Program, Stage, Wait
+from crossloom.program.program import Program
+from crossloom.program.stage import ArrayMapping, Residency, Slots, Stage, Timing, Wait
 
-_STAGE = re.compile(r"stage (?P<name>\S+) \((?P<nodes>[^)]*)\) (?P<engine>\S+)")
+_STAGE = re.compile(r"stage (?P<name>\S+) \((?P<nodes>[^)]*)\) on (?P<engine>[^\s:]+)(: (?P<fields>.*))?")
+_GROUPS = {"timing": Timing, "mapping": ArrayMapping, "residency": Residency, "slots": Slots}
 _PROGRAM = re.compile(r"program (?P<graph>.*) on (?P<machine>\S+), (?P<chips>\d+) chips")
 
 
@@ -26,7 +28,7 @@ def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
     program = Program(graph, machine, (), given=graph)
     stages: list[Stage] = []
     notes: list[str] = []
-    kits: dict[str, str] = {}
+    array_types: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         keyword, _, rest = line.strip().partition(" ")
         try:
@@ -35,9 +37,9 @@ def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
                 program = replace(program, chips=int(header["chips"]) if header else 1)
             elif keyword == "note":
                 notes.append(rest)
-            elif keyword == "kit":
-                kit, _, weights = rest.partition(" ")
-                kits[weights] = machine.view(kit).kit
+            elif keyword == "array_type":
+                array_type, _, weights = rest.partition(" ")
+                array_types[weights] = machine.view(array_type).array_type
             elif keyword == "stage":
                 stages.append(_stage(line))
             elif keyword in ("floor", "arrays", "block"):
@@ -46,24 +48,23 @@ def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
                 stages[-1] = replace(stages[-1], **_field(keyword, rest, stages[-1]))
         except (ValueError, SyntaxError, KeyError, TypeError, IndexError) as problem:
             raise ModelError(f"program text, line {number}: {problem}; compare it with the form in crossloom.program.text") from problem
-    return replace(program, graph=adapted(graph, machine, kits)[0], stages=tuple(stages), notes=tuple(notes), kits=kits)
+    return replace(program, graph=adapted(graph, machine, array_types)[0], stages=tuple(stages), notes=tuple(notes), array_types=array_types)
 
 
 def _stage(line: str) -> Stage:
     match = _STAGE.fullmatch(line.strip())
     if not match:
         raise ValueError(f"{line!r} is not 'stage name (nodes) engine'")
-    return Stage(name=match["name"], nodes=tuple(n.strip() for n in match["nodes"].split(",")), engine=match["engine"])
+    nodes = tuple(n.strip() for n in match["nodes"].split(","))
+    return Stage(name=match["name"], nodes=nodes, engine=match["engine"], **_keywords(match["fields"] or ""))
 
 
 def _field(keyword: str, rest: str, stage: Stage) -> dict[str, Any]:
     if keyword == "placement":
         return {"placement": _described(rest)}
-    if keyword == "runs":
-        return {name: ast.literal_eval(value) for name, _, value in (item.partition("=") for item in rest.split())}
-    if keyword == "turns":
-        return {"turns": _described(rest)}
-    if keyword == "does":
+    if keyword in _GROUPS:
+        return {keyword: _GROUPS[keyword](**_keywords(rest))}
+    if keyword == "actions":
         return {"actions": {name: int(count) for name, _, count in (item.partition("=") for item in rest.split())}}
     if keyword == "waits":
         source, _, rule = rest.partition(" ")
@@ -83,9 +84,18 @@ def _on_floor(keyword: str, rest: str, plan: FloorPlan | None) -> FloorPlan:
     stage, row, column, block = rest.split(" ", 3)
     described = _described(block)
     if not isinstance(described, Block):
-        raise ValueError(f"{block!r} is no block")
+        raise ValueError(f"{block!r} is not a block")
     *done, last = plan.layouts
     return replace(plan, layouts=(*done, replace(last, blocks=(*last.blocks, Laid(stage, int(row), int(column), described)))))
+
+
+def _keywords(text: str) -> dict[str, Any]:
+    """Return what a text such as `copies=4, tiles=(0, 1)` says."""
+    call = ast.parse(f"_({text})", mode="eval").body
+    assert isinstance(call, ast.Call)
+    if call.args or any(not keyword.arg for keyword in call.keywords):
+        raise ValueError(f"{text!r} is not 'name=value, ...'")
+    return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
 
 
 def _described(text: str) -> Any:

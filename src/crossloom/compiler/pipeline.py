@@ -6,7 +6,7 @@ from typing import Any
 
 from crossloom.compiler.adapt import Adapt
 from crossloom.compiler.allocate import Allocate
-from crossloom.compiler.array_types import ChooseKits
+from crossloom.compiler.array_types import ChooseArrayTypes
 from crossloom.compiler.assign import Assign
 from crossloom.compiler.base import Pass
 from crossloom.compiler.buffers import CheckBuffers
@@ -56,7 +56,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
     banks = max((engine.array_banks for engine in all_engines(machine) if isinstance(engine, Stacks)), default=1)
     replicate, spread = options.get("replicate", "balanced") == "balanced", options.get("allocate", "spread") == "spread"
     most = 1 if overflow == "refuse" else 1 << 16
-    _check_kits(machine, options)
+    _check_array_types(machine, options)
     fit: tuple[Pass, ...]
     if options.get("arrays", "whole") == "shared":
         if overflow == "reload":
@@ -69,7 +69,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
     else:
         fit = (UseChips(chips, most), *_copies(replicate), Allocate(spread))
     return (
-        ChooseKits(replicate, chips, most),
+        ChooseArrayTypes(replicate, chips, most),
         Adapt(),
         Assign(),
         Place(),
@@ -93,12 +93,12 @@ def _turns(pipeline: str) -> tuple[Pass, ...]:
     return (OneAtATime(),) if pipeline == "none" else ()
 
 
-def _check_kits(machine: Machine, options: dict[str, Any]) -> None:
+def _check_array_types(machine: Machine, options: dict[str, Any]) -> None:
     """Raise MachineError for what arrays of several sizes are not compiled for."""
     for name, value, instead in (("arrays", "shared", "whole"), ("overflow", "reload", "chips")):
-        if machine.kits and options.get(name) == value:
+        if machine.array_types and options.get(name) == value:
             raise MachineError(
-                f"machine {machine.name}: compile.{name}={value} is for arrays of one size, and there are kits {', '.join(machine.kits)}; set {instead}"
+                f"machine {machine.name}: compile.{name}={value} is for arrays of one size, and there are array types {', '.join(machine.array_types)}; set {instead}"
             )
 
 

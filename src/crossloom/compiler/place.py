@@ -8,6 +8,7 @@ from crossloom.engine.registry import engine_of
 from crossloom.network.operators import Store
 from crossloom.program.dataflow import streams
 from crossloom.program.program import Program
+from crossloom.program.stage import ArrayMapping, Residency
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +22,6 @@ class Place:
             node, stage = program.graph.node(stage.nodes[0]), replace(stage, positions=max(1, flows[stage.name].positions))
             layout = engine_of(stage, program).place(stage, program.graph)
             sets = node.op.sets if isinstance(node.op, Store) else 1
-            placed.append(replace(stage, placement=layout, arrays=layout.arrays * sets, sets=sets))
+            mapping, residency = ArrayMapping(arrays=layout.arrays * sets), Residency(buffers=sets)
+            placed.append(replace(stage, placement=layout, mapping=mapping, residency=residency))
         return replace(program, stages=tuple(placed))

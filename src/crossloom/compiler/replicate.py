@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from crossloom.compiler.base import arrays_per_chip, writes
 from crossloom.engine.registry import engine_of
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,12 @@ class ReplicateBalanced:
     """Give early layers more copies, so that all stages take about as many steps, until the arrays of the chips are used up.
 
     Shafiee et al. 2016, Section V: a layer that feeds one with stride s needs s² times its copies. Here the number of steps T
-    is the smallest for which Σ arrays · copies fits, of each kit, each layer having ⌈reads / T⌉ copies, or as many as are of use (`Demand`).
+    is the smallest for which Σ arrays · copies fits, of each array type, each layer having ⌈reads / T⌉ copies, or as many as are of use (`Demand`).
     Stages that leave their arrays to others have spread over all of them already.
     """
 
     def __call__(self, program: Program) -> Program:
-        budgets = {view.kit: arrays_per_chip(program, view.kit) * program.chips for view in program.machine.views}
+        budgets = {view.array_type: arrays_per_chip(program, view.array_type) * program.chips for view in program.machine.views}
         staying = {stage.name for stage in program.stages if stage.arrays and not stage.placement.releases_arrays}
         demands = demands_of([stage for stage in program.stages if stage.name in staying], program)
         steps = {
@@ -33,8 +34,9 @@ class ReplicateBalanced:
             if stage.name not in staying:
                 stages.append(stage)
                 continue
-            copies = demands[stage.holder].copies(steps[stage.segment])
-            stages.append(replace(stage, copies=1 if writes(stage, program) else copies, arrays=stage.arrays * copies))
+            copies = demands[stage.holder].copies(steps[stage.residency.segment])
+            mapping = replace(stage.mapping, copies=1 if writes(stage, program) else copies, arrays=stage.arrays * copies)
+            stages.append(replace(stage, mapping=mapping))
         return replace(program, stages=tuple(stages))
 
 
@@ -75,7 +77,7 @@ def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
     found = {}
     for holder, group in members.items():
         readers = [stage for stage in group if not writes(stage, program)]
-        each = max((pace[s.name] / fastest for s in readers), default=1.0) if program.kits else 1.0
+        each = max((pace[s.name] / fastest for s in readers), default=1.0) if program.array_types else 1.0
         reads = sum(max(1, math.ceil(round(s.positions * pace[s.name] / fastest / each, 6))) for s in readers)
         most = max(1, sum(s.positions for s in readers))
         written = sum(s.positions * pace[s.name] for s in group if writes(s, program))
@@ -86,14 +88,14 @@ def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
 
 
 def fewest_steps(stages: Sequence[Stage], demands: Mapping[str, Demand], budgets: Mapping[str, int]) -> int:
-    """Return the smallest number of steps with which all stages fit together into the arrays that there are of each kit."""
+    """Return the smallest number of steps with which all stages fit together into the arrays that there are of each array type."""
     need: dict[str, list[tuple[int, Demand]]] = {}
     for stage in stages:
         if stage.own_arrays:
-            need.setdefault(stage.kit, []).append((stage.arrays, demands[stage.name]))
+            need.setdefault(stage.array_type, []).append((stage.arrays, demands[stage.name]))
     low, high = 1, max((demand.steps for each in need.values() for _, demand in each), default=1)
     while low < high:
         steps = (low + high) // 2
-        fits = all(sum(arrays * demand.copies(steps) for arrays, demand in each) <= budgets[kit] for kit, each in need.items())
+        fits = all(sum(arrays * demand.copies(steps) for arrays, demand in each) <= budgets[array_type] for array_type, each in need.items())
         low, high = (low, steps) if fits else (steps + 1, high)
     return max(1, low)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from crossloom.program.dependencies import Everything
-from crossloom.program.program import Program, Wait
+from crossloom.program.program import Program
+from crossloom.program.stage import Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,9 @@ class ReuseArrays:
                 others = tuple(wait for wait in stage.waits if wait.stage != earlier)
                 stage = replace(stage, waits=(*others, Wait(earlier, Everything())))
             if stage.name in names:
-                stage = replace(stage, shares="" if stage.name == holder else holder, passed_on=True)
+                shares = "" if stage.name == holder else holder
+                residency = replace(stage.residency, time_shared=True)
+                stage = replace(stage, mapping=replace(stage.mapping, shares=shares), residency=residency)
             stages.append(stage)
         note = f"{len(passing)} layers use the same arrays, one after the other"
         return replace(program, stages=tuple(stages), notes=(*program.notes, note))

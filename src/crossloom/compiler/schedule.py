@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from crossloom.engine.base import Counts, Reviews
 from crossloom.engine.parts import missing, paced_names, part_named, part_seconds, performed
 from crossloom.engine.registry import DIGITAL, engine_of, mapped
-from crossloom.program.floorplan import Turns
-from crossloom.program.program import Program, Stage, Timing
+from crossloom.program.program import Program
+from crossloom.program.stage import Slots, Stage, Timing
 
 TURNS = "its turns"
-"""What sets the interval of a stage that leaves turns to others."""
+"""What sets the interval of a stage that leaves time slots to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Schedule:
             timing, cost = engine.timing(stage, program.graph), engine.cost(stage, program.graph)
             timing = replace(timing, limited_by=part_named(timing.limited_by, engine.machine))
             counts: Counts = Counter({part_named(name, engine.machine): count for name, count in cost.actions.items()})
-            if stage.engine != DIGITAL and len(stage.nodes) > stage.own:
-                functions = replace(stage, nodes=stage.nodes[stage.own :])
+            if stage.engine != DIGITAL and len(stage.nodes) > stage.in_array_nodes:
+                functions = replace(stage, nodes=stage.nodes[stage.in_array_nodes :])
                 counts.update(mapped(DIGITAL, program.machine).cost(functions, program.graph).actions)
             absent |= missing(program, counts)
-            stage = replace(stage, actions=performed(program, counts), rewrites=cost.writes_per_inference)
-            if stage.turns is not None:
-                timing = _in_turns(timing, stage, stage.turns)
+            residency = replace(stage.residency, writes_per_inference=cost.writes_per_inference)
+            stage = replace(stage, actions=performed(program, counts), residency=residency)
+            if stage.slots is not None:
+                timing = _in_slots(timing, stage.slots)
             if stage.arrays:
                 timing = slowed(timing, stage, program, paced_names(engine.paced_parts, engine.machine))
-            stage = replace(stage, interval_s=timing.interval_s, latency_s=timing.latency_s, limited_by=timing.limited_by)
-            stages.append(stage)
+            stages.append(replace(stage, timing=timing))
         notes = (
             (f"{program.machine.name} has no {', '.join(sorted(absent))}; its actions are modelled as free (zero time and energy)",) if absent else ()
         )
@@ -48,11 +48,11 @@ class Schedule:
         return replace(program, notes=tuple(dict.fromkeys((*program.notes, *remarks))))
 
 
-def _in_turns(timing: Timing, stage: Stage, turns: Turns) -> Timing:
-    """Return the timing of a stage that shares its arrays: between two turns that a step takes, others have theirs."""
+def _in_slots(timing: Timing, slots: Slots) -> Timing:
+    """Return the timing of a stage that shares its arrays: between two slots that a step takes, others have theirs."""
     inside_s = timing.interval_s if timing.in_arrays_s is None else timing.in_arrays_s
-    waited = (math.ceil(inside_s / turns.length_s - 1e-6) - 1) * (turns.period - 1) * turns.length_s
-    return Timing(stage.per_step * turns.between_s, timing.latency_s + waited, timing.limited_by if turns.period == 1 else TURNS)
+    waited = (math.ceil(inside_s / slots.length_s - 1e-6) - 1) * (slots.period - 1) * slots.length_s
+    return Timing(slots.per_step * slots.between_s, timing.latency_s + waited, timing.limited_by if slots.period == 1 else TURNS)
 
 
 def slowed(timing: Timing, stage: Stage, program: Program, paced: frozenset[str]) -> Timing:
@@ -72,4 +72,4 @@ class OneAtATime:
     """Let each stage begin when all before it are through, those that it needs nothing of among them: one layer at a time, and no pipeline."""
 
     def __call__(self, program: Program) -> Program:
-        return replace(program, stages=tuple(replace(stage, alone=True) for stage in program.stages))
+        return replace(program, stages=tuple(replace(stage, sequential=True) for stage in program.stages))

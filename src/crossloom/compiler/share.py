@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from crossloom.compiler.base import writes
 from crossloom.network.operators import MatMul, Store
 from crossloom.program.dependencies import Everything
-from crossloom.program.program import Program, Wait
+from crossloom.program.program import Program
+from crossloom.program.stage import Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class ShareWeights:
             if contents is not None and stage.arrays and (self.tied or isinstance(program.graph.node(stage.nodes[0]).op, Store | MatMul)):
                 holder = holders.setdefault((stage.engine, contents), stage.name)
                 if holder != stage.name:
-                    stage = replace(stage, shares=holder)
+                    stage = replace(stage, mapping=replace(stage.mapping, shares=holder))
                     if before := last.get(holder):
                         others = (wait for wait in stage.waits if wait.stage != before)
                         stage = replace(stage, waits=(*others, Wait(before, Everything())))

@@ -1,20 +1,22 @@
-"""Turns that nobody needs, given to those who can use them."""
+"""Reassigns unused time slots: a stage gets more of them where nobody else uses its lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations
 
-from crossloom.program.floorplan import FloorPlan, Laid, Layout, Turns
+from crossloom.program.floorplan import FloorPlan, Laid, Layout
+from crossloom.program.stage import Slots
 
 MOST_BLOCKS = 64
-"""Blocks of an array among which it is looked who crosses whom where; in fuller ones all keep apart."""
+"""Largest number of blocks in an array for which pairwise crossings are checked; in fuller ones all keep apart."""
 
 
-def with_more_turns(floor: FloorPlan, turns: Mapping[str, Turns]) -> dict[str, Turns]:
-    """Return the turns of each stage, with periods halved as long as stages that must keep apart still never have the same turn.
+def with_more_slots(floor: FloorPlan, slots: Mapping[str, Slots]) -> dict[str, Slots]:
+    """Return the slots of each stage, with periods halved as long as stages that must keep apart still never have the same slot.
 
-    A packing gives a stage no more turns than it needs for a full pipeline. Where nobody else uses its lines, more of them make a single
+    A packing gives a stage no more slots than it needs for a full pipeline. Where nobody else uses its lines, more of them make a single
     inference faster. The longest periods come first.
     """
     apart: dict[str, set[str]] = {}
@@ -22,11 +24,11 @@ def with_more_turns(floor: FloorPlan, turns: Mapping[str, Turns]) -> dict[str, T
         for first, second in _apart(layout):
             apart.setdefault(first, set()).add(second)
             apart.setdefault(second, set()).add(first)
-    found = dict(turns)
+    found = dict(slots)
     for stage in sorted(found, key=lambda name: -found[name].period):
         while found[stage].period > 1:
             period = found[stage].period // 2
-            more = Turns(period, found[stage].phase % period, found[stage].length_s)
+            more = replace(found[stage], period=period, phase=found[stage].phase % period)
             if any(more.meet(found[other]) for other in apart.get(stage, ())):
                 break
             found[stage] = more
@@ -34,7 +36,7 @@ def with_more_turns(floor: FloorPlan, turns: Mapping[str, Turns]) -> dict[str, T
 
 
 def _apart(layout: Layout) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of stages that must not have the same turn: their blocks share a line, are both written, or cross where a third lies."""
+    """Yield the pairs of stages that must not have the same slot: their blocks share a line, are both written, or cross where a third lies."""
     crowded = len(layout.blocks) > MOST_BLOCKS
     for first, second in combinations(layout.blocks, 2):
         if first.stage != second.stage and (

@@ -17,7 +17,8 @@ from torch import Tensor
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.program.placement import Placement
-from crossloom.program.program import Program, Stage, Timing
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage, Timing
 
 Counts = Counter[str]
 """How often each `part.action` was performed."""

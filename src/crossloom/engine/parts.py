@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 
 def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[str, float]:
@@ -24,7 +25,7 @@ def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[
 
 
 def part_named(action: str, machine: Machine) -> str:
-    """Return a `role.action` of a view under the name of the part that plays the role: `array.read` is `array_128.read` in kit 128."""
+    """Return a `role.action` of a view under the name of the part that plays the role: `array.read` is `array_128.read` in array type 128."""
     role, _, done = action.partition(".")
     part = machine.by_role.get(role)
     return f"{part.name}.{done}" if part is not None else action

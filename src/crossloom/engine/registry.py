@@ -12,7 +12,8 @@ from crossloom.engine.base import Adapts, Engine, Holder, MappedEngine
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 GROUP = "crossloom.engines"
 """The entry point under which a package names engines of its own."""

@@ -12,8 +12,9 @@ from typing import Any
 
 from crossloom.errors import InputError, printable
 from crossloom.job.seed_statistics import Spread
-from crossloom.program.floorplan import Laid, Turns
+from crossloom.program.floorplan import Laid
 from crossloom.program.program import Program
+from crossloom.program.stage import Slots
 from crossloom.read.ledger import Ledger
 from crossloom.read.timeline import Timeline
 from crossloom.units import show
@@ -126,8 +127,8 @@ class Result:
         Of arrays that go from stage to stage `spatial` is the average while they work, and `temporal` the share of all these arrays' time at work.
         """
         program = self.program
-        passing = [stage for stage in program.stages if stage.passed_on]
-        others = [stage for stage in program.stages if stage.arrays and not stage.passed_on]
+        passing = [stage for stage in program.stages if stage.residency.time_shared]
+        others = [stage for stage in program.stages if stage.arrays and not stage.residency.time_shared]
         held = sum(program.cells[stage.name] for stage in others if stage.own_arrays)
         working = sum(program.cells[stage.name] * stage.active_s for stage in others)
         if (worked := sum(stage.active_s for stage in passing)) > 0:
@@ -152,9 +153,9 @@ class Result:
                     "engine": stage.engine,
                     "latency_s": row.finish_s - row.start_s,
                     "energy_j": self.ledger.by_stage.get(stage.name, 0.0),
-                    "arrays": stage.arrays if stage.passed_on else stage.own_arrays,
+                    "arrays": stage.arrays if stage.residency.time_shared else stage.own_arrays,
                     "shares": stage.shares,
-                    **({"kit": stage.kit} if self.program.kits else {}),
+                    **({"kit": stage.array_type} if self.program.array_types else {}),
                     "start_s": row.start_s,
                     "finish_s": row.finish_s,
                     "busy_s": row.busy_s,
@@ -218,7 +219,7 @@ class Result:
         return {"rate_per_s": self.rate, "years": first.years(self.rate), **worn, "stages": rows}
 
     def _floor(self) -> dict[str, Any] | None:
-        """Return what lies where and when it has its turn in arrays that stages share; None if each array is one stage's."""
+        """Return what lies where and when it has its slot in arrays that stages share; None if each array is one stage's."""
         floor = self.program.floor
         if floor is None:
             return None
@@ -226,9 +227,9 @@ class Result:
         return {"arrays": floor.arrays, "rows": floor.rows, "columns": floor.columns, "layouts": layouts}
 
     def _laid(self, laid: Laid) -> dict[str, Any]:
-        block, turns = laid.block, self.program.by_name[laid.stage].turns or Turns()
+        block, slots = laid.block, self.program.by_name[laid.stage].slots or Slots()
         place = {"row": laid.row, "column": laid.column, "rows": block.rows, "columns": block.columns, "cells": block.cells}
-        return {"stage": self._shown(laid.stage), "role": block.role, **place, "period": turns.period, "phase": turns.phase}
+        return {"stage": self._shown(laid.stage), "role": block.role, **place, "period": slots.period, "phase": slots.phase}
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text; every number in it is finite."""

@@ -66,8 +66,8 @@ class Machine:
     `engines` and `compile` hold settings as the file has them; the engines and the compiler check them.
     `document` is the file's content after inheritance and overrides, from which a variant is made.
 
-    Arrays of several sizes, each with its own periphery, are *kits*: parts whose names end alike, such as `array_128` and `adc_128` beside
-    `array_256` and `adc_256`. Engines see one kit at a time, in a view of the machine in which these parts play the roles `array` and `adc`.
+    Arrays of several sizes, each with its own periphery, are *array types*: parts whose names end alike, such as `array_128` and `adc_128` beside
+    `array_256` and `adc_256`. Engines see one array type at a time, in a view of the machine in which these parts play the roles `array` and `adc`.
     """
 
     name: str
@@ -84,8 +84,8 @@ class Machine:
     costs_only: bool = False
     assemblies: Mapping[str, str] = field(default_factory=dict)
     """Which assembly of the library each unit is that is one, by path."""
-    kit: str = ""
-    """The kit that a view shows; empty for a machine as it is."""
+    array_type: str = ""
+    """The array type that a view shows; empty for a machine as it is."""
     shared: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Parameters that units give to the parts inside, such as the node of a chip: by the unit's path and their name."""
 
@@ -96,42 +96,42 @@ class Machine:
 
     @cached_property
     def by_role(self) -> dict[str, Part]:
-        """Parts by their last name, without that of the kit that is shown; a name that occurs twice is left out."""
+        """Parts by their last name, without that of the array type that is shown; a name that occurs twice is left out."""
         roles: dict[str, Part | None] = {}
         for part in self.parts.values():
-            role = part.name.removesuffix(f"_{self.kit}") if self.kit else part.name
+            role = part.name.removesuffix(f"_{self.array_type}") if self.array_type else part.name
             roles[role] = None if role in roles else part
         return {name: part for name, part in roles.items() if part is not None}
 
     @property
-    def kits(self) -> tuple[str, ...]:
-        """Names of the kits, `128` for an `array_128`, of which there is at least one; none where there is one kind of array, or in a view."""
+    def array_types(self) -> tuple[str, ...]:
+        """Names of the array types, `128` for an `array_128`, of which there is at least one; none where there is one kind of array, or in a view."""
         return tuple(self._views)
 
-    def view(self, kit: str) -> Machine:
-        """Return the machine with the parts of one kit in their roles and those of other kits out of sight; itself for no kit. Raises MachineError."""
-        if not kit:
+    def view(self, array_type: str) -> Machine:
+        """Return the machine with the parts of one array type in their roles and those of other array types out of sight; itself for no array type. Raises MachineError."""
+        if not array_type:
             return self
-        if kit not in self._views:
-            raise MachineError(f"machine {self.name} has no kit {kit}; it has {', '.join(self.kits) or 'none'}")
-        return self._views[kit]
+        if array_type not in self._views:
+            raise MachineError(f"machine {self.name} has no array type {array_type}; it has {', '.join(self.array_types) or 'none'}")
+        return self._views[array_type]
 
     @property
     def views(self) -> tuple[Machine, ...]:
-        """The view of each kit; the machine itself where there are none."""
+        """The view of each array type; the machine itself where there are none."""
         return tuple(self._views.values()) or (self,)
 
     @cached_property
     def _views(self) -> dict[str, Machine]:
-        if self.kit:
+        if self.array_type:
             return {}
         names = {part.name.removeprefix("array_"): part.total for part in self.parts.values() if part.name.startswith("array_")}
 
-        def of(kit: str) -> Machine:
-            others = tuple(f"_{name}" for name in names if name != kit)
-            return replace(self, kit=kit, parts={path: part for path, part in self.parts.items() if not part.name.endswith(others)})
+        def of(array_type: str) -> Machine:
+            others = tuple(f"_{name}" for name in names if name != array_type)
+            return replace(self, array_type=array_type, parts={path: part for path, part in self.parts.items() if not part.name.endswith(others)})
 
-        return {kit: of(kit) for kit, total in names.items() if total}
+        return {array_type: of(array_type) for array_type, total in names.items() if total}
 
     def part(self, role: str) -> Part:
         """Return the part that plays a role. Raises MachineError if there is none or more than one."""

@@ -31,7 +31,7 @@ from crossloom.papers.attention import (
 )
 from crossloom.papers.claim import Claim
 from crossloom.papers.workloads import network, with_bits
-from crossloom.program.program import Stage
+from crossloom.program.stage import Stage
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 

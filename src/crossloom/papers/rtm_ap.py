@@ -27,7 +27,8 @@ from crossloom.network.quantization import Quantization
 from crossloom.papers.claim import Claim
 from crossloom.papers.crossbar_baseline import baseline_range
 from crossloom.papers.workloads import network, with_bits
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 from crossloom.read.ledger import Ledger, read_ledger
 from crossloom.read.timeline import Timeline, read_timeline
 

@@ -1,32 +1,14 @@
-"""Arrays that several stages share: which rectangle of which array is whose, and in which turns it may be used.
+"""Arrays that several stages share: which rectangle of which array is whose.
 
-Word lines and bit lines run through a whole array, so that what lies beside a block is biased with it. Time is therefore divided into *turns*,
-each as long as one operation; a stage has every `period`-th of them, and stages that share a line never have the same turn.
+Word lines and bit lines run through a whole array, so that what lies beside a block is biased with it. Time is therefore divided into *slots*,
+each as long as one operation; a stage has every `period`-th of them (`crossloom.program.stage.Slots`), and stages that share a line never have
+the same slot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """When a stage may use its blocks: in turns `phase`, `phase + period`, `phase + 2 · period` ... of `length_s` seconds each."""
-
-    period: int = 1
-    phase: int = 0
-    length_s: float = 0.0
-
-    @property
-    def between_s(self) -> float:
-        """Time from one of its turns to the next."""
-        return self.period * self.length_s
-
-    def meet(self, other: Turns) -> bool:
-        """Return whether there is a turn that both have. Periods are powers of two, so the shorter one divides the longer."""
-        shorter = min(self.period, other.period)
-        return self.phase % shorter == other.phase % shorter
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,73 +1,79 @@
 """The program as text that prints and parses: a paragraph for each stage, and one for each kind of array where stages share them.
 
-    program small on isaac-ce, 1 chip
+    program small on isaac-ce, 1 chips
     note ...
-    kit 128 conv1.weight
-    stage conv1 (conv1, relu1) crossbar
-      placement Tiling(groups=1, rows=27, ...)
-      runs positions=64 copies=4 interval_s=8e-07 latency_s=1.4e-06 limited_by='array.read' arrays=8 tiles=(0, 1) hops=1
-      does adc.convert=8192 array.read=512
+    array_type 128 conv1.weight
+    stage relu1 (conv1, relu1) on crossbar: positions=64
+      placement Tiling(rows=27, columns=8, slices=8, ...)
+      timing interval_s=8e-07, latency_s=1.4e-06, limited_by='array.read'
+      mapping copies=4, arrays=8, tiles=(0, 1)
+      actions adc.convert=8192 array.read=512
       waits pool1 Window(shape=(8, 8), ...)
     floor 512 512
     arrays 3
-      block conv1 0 0 Block(rows=27, columns=512, ...)
+      block relu1 0 0 Block(rows=27, columns=512, ...)
 
-The graph and the machine stay behind, as in the graph's own text; `parse_program` takes them.
+A line names only what differs from its default, and a group that is all default has no line. The graph and the machine stay behind, as in
+the graph's own text; `crossloom.compiler.parse.parse_program` takes them.
 """
 
 from __future__ import annotations
 
-from crossloom.program.placement import NO_ARRAYS
-from crossloom.program.program import Program
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
 
-_RUNS = (
-    "positions",
-    "copies",
-    "interval_s",
-    "latency_s",
-    "limited_by",
-    "arrays",
-    "shares",
-    "tiles",
-    "before",
-    "per_tile",
-    "hops",
-    "segment",
-    "load_s",
-    "inferences_per_load",
-    "parts",
-    "ahead",
-    "rewrites",
-    "sets",
-    "own",
-    "per_step",
-    "passed_on",
-    "stays",
-    "fed",
-    "in_tile",
-    "kit",
-    "alone",
-)
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
+
+_HEADER = frozenset(("name", "nodes", "engine"))
+"""Fields of a stage that its first line names."""
 
 
 def print_program(program: Program) -> str:
     """Return the text form."""
     lines = [f"program {program.graph.name} on {program.machine.name}, {program.chips} chips"]
     lines += [f"note {note}" for note in program.notes]
-    lines += [f"kit {kit} {weights}" for weights, kit in program.kits.items()]
+    lines += [f"array_type {array_type} {weights}" for weights, array_type in program.array_types.items()]
     for stage in program.stages:
-        lines.append(f"stage {stage.name} ({', '.join(stage.nodes)}) {stage.engine}")
-        if stage.placement != NO_ARRAYS:
-            lines.append(f"  placement {stage.placement!r}")
-        lines.append("  runs " + " ".join(f"{name}={getattr(stage, name)!r}".replace(", ", ",") for name in _RUNS))
-        if stage.turns is not None:
-            lines.append(f"  turns {stage.turns!r}")
-        if stage.actions:
-            lines.append("  does " + " ".join(f"{name}={count}" for name, count in stage.actions.items()))
-        lines += [f"  waits {wait.stage} {wait.rule!r}" for wait in stage.waits]
+        lines += _stage(stage)
     if program.floor is not None:
         lines.append(f"floor {program.floor.rows} {program.floor.columns}")
         for layout in program.floor.layouts:
             lines.append(f"arrays {layout.count}")
-            lines += [f"  block {laid.stage} {laid.row} {laid.column} {laid.block!r}" for laid in layout.blocks]
+            lines += [f"  block {laid.stage} {laid.row} {laid.column} {described(laid.block)}" for laid in layout.blocks]
     return "\n".join(lines) + "\n"
+
+
+def _stage(stage: Stage) -> Iterator[str]:
+    """Yield the lines of a stage: its plain fields in the first, a line for each group."""
+    groups = dict(_changed(stage))
+    plain = ", ".join(f"{name}={value!r}" for name, value in groups.items() if isinstance(value, bool | int | str) and name not in _HEADER)
+    yield f"stage {stage.name} ({', '.join(stage.nodes)}) on {stage.engine}{': ' if plain else ''}{plain}"
+    for name, value in groups.items():
+        if name == "placement":
+            yield f"  {name} {described(value)}"
+        elif name == "actions":
+            yield f"  {name} " + " ".join(f"{action}={count}" for action, count in value.items())
+        elif name == "waits":
+            yield from (f"  {name} {wait.stage} {described(wait.rule)}" for wait in value)
+        elif is_dataclass(value):
+            yield f"  {name} {_keywords(value)}".rstrip()
+
+
+def described(value: Any) -> str:
+    """Return a frozen description such as `Window(shape=(8, 8))`, with the fields that differ from their defaults."""
+    return f"{type(value).__name__}({_keywords(value)})"
+
+
+def _keywords(value: Any) -> str:
+    return ", ".join(f"{name}={found!r}" for name, found in _changed(value))
+
+
+def _changed(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a dataclass that differ from their defaults, in order."""
+    for each in fields(value):
+        found = getattr(value, each.name)
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        if found != default:
+            yield each.name, found

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from crossloom.machines import Part, Quantity
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 from crossloom.read.timeline import Timeline
 
 
@@ -131,18 +132,18 @@ def _wear(program: Program) -> Iterator[Wear]:
     Stages that leave their arrays to the next wear them together; the cell that each of them writes most is taken to be the same.
     """
     left: dict[str, list[Stage]] = {}
-    phases = len(program.segments) + sum(stage.parts - 1 for stage in program.stages)
+    phases = len(program.segments) + sum(stage.residency.chunks - 1 for stage in program.stages)
     for stage in program.stages:
-        if not stage.rewrites or (written := _written(stage, program)) is None:
+        if not stage.residency.writes_per_inference or (written := _written(stage, program)) is None:
             continue
         if stage.placement.releases_arrays:
             left.setdefault(stage.holder, []).append(stage)
         else:
-            yield Wear(stage.name, stage.rewrites * (phases if stage.load_s else 1), *written, (stage.name,))
+            yield Wear(stage.name, stage.residency.writes_per_inference * (phases if stage.residency.programming_s else 1), *written, (stage.name,))
     for holder, stages in left.items():
         written = _written(stages[0], program)
         assert written is not None
-        yield Wear(holder, sum(stage.rewrites for stage in stages), *written, tuple(stage.name for stage in stages))
+        yield Wear(holder, sum(stage.residency.writes_per_inference for stage in stages), *written, tuple(stage.name for stage in stages))
 
 
 def _written(stage: Stage, program: Program) -> tuple[Quantity, str] | None:

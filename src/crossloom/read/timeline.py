@@ -13,8 +13,8 @@ written, and B of them take Σ (load + latency + (B − 1) · interval) over the
 another is computed with, segment s is written from when segment s − 2 has left its layer; in a steady stream
 B inferences then take Σ max(load of the next, latency + (B − 1) · interval).
 
-Stages that share arrays have turns there (`crossloom.program.floorplan`): a step begins with one of its stage's, counted from g = phase + period · turn, so
-that with u turns to a step, and times counted in g, start_j = u · j + max_{i ≤ j} (⌈ready_i⌉ − u · i). So that the next inference finds the same turns,
+Stages that share arrays have slots there (`crossloom.program.floorplan`): a step begins with one of its stage's, counted from g = phase + period · slot, so
+that with u slots to a step, and times counted in g, start_j = u · j + max_{i ≤ j} (⌈ready_i⌉ − u · i). So that the next inference finds the same slots,
 the interval is a whole number of the longest period.
 
 Stages that work alone (`compile.pipeline: none`) begin when all before them are through: the latency is the sum of the stages, and the next inference
@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 from crossloom.engine.parts import paced_names, part_seconds
 from crossloom.engine.registry import engine_of
 from crossloom.network.operators import Store
-from crossloom.program.floorplan import Turns
-from crossloom.program.program import Program, Stage, streamed_s
+from crossloom.program.program import Program, streamed_s
+from crossloom.program.stage import Slots, Stage
 
 Times = NDArray[np.float64]
 
@@ -108,8 +108,8 @@ def read_timeline(program: Program) -> Timeline:
     through, written = [0.0, 0.0], 0.0
     groups = program.segments
     for stages in groups.values():
-        load = max((stage.load_s for stage in stages), default=0.0)
-        written = (max(written, through[-2]) if stages[0].ahead else through[-1]) + load
+        load = max((stage.residency.programming_s for stage in stages), default=0.0)
+        written = (max(written, through[-2]) if stages[0].residency.double_buffered else through[-1]) + load
         begin = max(through[-1], written)
         found = _rows(stages, program, finish, begin)
         rows += found
@@ -119,9 +119,9 @@ def read_timeline(program: Program) -> Timeline:
         limit = max(limits, key=lambda each: each.seconds)
         worst = max(worst, limit, key=lambda each: each.seconds)
         through.append(end)
-        parts = max(stage.parts for stage in stages)
-        pauses = sum((stage.parts - 1) * stage.pause_s for stage in stages)
-        computed = end - begin - pauses + (stages[0].inferences_per_load - 1) * limit.seconds
+        parts = max(stage.residency.chunks for stage in stages)
+        pauses = sum((stage.residency.chunks - 1) * stage.pause_s for stage in stages)
+        computed = end - begin - pauses + (stages[0].residency.inferences_per_load - 1) * limit.seconds
         phases += [(load, computed / parts)] * parts
     if (cache := _cache(program)) is not None and through[-1] >= worst.seconds:
         return Timeline(tuple(rows), through[-1], through[-1], cache, SEQUENCE)
@@ -129,7 +129,7 @@ def read_timeline(program: Program) -> Timeline:
         return Timeline(
             tuple(rows),
             through[-1],
-            streamed_s(phases, program.stages[0].ahead) / program.stages[0].inferences_per_load,
+            streamed_s(phases, program.stages[0].residency.double_buffered) / program.stages[0].residency.inferences_per_load,
             worst.stage,
             worst.part,
             worst.takers,
@@ -138,14 +138,16 @@ def read_timeline(program: Program) -> Timeline:
 
 
 def _whole_periods(seconds: float, program: Program) -> float:
-    """Return the shortest interval of at least so many seconds after which every stage finds its turns again."""
-    longest = max((stage.turns.between_s for stage in program.stages if stage.turns is not None), default=0.0)
+    """Return the shortest interval of at least so many seconds after which every stage finds its slots again."""
+    longest = max((stage.slots.between_s for stage in program.stages if stage.slots is not None), default=0.0)
     return ceil(seconds / longest - 1e-6) * longest if longest else seconds
 
 
 def _cache(program: Program) -> str | None:
     """Return the stage whose cells keep what earlier inferences wrote, if there is one: then the next needs the result of this one."""
-    kept = (stage.name for stage in program.stages if 0 < stage.rewrites * stage.sets < 1 and _stores(stage, program))
+    kept = (
+        stage.name for stage in program.stages if 0 < stage.residency.writes_per_inference * stage.residency.buffers < 1 and _stores(stage, program)
+    )
     return next(kept, None)
 
 
@@ -158,7 +160,7 @@ def _rows(stages: list[Stage], program: Program, finish: dict[str, Times], begin
     """Return the rows of a segment's stages; one that works alone begins when all before it are through, and has waited for the last of them."""
     found: list[Row] = []
     for stage in stages:
-        if not stage.alone:
+        if not stage.sequential:
             found.append(_row(stage, program, finish, begin))
             continue
         last = max(found, key=lambda row: row.finish_s, default=None)
@@ -170,11 +172,11 @@ def _rows(stages: list[Stage], program: Program, finish: dict[str, Times], begin
 def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> Row:
     """Return a stage's row and note when each of its steps is finished."""
     steps = np.arange(stage.steps, dtype=np.int64)
-    part, place = np.divmod(steps, stage.steps // stage.parts)
+    part, place = np.divmod(steps, stage.steps // stage.residency.chunks)
     ready, slowest = _ready(stage, place, finish, program)
     ready = np.full(len(steps), begin) if ready is None else np.maximum(ready, begin)
-    if stage.turns is not None:
-        starts = _in_turns(steps, ready, stage.turns, ceil(stage.interval_s / stage.turns.between_s - 1e-6))
+    if stage.slots is not None:
+        starts = _in_slots(steps, ready, stage.slots, ceil(stage.interval_s / stage.slots.between_s - 1e-6))
     else:
         starts = steps.astype(np.float64) * stage.interval_s + part * stage.pause_s
         starts = starts + np.maximum.accumulate(ready - starts)
@@ -182,11 +184,11 @@ def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float)
     return Row(stage.name, stage.engine, float(starts[0]), float(finish[stage.name][-1]), stage.busy_s, stage.steps, stage.copies, slowest)
 
 
-def _in_turns(steps: NDArray[np.int64], ready: Times, turns: Turns, per_step: int) -> Times:
-    """Return when steps begin that have to wait for a turn of their stage; what is ready within a millionth of a turn is ready."""
-    first = turns.phase * turns.length_s
-    own = np.ceil(np.maximum(ready - first, 0.0) / turns.between_s - 1e-6).astype(np.int64)
-    start: Times = first + turns.between_s * (steps * per_step + np.maximum.accumulate(own - steps * per_step)).astype(np.float64)
+def _in_slots(steps: NDArray[np.int64], ready: Times, slots: Slots, per_step: int) -> Times:
+    """Return when steps begin that have to wait for a slot of their stage; what is ready within a millionth of a slot is ready."""
+    first = slots.phase * slots.length_s
+    own = np.ceil(np.maximum(ready - first, 0.0) / slots.between_s - 1e-6).astype(np.int64)
+    start: Times = first + slots.between_s * (steps * per_step + np.maximum.accumulate(own - steps * per_step)).astype(np.float64)
     return start
 
 
@@ -197,7 +199,7 @@ def _ready(stage: Stage, steps: NDArray[np.int64], finish: dict[str, Times], pro
     slowest, worst = "", -1.0
     for wait in stage.waits:
         source = program.by_name[wait.stage]
-        in_last_part = (source.parts - 1) * (source.steps // source.parts)
+        in_last_part = (source.residency.chunks - 1) * (source.steps // source.residency.chunks)
         needed = in_last_part + wait.rule.last(last_position, source.positions) // source.copies
         times = finish[wait.stage][needed]
         if times[-1] > worst:
@@ -219,7 +221,7 @@ def _busiest_stage(stages: list[Stage]) -> _Limit:
 
 def _all_in_turn(stages: list[Stage], seconds: float) -> _Limit:
     """Return the time that all stages of a segment take together if they work one at a time, under the name of the longest; nothing otherwise."""
-    if not any(stage.alone for stage in stages):
+    if not any(stage.sequential for stage in stages):
         return _Limit()
     return _Limit(seconds, max(stages, key=lambda stage: stage.busy_s).name, ALONE, len(stages))
 
@@ -229,10 +231,10 @@ def _longest_held(stages: list[Stage], rows: list[Row], program: Program) -> _Li
     by_name = {row.name: row for row in rows}
     worst = _Limit()
     for stage in stages:
-        if stage.rewrites * stage.sets == 1 and not stage.shares and _stores(stage, program):
+        if stage.residency.writes_per_inference * stage.residency.buffers == 1 and not stage.shares and _stores(stage, program):
             readers = [by_name[other.name].finish_s for other in stages if other.shares == stage.name]
             held = max(readers, default=0.0) - by_name[stage.name].start_s
-            worst = max(worst, _Limit(held / stage.sets, stage.name, HELD), key=lambda each: each.seconds)
+            worst = max(worst, _Limit(held / stage.residency.buffers, stage.name, HELD), key=lambda each: each.seconds)
     return worst
 
 
@@ -241,8 +243,8 @@ def _occupied(group: list[Stage]) -> float:
     positions: dict[tuple[float, int], int] = {}
     for stage in group:
         pace = stage.interval_s, stage.copies
-        positions[pace] = positions.get(pace, 0) + stage.positions * stage.parts
-    return sum(-(-count // copies) * interval for (interval, copies), count in positions.items()) / max(stage.sets for stage in group)
+        positions[pace] = positions.get(pace, 0) + stage.positions * stage.residency.chunks
+    return sum(-(-count // copies) * interval for (interval, copies), count in positions.items()) / max(stage.residency.buffers for stage in group)
 
 
 def _busiest_part(stages: list[Stage], program: Program) -> _Limit:

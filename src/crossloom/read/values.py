@@ -41,7 +41,7 @@ class Values:
         for stage in program.stages:
             for place, name in enumerate(stage.nodes):
                 node = program.graph.node(name)
-                engine = engine_of(stage, program) if place < stage.own else mapped(DIGITAL, program.machine)
+                engine = engine_of(stage, program) if place < stage.in_array_nodes else mapped(DIGITAL, program.machine)
                 other = instead.get(engine.name)
                 chosen[name] = other(node, program) if other else engine.executor(node, program, seed)
         return cls(program, chosen)

@@ -1,13 +1,13 @@
 """Blocks packed into as few arrays as possible: rectangles in two dimensions, and in time.
 
 The problem
-    Turns are counted t = 0, 1, 2, ... A stage ("owner") of period n = 2^k and phase p is active where t mod n = p. Owners of periods n and m
-    and phases p and q meet in some turn exactly if p mod min(n, m) = q mod min(n, m): the shorter period is repeated within the longer. Phases
+    Slots are counted t = 0, 1, 2, ... A stage ("owner") of period n = 2^k and phase p is active where t mod n = p. Owners of periods n and m
+    and phases p and q meet in some slot exactly if p mod min(n, m) = q mod min(n, m): the shorter period is repeated within the longer. Phases
     are the nodes of a binary tree whose levels are the bits of p, lowest first, and two owners meet if one is the other's ancestor or
     equal: the buddy system of memory allocators, with 1/n of the time as the size.
 
     Blocks are rectangles of cells, not rotated. Cells are owned for good, so blocks of one array do not overlap. Lines are borrowed for the
-    turns of activity: blocks that meet share neither word lines nor bit lines, and do not both write. Those of one owner always meet, so they
+    slots of activity: blocks that meet share neither word lines nor bit lines, and do not both write. Those of one owner always meet, so they
     lie diagonally to each other, and the cells where word lines of one cross bit lines of another belong to nobody: they are kept erased, so
     that they add nothing to a sum (`crossloom.engine.in_array.biasing`). Blocks that never meet may share lines as they like.
 

@@ -110,7 +110,7 @@ class ArrayCells:
         return columns
 
     def _busy(self, block: Block, phase: int) -> Lines:
-        """Return the lines of all blocks that are active in a turn in which this one is."""
+        """Return the lines of all blocks that are active in a slot in which this one is."""
         busy = Lines()
         for (period, other), lines in self.lines.items():
             if not (phase ^ other) & (block.period - 1) & (period - 1):  # equal modulo the shorter period

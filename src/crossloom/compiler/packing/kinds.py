@@ -14,7 +14,7 @@ Owner = int | str
 class BlockKind:
     """So many identical rectangles of cells that one stage works with.
 
-    The stage is active in the turns t with t mod period = its phase, and all blocks of one owner share period and phase. A block that
+    The stage is active in the slots t with t mod period = its phase, and all blocks of one owner share period and phase. A block that
     `writes` is written while it works, and an array takes one write operation at a time. Raises ValueError for figures without sense.
     """
 
@@ -91,7 +91,7 @@ class Packing:
 def check(packing: Packing, kinds: Sequence[BlockKind]) -> tuple[str, ...]:
     """Return every rule that a packing of these kinds breaks, in words; nothing if it is right.
 
-    Plain on purpose: it walks through the turns one by one and counts on each line the blocks that are active.
+    Plain on purpose: it walks through the slots one by one and counts on each line the blocks that are active.
     """
     if packing.kinds != tuple(kinds):
         return ("the packing is of other kinds",)
@@ -150,21 +150,21 @@ def _overlap(packing: Packing, pattern: Pattern) -> str:
 
 
 def _turns(packing: Packing, pattern: Pattern) -> str:
-    """Return which line two active blocks share, or which turn has two writers."""
-    for turn in range(max(packing.kinds[block.kind].period for block in pattern.blocks)):
+    """Return which line two active blocks share, or which slot has two writers."""
+    for slot in range(max(packing.kinds[block.kind].period for block in pattern.blocks)):
         rows: set[int] = set()
         columns: set[int] = set()
         writing = False
         for block in pattern.blocks:
             kind = packing.kinds[block.kind]
-            if turn % kind.period != packing.phases[block.owner]:
+            if slot % kind.period != packing.phases[block.owner]:
                 continue
             if not rows.isdisjoint(_range(block.row, kind.rows)):
-                return f"turn {turn}: {block} on a word line of another active block"
+                return f"slot {slot}: {block} on a word line of another active block"
             if not columns.isdisjoint(_range(block.column, kind.columns)):
-                return f"turn {turn}: {block} on a bit line of another active block"
+                return f"slot {slot}: {block} on a bit line of another active block"
             if writing and kind.writes:
-                return f"turn {turn}: {block} is a second writer"
+                return f"slot {slot}: {block} is a second writer"
             rows.update(_range(block.row, kind.rows))
             columns.update(_range(block.column, kind.columns))
             writing = writing or kind.writes

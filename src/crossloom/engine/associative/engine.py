@@ -17,7 +17,8 @@ from crossloom.errors import CapacityError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Clip, Conv, ConvTranspose, Linear, Relu
-from crossloom.program.program import Program, Stage, Timing
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage, Timing
 from crossloom.units import show
 
 INSTRUCTION_BYTES = 8

@@ -23,7 +23,8 @@ from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import multiplier, requantize
 from crossloom.network.operators import Conv, ConvTranspose, Linear, ProductAdd, product_of
-from crossloom.program.program import Program, Stage, Timing
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage, Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class MappedCrossbar:
         counts = array_actions(stage.positions, layer)
         counts.update(layer_traffic(stage.positions, stage, layer, graph))
         counts.update(_writes(1, stage))
-        return Cost(dict(counts), 1 / stage.inferences_per_load if stage.load_s else 0.0)
+        return Cost(dict(counts), 1 / stage.residency.inferences_per_load if stage.residency.programming_s else 0.0)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a layer's integers by the cheapest plan."""
@@ -149,10 +150,10 @@ def layer_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Cou
     tiling = layer.tiling
     results = tiling.groups * tiling.columns
     units = -(-tiling.row_tiles // layer.xbar.arrays_per_unit)
-    fetched = tiling.groups * tiling.rows * layer.x.bits * stage.parts
+    fetched = tiling.groups * tiling.rows * layer.x.bits * stage.residency.chunks
     if layer.added:  # all matrices see the same input, and the word lines of an element of the residual one register
         rows = tiling.rows - layer.added.rows * tiling.columns
-        fetched = rows * layer.x.bits * stage.parts + results * layer.added.q.bits
+        fetched = rows * layer.x.bits * stage.residency.chunks + results * layer.added.q.bits
     return traffic(
         vectors,
         fetched,
@@ -160,7 +161,7 @@ def layer_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Cou
         graph.quantization[stage.name].bits,
         stage.hops,
         results * (units - 1),
-        stage.stays,
+        stage.forwards_output,
     )
 
 
@@ -171,9 +172,9 @@ def _data(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
 
 def _writes(samples: int, stage: Stage) -> Counts:
     """Count the rows written for a number of inferences, if the stage's cells are written again and again."""
-    if not stage.load_s:
+    if not stage.residency.programming_s:
         return Counts()
-    return Counts({"array.write_row": samples * -(-tiling_of(stage).driven_rows * stage.copies // stage.inferences_per_load)})
+    return Counts({"array.write_row": samples * -(-tiling_of(stage).driven_rows * stage.copies // stage.residency.inferences_per_load)})
 
 
 @dataclass(frozen=True, slots=True)

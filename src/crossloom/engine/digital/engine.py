@@ -15,7 +15,8 @@ from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import evaluate
 from crossloom.program.placement import NO_ARRAYS, WholeArrays
-from crossloom.program.program import Program, Stage, Timing
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage, Timing
 
 DEFAULTS = {
     "function": "sigmoid.apply",

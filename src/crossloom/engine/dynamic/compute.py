@@ -23,7 +23,8 @@ from crossloom.engine.dynamic.writing import Writing
 from crossloom.network.graph import Node
 from crossloom.network.integer import Operand, exact_sums, multiplier, plain_arithmetic, requantize
 from crossloom.network.quantization import Quantization
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from crossloom.errors import MachineError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Store
-from crossloom.program.program import Program, Stage, Timing
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage, Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class MappedDynamic:
         node, tiling = graph.node(stage.nodes[0]), tiling_of(stage)
         if isinstance(node.op, Store):
             writing = Writing.of(node, graph, tiling)
-            return Cost(dict(writing.actions(_copies(stage), 1)), writing.share / stage.sets)
+            return Cost(dict(writing.actions(_copies(stage), 1)), writing.share / stage.residency.buffers)
         vectors = Geometry.of(node, graph).per_group
         layer = layer_of(node, graph, self.xbar, tiling)
         counts = array_actions(vectors, layer)
@@ -143,7 +144,7 @@ class MappedDynamic:
 
 def _copies(stage: Stage) -> int:
     """Return how many copies of an operand a store writes."""
-    return int(stage.arrays // (stage.placement.arrays * stage.sets))
+    return int(stage.arrays // (stage.placement.arrays * stage.residency.buffers))
 
 
 def _check(machine: Machine) -> None:

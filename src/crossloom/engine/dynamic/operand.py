@@ -21,7 +21,7 @@ from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv
 from crossloom.network.quantization import Quantization
 from crossloom.network.types import Batch, TensorType
-from crossloom.program.program import Stage
+from crossloom.program.stage import Stage
 
 
 def stored_as(q: Quantization) -> tuple[Quantization, int]:
@@ -60,4 +60,4 @@ def product_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> C
     results = tiling.groups * tiling.columns
     units = -(-tiling.row_tiles // layer.xbar.arrays_per_unit)
     bits = graph.quantization[stage.name].bits
-    return traffic(vectors, tiling.groups * tiling.rows * stage.parts * layer.x.bits, results, bits, stage.hops, results * (units - 1))
+    return traffic(vectors, tiling.groups * tiling.rows * stage.residency.chunks * layer.x.bits, results, bits, stage.hops, results * (units - 1))

@@ -21,7 +21,8 @@ from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import Operand, evaluate
 from crossloom.network.integer.arithmetic import rescaled
 from crossloom.network.operators import Clip, Relu, Softmax
-from crossloom.program.program import Program, Stage, Timing
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage, Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class MappedInArray:
 
     def place(self, stage: Stage, graph: Graph) -> InBlocks:
         """Return the blocks of one copy. Raises MachineError for arrays too small for one result."""
-        nodes = [graph.node(name) for name in stage.nodes[: stage.own]]
+        nodes = [graph.node(name) for name in stage.nodes[: stage.in_array_nodes]]
         try:
             found = fitted(_wanted(nodes, stage, graph, self.chosen), stage.positions)
         except ValueError as problem:
@@ -148,12 +149,12 @@ def moved(stage: Stage, graph: Graph, inferences: int) -> Counts:
     results = stage.positions * placement.lanes
     made = results * (placement.candidates if placement.function == "softmax" else 1)
     loaded = -(-placement.loads(stage.positions) * values.bits // 8)
-    stored = -(-made * graph.quantization[stage.nodes[stage.own - 1]].bits // 8)
-    counts = {"bus.transfer": loaded + (0 if stage.stays else stored), "tile_output_register.access": stored}
+    stored = -(-made * graph.quantization[stage.nodes[stage.in_array_nodes - 1]].bits // 8)
+    counts = {"bus.transfer": loaded + (0 if stage.forwards_output else stored), "tile_output_register.access": stored}
     counts |= {
-        "router.hop": stored * (stage.hops - stage.stays),
-        "buffer.read": 0 if stage.fed else loaded,
-        "buffer.write": 0 if stage.stays else stored,
+        "router.hop": stored * (stage.hops - stage.forwards_output),
+        "buffer.read": 0 if stage.forwarded_input else loaded,
+        "buffer.write": 0 if stage.forwards_output else stored,
     }
     return Counts({name: inferences * count for name, count in counts.items()})
 
@@ -190,7 +191,7 @@ class BlockExecutor:
     def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the function's integers; the stage's actions are counted with its last node."""
         stage, graph = self.stage, self.program.graph
-        if self.node.name == stage.nodes[stage.own - 1]:
+        if self.node.name == stage.nodes[stage.in_array_nodes - 1]:
             counts.update(_actions(stage, graph, inferences.count))
         rule = rule_of(placed(stage))
         if not isinstance(rule, InMemorySoftmax):

@@ -24,7 +24,8 @@ from crossloom.network.integer.arithmetic import rescaled
 from crossloom.network.integer.rules import window_sums
 from crossloom.network.operators import AvgPool, Clip, Reduce, Relu, Softmax
 from crossloom.network.quantization import carrier
-from crossloom.program.program import Program, Stage
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,10 @@ class CellExecutor:
     def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the function's integers, counting every action where it happens."""
         stage, graph = self.stage, self.program.graph
-        if self.node.name != stage.nodes[stage.own - 1]:
+        if self.node.name != stage.nodes[stage.in_array_nodes - 1]:
             return tensors[0]
         counts.update(moved(stage, graph, inferences.count))
-        node = next((n for n in map(graph.node, stage.nodes[: stage.own]) if not isinstance(n.op, Relu | Clip)), self.node)
+        node = next((n for n in map(graph.node, stage.nodes[: stage.in_array_nodes]) if not isinstance(n.op, Relu | Clip)), self.node)
         if isinstance(node.op, Softmax):
             return self._softmax(node.op.axis, tensors[0], counts)
         values, there = windows(node, graph, tensors[0], stage.positions)

@@ -24,7 +24,8 @@ from crossloom.network.integer import Operand, evaluate
 from crossloom.network.integer.arithmetic import rescaled
 from crossloom.network.operators import Softmax
 from crossloom.program.placement import NO_ARRAYS, WholeArrays
-from crossloom.program.program import Program, Stage, Timing
+from crossloom.program.program import Program
+from crossloom.program.stage import Stage, Timing
 
 
 @dataclass(frozen=True, slots=True)

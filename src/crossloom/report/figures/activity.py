@@ -9,7 +9,7 @@ from crossloom.report.figures.sheet import Sheet, legend_height
 from crossloom.report.names import printable
 from crossloom.report.numbers.activity import Strip, runs, strip
 from crossloom.report.numbers.breakdown import layer_name
-from crossloom.report.numbers.floorplan import role_colour, role_name, turn_words
+from crossloom.report.numbers.floorplan import role_colour, role_name, slot_words
 from crossloom.report.numbers.headline import percent
 from crossloom.report.palette import HIGHLIGHT, PLAIN_LIGHT, STATIC
 from crossloom.units import show
@@ -74,6 +74,6 @@ def _strip(axes: Axes, row: int, rows: Rows, found: Strip) -> None:
         strength = FAINTEST + (1 - FAINTEST) * min(1.0, value)
         drawn = Rectangle((begin, row - rows.thickness / 2), end - begin, rows.thickness, alpha=strength, linewidth=0, clip_on=False)
         drawn.set_facecolor(role_colour(stage.role))
-        text = f"{rows.names[row]}: at work {percent(min(1.0, value))} of the time from {show(begin, 's')} to {show(end, 's')}, {turn_words(stage.turns)}"
+        text = f"{rows.names[row]}: at work {percent(min(1.0, value))} of the time from {show(begin, 's')} to {show(end, 's')}, {slot_words(stage.slots)}"
         drawn.set_gid(TOOLTIP + printable(text))
         axes.add_patch(drawn)

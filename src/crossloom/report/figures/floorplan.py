@@ -1,17 +1,18 @@
-"""Pictures of a floor plan: every look of an array with its blocks to scale, and one array with the turns of its blocks."""
+"""Pictures of a floor plan: every look of an array with its blocks to scale, and one array with the slots of its blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from crossloom.program.floorplan import FloorPlan, Laid, Layout, Turns
+from crossloom.program.floorplan import FloorPlan, Laid, Layout
+from crossloom.program.stage import Slots
 from crossloom.report.figures.rows import TOOLTIP, Rows, bar, measure
 from crossloom.report.figures.sheet import CHARACTER, Sheet, legend_height
 from crossloom.report.names import printable, shorten
-from crossloom.report.numbers.activity import turns_of
+from crossloom.report.numbers.activity import slots_of
 from crossloom.report.numbers.breakdown import layer_name
-from crossloom.report.numbers.floorplan import Look, frame, fullest, looks, most_used, role_colour, role_name, totals, turn_words
+from crossloom.report.numbers.floorplan import Look, frame, fullest, looks, most_used, role_colour, role_name, slot_words, totals
 from crossloom.report.numbers.headline import percent, plural
 from crossloom.report.palette import FAINT, INK, MUTED, SURFACE
 from crossloom.units import show
@@ -32,8 +33,8 @@ BELOW = 0.58
 """Height of the words below one."""
 LARGE = 3.1
 """Side of the large array."""
-TURNS = 16
-"""Turns that are drawn at least."""
+SLOTS = 16
+"""Slots that are drawn at least."""
 LETTER = 0.17
 """Side of the field with a block's letter."""
 FREE = "free or erased cells"
@@ -102,10 +103,10 @@ def _strength(laid: Laid) -> float:
 
 
 def _whose(alike: tuple[Laid, ...], program: Program) -> str:
-    """Return the stages of blocks that look alike, with their turns."""
-    turns = turns_of(program)
+    """Return the stages of blocks that look alike, with their slots."""
+    slots = slots_of(program)
     stages = list(dict.fromkeys(laid.stage for laid in alike))
-    named = ", ".join(f"{layer_name(program, stage)} ({turn_words(turns[stage])})" for stage in stages[:NAMED])
+    named = ", ".join(f"{layer_name(program, stage)} ({slot_words(slots[stage])})" for stage in stages[:NAMED])
     return named + (f" and {len(stages) - NAMED} more" if len(stages) > NAMED else "")
 
 
@@ -128,9 +129,9 @@ def _rectangle(axes: Axes, box: tuple[float, float, float, float], colour: str, 
 
 
 def array_figure(program: Program, floor: FloorPlan, width: float) -> Figure:
-    """Return the array with the most different blocks, and in which turns each of them is at work."""
-    turns = turns_of(program)
-    layout = fullest(floor, turns)
+    """Return the array with the most different blocks, and in which slots each of them is at work."""
+    slots = slots_of(program)
+    layout = fullest(floor, slots)
     names = [f"{letter}  {layer_name(program, laid.stage)}" for letter, laid in zip(letters(), layout.blocks, strict=False)]
     rows = Rows(names, [1.0] * len(names), width if width < 6 else width - LARGE - 0.6)
     beside = width > 6
@@ -139,10 +140,10 @@ def array_figure(program: Program, floor: FloorPlan, width: float) -> Figure:
     sheet = Sheet.of(width, max(LARGE + 0.75, strip_top + rows.height + 0.35), _title(layout, beside))
     axes = _canvas(sheet)
     _large(sheet, axes, (0.02, 0.42), layout, program, floor)
-    length = show(max(own.length_s for own in turns.values()), "s")
-    sheet.text(strip_left, strip_top - 0.32, f"Turns of {length}" + (", in which each block is at work" if beside else ""), fontweight="bold")
+    length = show(max(own.length_s for own in slots.values()), "s")
+    sheet.text(strip_left, strip_top - 0.32, f"Slots of {length}" + (", in which each block is at work" if beside else ""), fontweight="bold")
     strip = sheet.axes(strip_left + rows.margin, strip_top, width - strip_left - rows.margin - 0.1, rows.height)
-    _turns(strip, rows, layout, turns)
+    _slots(strip, rows, layout, slots)
     return sheet.figure
 
 
@@ -153,10 +154,10 @@ def _title(layout: Layout, wide: bool) -> str:
 
 def letters() -> Iterator[str]:
     """Yield A to Z, then A2 to Z2 and so on."""
-    turn = 1
+    slot = 1
     while True:
-        yield from (chr(ord("A") + place) + (str(turn) if turn > 1 else "") for place in range(26))
-        turn += 1
+        yield from (chr(ord("A") + place) + (str(slot) if slot > 1 else "") for place in range(26))
+        slot += 1
 
 
 def _large(sheet: Sheet, axes: Axes, corner: tuple[float, float], layout: Layout, program: Program, floor: FloorPlan) -> None:
@@ -181,13 +182,13 @@ def _letter(sheet: Sheet, axes: Axes, corner: tuple[float, float], letter: str, 
     sheet.text(x, y, letter, ha="center", va="center", fontsize=8, fontweight="bold", color=INK)
 
 
-def _turns(axes: Axes, rows: Rows, layout: Layout, turns: dict[str, Turns]) -> None:
-    """Draw a row for each block, filled in the turns in which it is at work."""
-    count = max(TURNS, frame(layout, turns))
+def _slots(axes: Axes, rows: Rows, layout: Layout, slots: dict[str, Slots]) -> None:
+    """Draw a row for each block, filled in the slots in which it is at work."""
+    count = max(SLOTS, frame(layout, slots))
     for row, laid in enumerate(layout.blocks):
-        own = turns[laid.stage]
+        own = slots[laid.stage]
         bar(axes, row, 0, count, rows.thickness, FAINT)
-        for turn in range(own.phase, count, own.period):
-            bar(axes, row, turn + 0.06, 0.88, rows.thickness, role_colour(laid.block.role), f"{rows.names[row]}: {turn_words(own)}")
+        for slot in range(own.phase, count, own.period):
+            bar(axes, row, slot + 0.06, 0.88, rows.thickness, role_colour(laid.block.role), f"{rows.names[row]}: {slot_words(own)}")
     measure(axes, count, "", 8)
     rows.label(axes)

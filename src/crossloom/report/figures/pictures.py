@@ -82,7 +82,7 @@ class Pictures:
             return activity_figure(self.result, self.width)
 
     def array(self) -> Figure:
-        """Return the shared array with the most different blocks, and the turns of each block. Raises InputError."""
+        """Return the shared array with the most different blocks, and the slots of each block. Raises InputError."""
         floor = self._floor()
         with styled():
             return array_figure(self.result.program, floor, self.width)
@@ -207,7 +207,7 @@ def _utilization(result: Result, width: float) -> Figure:
         "arrays": ([float(row["arrays"]) for row in held], None, f"{result.program.arrays:,} in all"),
         "cells in use" if wide else "cells": ([row["utilization"] for row in held], use["spatial"], f"{percent(use['spatial'])} overall"),
         "time at work" if wide else "time": (
-            [share(stage.busy_s / (stage.turns.period if stage.turns else 1), interval_s) for stage in stages],
+            [share(stage.busy_s / (stage.slots.period if stage.slots else 1), interval_s) for stage in stages],
             use["temporal"],
             f"{percent(use['temporal'])} overall",
         ),

@@ -1,6 +1,6 @@
 """When the blocks of arrays that stages share are at work: the share of each of equal bins of time.
 
-A stage's blocks are used from its first step to its last, in turns of its own. How its steps lie in between is not kept, so they are taken as even.
+A stage's blocks are used from its first step to its last, in slots of its own. How its steps lie in between is not kept, so they are taken as even.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.program.floorplan import Turns
+from crossloom.program.stage import Slots
 
 if TYPE_CHECKING:
     from crossloom.job.result import Result
-    from crossloom.program.program import Program, Stage
+    from crossloom.program.program import Program
+from crossloom.program.stage import Stage
 
 BINS = 120
 Values = NDArray[np.float64]
@@ -30,7 +31,7 @@ class Active:
 
     stage: str
     role: str
-    turns: Turns
+    slots: Slots
     cells: float
     start_s: float
     end_s: float
@@ -48,24 +49,24 @@ class Active:
         return np.maximum(inside, 0.0) * self.share
 
 
-def turns_of(program: Program) -> dict[str, Turns]:
-    """Return the turns of each stage that shares arrays."""
-    return {stage.name: stage.turns for stage in program.stages if stage.turns is not None}
+def slots_of(program: Program) -> dict[str, Slots]:
+    """Return the slots of each stage that shares arrays."""
+    return {stage.name: stage.slots for stage in program.stages if stage.slots is not None}
 
 
 def activity(result: Result) -> tuple[Active, ...]:
     """Return each stage that shares arrays, in the order of the program."""
     program = result.program
     roles = _roles(program)
-    return tuple(_active(result, stage, stage.turns, roles[stage.holder]) for stage in program.stages if stage.turns is not None and stage.arrays)
+    return tuple(_active(result, stage, stage.slots, roles[stage.holder]) for stage in program.stages if stage.slots is not None and stage.arrays)
 
 
-def _active(result: Result, stage: Stage, turns: Turns, role: str) -> Active:
-    """Return a stage's span: from its first turn to the end of its last, which begins the time of a step's own turns after its last step."""
+def _active(result: Result, stage: Stage, slots: Slots, role: str) -> Active:
+    """Return a stage's span: from its first slot to the end of its last, which begins the time of a step's own slots after its last step."""
     row = result.timeline.by_name[stage.name]
     last = row.finish_s - stage.latency_s
-    end = last + (stage.per_step - 1) * turns.between_s + turns.length_s
-    return Active(stage.name, role, turns, result.program.cells[stage.name], row.start_s, max(end, row.start_s + stage.active_s), stage.active_s)
+    end = last + (slots.per_step - 1) * slots.between_s + slots.length_s
+    return Active(stage.name, role, slots, result.program.cells[stage.name], row.start_s, max(end, row.start_s + stage.active_s), stage.active_s)
 
 
 def _roles(program: Program) -> Mapping[str, str]:

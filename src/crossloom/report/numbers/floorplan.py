@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crossloom.program.floorplan import FloorPlan, Laid, Layout, Turns
+from crossloom.program.floorplan import FloorPlan, Laid, Layout
+from crossloom.program.stage import Slots
 from crossloom.report.palette import OTHER, SERIES
 
 NAMES = {"product": "products", "largest": "ReLU and maximum", "sum": "sums", "softmax": "softmax"}
@@ -72,26 +73,26 @@ def most_used(found: Sequence[Look], shown: int) -> tuple[Look, ...]:
     return tuple(found[place] for place in sorted(kept))
 
 
-def fullest(floor: FloorPlan, turns: dict[str, Turns]) -> Layout:
+def fullest(floor: FloorPlan, slots: dict[str, Slots]) -> Layout:
     """Return the layout with the most different blocks; of several the one with most roles, then with the longest frame, then the fullest."""
 
     def worth(layout: Layout) -> tuple[int, int, int, int]:
         different = {(laid.stage, _shape(laid)[2:]) for laid in layout.blocks}
         roles = {laid.block.role for laid in layout.blocks}
-        return len(different), len(roles), frame(layout, turns), sum(laid.block.cells for laid in layout.blocks)
+        return len(different), len(roles), frame(layout, slots), sum(laid.block.cells for laid in layout.blocks)
 
     best = max(floor.layouts, key=worth)
     return Layout(best.count, _in_order(best))
 
 
-def frame(layout: Layout, turns: dict[str, Turns]) -> int:
-    """Return after how many turns the blocks of an array are used in the same way again."""
-    return max(turns[laid.stage].period for laid in layout.blocks)
+def frame(layout: Layout, slots: dict[str, Slots]) -> int:
+    """Return after how many slots the blocks of an array are used in the same way again."""
+    return max(slots[laid.stage].period for laid in layout.blocks)
 
 
-def turn_words(turns: Turns) -> str:
-    """Return when a stage has its turns: `every turn`, `turn 3 of every 8`."""
-    return "every turn" if turns.period == 1 else f"turn {turns.phase} of every {turns.period}"
+def slot_words(slots: Slots) -> str:
+    """Return when a stage has its slots: `every slot`, `slot 3 of every 8`."""
+    return "every slot" if slots.period == 1 else f"slot {slots.phase} of every {slots.period}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from crossloom.program.floorplan import FloorPlan
 from crossloom.report.figures.floorplan import letters
-from crossloom.report.numbers.activity import activity, turns_of
+from crossloom.report.numbers.activity import activity, slots_of
 from crossloom.report.numbers.breakdown import layer_name, share
-from crossloom.report.numbers.floorplan import Look, fullest, looks, role_name, totals, turn_words
+from crossloom.report.numbers.floorplan import Look, fullest, looks, role_name, slot_words, totals
 from crossloom.report.numbers.headline import percent, plural
 from crossloom.report.page.model import Cell, Column, Section, Table, cells, counted, numbers, percentage, quantity, text
 from crossloom.report.page.picture import picture_of
@@ -36,12 +36,12 @@ def _plan(result: Result, floor: FloorPlan) -> Section:
     alone = sum(layout.count for layout in floor.layouts if len(layout.blocks) == 1)
     sentences = (
         f"{plural(blocks, 'block')} of cells lie in {plural(floor.arrays, 'array')}, up to {most} in one; {plural(alone, 'array')} hold one block alone.",
-        "Blocks of one array that share a word line or a bit line are at work in different turns; others may work at once, "
+        "Blocks of one array that share a word line or a bit line are at work in different slots; others may work at once, "
         "as the cells in which their lines cross are erased.",
     )
     caption = (
         "A look stands for all arrays whose blocks have the same roles, sizes and places. A pale block has cells that hold nothing. "
-        "Rest on a block to read whose it is and when it has its turn."
+        "Rest on a block to read whose it is and when it has its slot."
     )
     picture = picture_of(result, "floor", "Floor plan: how the arrays look, with their blocks to scale", caption)
     return Section("floor", "Floor plan", sentences, picture, (_totals(floor), _looks(found, result.program, floor)))
@@ -86,7 +86,7 @@ def _time(result: Result) -> Section:
         "which by one reading is what the paper of HURRY calls temporal utilization.",
     )
     caption = (
-        "The stronger the colour, the larger the share of the time at work; turns of others count as idle. "
+        "The stronger the colour, the larger the share of the time at work; slots of others count as idle. "
         "The work of a layer is taken as even from its first step to its last. In a full pipeline inferences lie over each other."
     )
     rows = tuple(
@@ -95,15 +95,15 @@ def _time(result: Result) -> Section:
                 layer_name(result.program, each.stage),
                 role_name(each.role),
                 counted(round(each.cells)),
-                turn_words(each.turns),
+                slot_words(each.slots),
                 *(quantity(value, "s") for value in (each.start_s, each.end_s, each.active_s)),
                 percentage(each.share),
             )
         )
         for each in activity(result)
     )
-    times = numbers("first turn", "last turn", "at work", "of this span")
-    columns = (*text("layer", "role"), *numbers("cells"), *text("turns"), *times)
+    times = numbers("first slot", "last slot", "at work", "of this span")
+    columns = (*text("layer", "role"), *numbers("cells"), *text("slots"), *times)
     table = Table("activity-table", "Blocks of each layer at work", columns, rows)
     return Section(
         "activity", "The plan over time", sentences, picture_of(result, "activity", "Cells at work during one inference", caption), (table,)
@@ -111,9 +111,9 @@ def _time(result: Result) -> Section:
 
 
 def _array(result: Result, floor: FloorPlan) -> Section:
-    """Return the array with the most different blocks, and its turns."""
-    program, turns = result.program, turns_of(result.program)
-    layout = fullest(floor, turns)
+    """Return the array with the most different blocks, and its slots."""
+    program, slots = result.program, slots_of(result.program)
+    layout = fullest(floor, slots)
     named = list(zip(letters(), layout.blocks, strict=False))
     rows = tuple(
         cells(
@@ -123,21 +123,21 @@ def _array(result: Result, floor: FloorPlan) -> Section:
                 Cell(f"{laid.row}–{laid.row + laid.block.rows - 1}", laid.row),
                 Cell(f"{laid.column}–{laid.column + laid.block.columns - 1}", laid.column),
                 counted(laid.block.cells),
-                turn_words(turns[laid.stage]),
+                slot_words(slots[laid.stage]),
                 _few([other for other, block in named if block is not laid and laid.crosses(block)]) or "–",
             )
         )
         for letter, laid in named
     )
-    columns = (*text("block", "role"), *numbers("rows", "columns", "cells"), *text("turns", "shares a line with"))
-    length = show(max(own.length_s for own in turns.values()), "s")
+    columns = (*text("block", "role"), *numbers("rows", "columns", "cells"), *text("slots", "shares a line with"))
+    length = show(max(own.length_s for own in slots.values()), "s")
     sentences = (
         "Of all arrays this one has the most different blocks" + (f"; {layout.count - 1:,} more are like it." if layout.count > 1 else "."),
-        f"A turn takes {length}. Blocks that share no line may be at work together; of those that do, each has turns of its own.",
+        f"A slot takes {length}. Blocks that share no line may be at work together; of those that do, each has slots of its own.",
     )
-    caption = "What lies where, and in which turns a block is at work while its layer has something to do."
-    picture = picture_of(result, "array", "One array with its blocks, and the turns of each", caption)
-    return Section("array", "One array and its turns", sentences, picture, (Table("array-table", "Blocks of this array", columns, rows),))
+    caption = "What lies where, and in which slots a block is at work while its layer has something to do."
+    picture = picture_of(result, "array", "One array with its blocks, and the slots of each", caption)
+    return Section("array", "One array and its slots", sentences, picture, (Table("array-table", "Blocks of this array", columns, rows),))
 
 
 def _few(names: list[str]) -> str:

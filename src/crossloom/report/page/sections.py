@@ -147,7 +147,7 @@ def utilization(result: Result) -> Section:
 
 def _contents(result: Result) -> str:
     """Return what lies in arrays."""
-    if any(stage.passed_on for stage in result.program.stages):
+    if any(stage.residency.time_shared for stage in result.program.stages):
         return "Inputs and sums"
     return "Weights" if result.program.floor is None else "Weights and functions"
 

@@ -88,7 +88,9 @@ class Tiling:
 
     @property
     def summary(self) -> Mapping[str, int]:
-        """The matrices of a layer, and the arrays that one copy of each takes."""
+        """The matrices of a layer, and the arrays that one copy of each takes; nothing for an operand, which each reader has as it needs it."""
+        if self.written:
+            return {}
         return {name: getattr(self, name) for name in ("groups", "rows", "columns", "slices", "row_tiles", "column_tiles")}
 
     @property
