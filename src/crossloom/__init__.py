@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from crossloom.compiler import compile_network as compile
     from crossloom.job.result import Result
     from crossloom.job.run import run
-    from crossloom.job.source import load
-    from crossloom.machines import load_machine as machine
+    from crossloom.job.source import load, machine
     from crossloom.network.graph import Graph
     from crossloom.network.quantize.calibrate import MinMax, Mse, Percentile
     from crossloom.network.quantize.post_training import Recipe
@@ -49,7 +48,7 @@ _WHERE = {
     "sweep": ("crossloom.study.sweep", "sweep"),
     "compile": ("crossloom.compiler", "compile_network"),
     "load": ("crossloom.job.source", "load"),
-    "machine": ("crossloom.machines", "load_machine"),
+    "machine": ("crossloom.job.source", "machine"),
     "reproduce": ("crossloom.papers", "reproduce"),
     "run": ("crossloom.job.run", "run"),
     "ternarize": ("crossloom.training.ternarize", "ternarize"),

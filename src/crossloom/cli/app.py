@@ -1,7 +1,7 @@
 """The command line: a thin layer over the same calls.
 
 Every command takes `--json` and then prints one JSON document on standard output and nothing else there; progress and warnings go
-to standard error. Exit code 0 is success, 2 bad input with one clear line, 1 a fault of ours.
+to standard error. Exit code 0 is success, 2 bad input with one clear line, 1 an internal error.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from crossloom.cli.listing import listing
 from crossloom.cli.machine import machines
 from crossloom.cli.options import Json, busy, machine_named, print_json
 from crossloom.cli.periphery import train_peripheral
+from crossloom.cli.plugins import plugins
 from crossloom.cli.run import check, compare, demo, run
 from crossloom.cli.sweep import sweep
 from crossloom.cli.ternarize import ternarize
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(machines, name="machine")
 app.add_typer(devices, name="device")
-for command in (demo, check, run, compare, diagnose, listing, sweep, ternarize):
+for command in (demo, check, run, compare, diagnose, listing, sweep, ternarize, plugins):
     app.command()(command)
 app.command("train-peripheral")(train_peripheral)
 
@@ -101,7 +102,7 @@ def main() -> None:
             _fail(problem.format_message())
         if "CROSSLOOM_TRACEBACK" in os.environ:
             raise
-        print(f"crossloom: a fault of ours: {type(problem).__name__}: {_one_line(problem)}; set CROSSLOOM_TRACEBACK=1 to see where", file=sys.stderr)
+        print(f"crossloom: internal error: {type(problem).__name__}: {_one_line(problem)}; set CROSSLOOM_TRACEBACK=1 to see where", file=sys.stderr)
         sys.exit(1)
 
 

@@ -19,13 +19,13 @@ machines = typer.Typer(help="The machines that Crossloom knows: list, show, expl
 
 @machines.command("list")
 def machine_list(as_json: Json = False) -> None:
-    """List the machines that come with Crossloom."""
-    from crossloom.machines import published
+    """List the machines that can be named: those that come with Crossloom, and those that other packages bring along."""
+    from crossloom.machines import available
 
     if as_json:
-        print_json({"machines": [{"name": name, "title": title} for name, title in published().items()]})
+        print_json({"machines": [{"name": name, "title": title} for name, title in available().items()]})
         return
-    for name, title in published().items():
+    for name, title in available().items():
         print(f"{name:12} {title}")
 
 

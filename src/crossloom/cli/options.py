@@ -38,6 +38,7 @@ On = Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml fil
 
 def machine_named(name: str, sets: list[str] | None) -> Any:
     """Return a machine by name or file, with fields changed by texts such as `adc.bits=7`. Raises InputError."""
+    from crossloom.compiler import check_machine
     from crossloom.machines import load_machine
 
     machine = load_machine(name)
@@ -46,7 +47,7 @@ def machine_named(name: str, sets: list[str] | None) -> Any:
         if not equals or not key.strip():
             raise InputError(f"--set {text}: write it as field=value, e.g. --set adc.bits=7")
         machine = machine.with_(**{key.strip(): field_value(key, value.strip())})
-    return machine
+    return check_machine(machine)
 
 
 def field_value(key: str, text: str) -> Any:

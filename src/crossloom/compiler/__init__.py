@@ -4,4 +4,5 @@ A pass is called on a program and returns a new one; between passes the program 
 aloud. What a layer looks like on an engine is the engine's affair; passes only put stages in order, count and distribute.
 """
 
+from crossloom.compiler.pipeline import check_machine as check_machine
 from crossloom.compiler.pipeline import compile_network as compile_network

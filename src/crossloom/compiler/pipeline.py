@@ -117,6 +117,13 @@ def _whole(machine: Machine, name: str, value: Any, least: int) -> int:
     return int(value)
 
 
+def check_machine(machine: Machine) -> Machine:
+    """Return a machine whose settings can be compiled for; one that is described only by its costs has none. Raises MachineError for a wrong one."""
+    if machine.engines:
+        recipe(machine)
+    return machine
+
+
 def compile_network(graph: Graph, machine: Machine) -> Program:
     """Return the program of a quantised network on a machine.
 

@@ -10,14 +10,22 @@ from pathlib import Path
 from crossloom.device.cell import Cell
 from crossloom.device.file import read_cell
 from crossloom.errors import InputError
+from crossloom.plugins import plugins
 
 
 @cache
 def cells() -> dict[str, Cell]:
-    """Return the cells that come with Crossloom, by name."""
+    """Return the cells that come with Crossloom and with other packages, by name. Raises InputError for a name that is taken."""
     modules = sorted(path.name.removesuffix(".py") for path in files("crossloom.device.published").iterdir() if path.name.endswith(".py"))
     found = [each for name in modules if name != "__init__" for each in import_module(f"crossloom.device.published.{name}").CELLS]
-    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+    by_name = {each.name: each for each in sorted(found, key=lambda each: each.name)}
+    for plugin in plugins("cells").values():
+        for path in plugin.documents():
+            each = read_cell(path)
+            if each.name in by_name:
+                raise InputError(f"{plugin.package}: {path.name}: there is a cell named {each.name} already; rename one")
+            by_name[each.name] = each
+    return by_name
 
 
 @lru_cache(maxsize=64)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import MappingProxyType
 
 from crossloom.engine.base import Adapts, Engine, Holder, MappedEngine
 from crossloom.errors import MachineError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
+from crossloom.plugins import plugins
 from crossloom.program.program import Program
 from crossloom.program.stage import Stage
 
-GROUP = "crossloom.engines"
-"""The entry point under which a package names engines of its own."""
 DIGITAL = "digital"
 """The engine that every machine has: functions of results, computed as these come."""
 BUILT_IN = {
@@ -36,10 +34,12 @@ def engine_named(name: str) -> Engine:
         module, _, attribute = BUILT_IN[name].partition(":")
         found: Engine = getattr(import_module(module), attribute)
         return found
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in points:
-        raise MachineError(f"no engine named {name}; there are {', '.join((*BUILT_IN, *points))}; name one of them under 'engines'")
-    loaded: Engine = points[name].load()
+    others = plugins("engines")
+    if name not in others:
+        raise MachineError(f"no engine named {name}; there are {', '.join((*BUILT_IN, *others))}; name one of them under 'engines'")
+    loaded: Engine = others[name].load()
+    if not hasattr(loaded, "on"):
+        raise MachineError(f"{others[name].package}: {others[name].where} is not an engine; name an object with name and on(machine)")
     return loaded
 
 

@@ -1,4 +1,4 @@
-"""Find the network that a user means: a file, a module, a factory by name, or one of the zoo."""
+"""Find the network and the machine that a user means: a file, a module, a factory by name, or one that comes along."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from crossloom.errors import InputError, ModelError
+from crossloom.machines import Machine, load_machine
 from crossloom.network.fold import drop_unused, fold_batch_norm
 from crossloom.network.graph import Graph
 
@@ -41,6 +42,16 @@ def load(
     """
     graph = model if isinstance(model, Graph) else _imported(model, inputs, name, shapes, allow_unsupported)
     return fold_batch_norm(drop_unused(graph))
+
+
+def machine(name: str | Path) -> Machine:
+    """Return a published machine by name, one that another package brings along, or the one that a YAML file describes; its settings are checked.
+
+    Raises MachineError naming the file, the field and the remedy.
+    """
+    from crossloom.compiler import check_machine
+
+    return check_machine(load_machine(name))
 
 
 def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shapes | None, allow: bool) -> Graph:

@@ -5,6 +5,7 @@ the schema, the library, the scaling laws and the published machines. How a mach
 their settings are carried here as they stand in the file.
 """
 
+from crossloom.machines.load import available as available
 from crossloom.machines.load import load_machine as load_machine
 from crossloom.machines.load import published as published
 from crossloom.machines.machine import Machine as Machine

@@ -8,13 +8,15 @@ from importlib.resources import files
 
 from crossloom.machines.explain import explain
 from crossloom.machines.machine import Machine
+from crossloom.plugins import plugins
 
 
 @cache
 def references() -> dict[str, str]:
-    """Return every BibTeX entry of `references.bib` by its key."""
-    text = (files("crossloom.machines") / "references.bib").read_text(encoding="utf-8")
-    entries = [entry.strip() for entry in re.split(r"\n(?=@)", text)]
+    """Return every BibTeX entry by its key: of `references.bib`, and of the .bib files that other packages have beside their machines."""
+    texts = [(files("crossloom.machines") / "references.bib").read_text(encoding="utf-8")]
+    texts += [path.read_text(encoding="utf-8") for plugin in plugins("machines").values() for path in plugin.documents(".bib")]
+    entries = [entry.strip() for text in texts for entry in re.split(r"\n(?=@)", text)]
     return {match[1]: entry for entry in entries if (match := re.match(r"@\w+\{([^,\s]+),", entry))}
 
 

@@ -17,6 +17,7 @@ from crossloom.machines.build import build
 from crossloom.machines.machine import Machine
 from crossloom.machines.override import apply
 from crossloom.machines.schema import AssemblyEntry, ComponentEntry, MachineEntry
+from crossloom.plugins import plugins
 
 _HERE = files("crossloom.machines")
 _SECTIONS = ("engines", "compile", "components")
@@ -32,8 +33,21 @@ def published() -> dict[str, str]:
 
 
 @cache
+def foreign() -> dict[str, Path]:
+    """Return the machine files that other packages bring along, by the machine's name. Raises MachineError for a name that is taken."""
+    found: dict[str, Path] = {}
+    for plugin in plugins("machines").values():
+        for path in plugin.documents():
+            name = str(read_yaml(path).get("machine", path.stem))
+            if name in found or name in published():
+                raise MachineError(f"{plugin.package}: {path.name}: there is a machine named {name} already; rename one")
+            found[name] = path
+    return found
+
+
+@cache
 def library() -> dict[str, ComponentEntry]:
-    """Return the components that come with Crossloom, by name."""
+    """Return the components that come with Crossloom and with other packages, by name."""
     entries: dict[str, ComponentEntry] = {}
     for name, document in _library_files().items():
         entries |= _components({key: entry for key, entry in document.items() if "parts" not in entry}, name)
@@ -55,7 +69,16 @@ def assemblies() -> dict[str, dict[str, Any]]:
 @cache
 def _library_files() -> dict[str, Any]:
     paths = sorted((_HERE / "library").iterdir(), key=lambda p: p.name)
-    return {path.name: read_yaml(Path(str(path))) for path in paths if path.name.endswith(".yaml")}
+    found = {path.name: read_yaml(Path(str(path))) for path in paths if path.name.endswith(".yaml")}
+    names = {name for document in found.values() for name in document}
+    for plugin in plugins("components").values():
+        for path in plugin.documents():
+            document = read_yaml(path)
+            if taken := sorted(names & set(document)):
+                raise MachineError(f"{plugin.package}: {path.name}: there is a component named {taken[0]} already; rename one")
+            names |= set(document)
+            found[f"{plugin.name}/{path.name}"] = document
+    return found
 
 
 def _assembly(entry: Any, origin: str) -> None:
@@ -63,6 +86,11 @@ def _assembly(entry: Any, origin: str) -> None:
         AssemblyEntry.model_validate(entry)
     except ValidationError as problem:
         raise MachineError(_first(problem, entry, origin)) from problem
+
+
+def available() -> dict[str, str]:
+    """Return all machines that can be named: name and title, those that come with Crossloom first."""
+    return published() | {name: str(read_yaml(path).get("title", "")) for name, path in foreign().items()}
 
 
 def load_machine(name: str | Path) -> Machine:
@@ -120,8 +148,10 @@ def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str, An
             raise MachineError(f"{name}: no such machine file; see 'crossloom machine list' for those that come with Crossloom")
     elif name in published():
         path = Path(str(_HERE / "published" / f"{name}.yaml"))
+    elif name in foreign():
+        path = foreign()[name]
     else:
-        raise MachineError(f"no machine named {name}; choose one of {', '.join(published())}, or give a .yaml file")
+        raise MachineError(f"no machine named {name}; choose one of {', '.join((*published(), *foreign()))}, or give a .yaml file")
     document = read_yaml(path)
     if "machine" not in document:
         raise MachineError(f"{path.name}: it lacks the field 'machine' (a name); see docs/machines.md for the form")

@@ -61,9 +61,14 @@ def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> s
 
 
 def _settable(machine: Machine, key: str) -> dict[str, tuple[str, ...]]:
-    """Return the fields, and `engine.setting` if a machine has the engine and its file leaves the setting out: the engine knows whether it exists."""
-    engine, _, setting = key.partition(".")
-    own = {key: ("engines", engine, setting)} if engine in machine.engines and setting and "." not in setting else {}
+    """Return the fields, and `engine.setting` or `compile.option` that the file leaves out: the engine and the compiler know whether it exists."""
+    section, _, setting = key.partition(".")
+    left_out = setting and "." not in setting and machine.engines
+    own: dict[str, tuple[str, ...]] = {}
+    if left_out and section in machine.engines:
+        own = {key: ("engines", section, setting)}
+    elif left_out and section == "compile":
+        own = {key: ("compile", setting)}
     return fields(machine) | own
 
 
@@ -81,6 +86,8 @@ def resolve(machine: Machine, key: str) -> str:
         return hits[0]
     if hits:
         raise MachineError(f"machine {machine.name}: {key} could be {', '.join(hits[:4])}; write more of the path")
+    if section := next((each for each in (*machine.engines, "compile") if key.startswith(f"{each}_")), None):
+        return resolve(machine, f"{section}.{key.removeprefix(f'{section}_')}")
     close = [path for path in names if path.rpartition(".")[2] == wanted.rpartition("_")[2]][:4]
     hint = f"did you mean {', '.join(close)}?" if close else "see 'crossloom machine explain'"
     raise MachineError(f"machine {machine.name} has no field {key}; {hint}")

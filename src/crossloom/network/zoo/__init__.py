@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from crossloom.errors import ModelError
+from crossloom.plugins import plugins
 
 _WHERE = {
     "digits": "crossloom.network.zoo.digits:digits_cnn",
@@ -61,12 +62,17 @@ def build(name: str, seed: int = 0, *, weights: bool = True) -> tuple[nn.Module,
     """Return a network of the zoo in evaluation mode, its weights drawn from `seed`, and example inputs for one sample.
 
     Without `weights` all tensors have shapes alone, which is enough for times and costs and takes no time.
-    Raises ModelError for a name that is not in `NAMES`.
+    Raises ModelError for a name that is neither in `NAMES` nor brought along by a package.
     """
-    if name not in _WHERE:
-        raise ModelError(f"zoo:{name}: no such network; choose one of {', '.join(NAMES)}")
-    module, _, function = _WHERE[name].partition(":")
-    factory: Callable[[], tuple[nn.Module, tuple[Tensor, ...]]] = getattr(import_module(module), function)
+    factory: Callable[[], tuple[nn.Module, tuple[Tensor, ...]]]
+    others = plugins("networks")
+    if name in _WHERE:
+        module, _, function = _WHERE[name].partition(":")
+        factory = getattr(import_module(module), function)
+    elif name in others:
+        factory = others[name].load()
+    else:
+        raise ModelError(f"zoo:{name}: no such network; choose one of {', '.join((*NAMES, *others))}")
     with torch.random.fork_rng(devices=[]), nullcontext() if weights else torch.device("meta"):
         torch.manual_seed(seed)
         network, example = factory()

@@ -1,0 +1,1 @@
+"""What our laboratory adds to Crossloom."""

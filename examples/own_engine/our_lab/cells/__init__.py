@@ -1,0 +1,1 @@
+"""Our cells: one .yaml file each."""

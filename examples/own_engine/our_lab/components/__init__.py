@@ -1,0 +1,1 @@
+"""Our components: one .yaml file each."""

@@ -1,0 +1,1 @@
+"""Our machines: one .yaml file each."""
