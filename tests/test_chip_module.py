@@ -16,7 +16,7 @@ from crossloom.compiler import compile_network
 from crossloom.demo.digits import CALIBRATION, trained_digits
 from crossloom.errors import DataError, InputError, ModelError
 from crossloom.job.data import Data
-from crossloom.job.seed_statistics import Spread
+from crossloom.job.seed_statistics import SeedStatistics
 from crossloom.machines import load_machine
 from crossloom.machines.load import machine_of
 from crossloom.network.graph import Graph
@@ -98,11 +98,11 @@ def test_runs_over_seeds(digits: tuple[Graph, Data, Data]) -> None:
 def test_the_interval_holds_the_mean_as_often_as_it_says() -> None:
     inside = 0
     for seed in range(400):
-        spread = Spread(tuple(0.5 + 0.01 * z for z in seeded(seed, 6).double().tolist()))
+        spread = SeedStatistics(tuple(0.5 + 0.01 * z for z in seeded(seed, 6).double().tolist()))
         low, high = spread.interval or (1.0, 0.0)
         inside += low <= 0.5 <= high
     assert abs(inside / 400 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 400)
-    assert Spread((0.5,)).interval is None
+    assert SeedStatistics((0.5,)).interval is None
 
 
 def test_the_ladder(digits: tuple[Graph, Data, Data]) -> None:
@@ -142,7 +142,7 @@ def test_what_a_diagnosis_needs(digits: tuple[Graph, Data, Data]) -> None:
     network, _, test = digits
     with pytest.raises(DataError, match="labels"):
         xl.diagnose(network, PCM, test.inputs[0])
-    with pytest.raises(InputError, match="at least one run"):
+    with pytest.raises(InputError, match="runs must be at least 1, got 0"):
         xl.diagnose(network, PCM, test, runs=0)
     with pytest.raises(InputError, match="rtm-ap has none"):
         xl.diagnose(network, load_machine("rtm-ap"), test)

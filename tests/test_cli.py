@@ -361,7 +361,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "machine file not YAML": (("machine", "show", "{bad.yaml}"), "not valid YAML"),
     "machine file with a wrong unit": (("machine", "show", "{unit.yaml}"), "expected an area"),
     "machine file with an unknown field": (("machine", "show", "{field.yaml}"), "line 3"),
-    "a machine of costs alone": (("run", MODEL, "--on", "dadiannao"), "no engines"),
+    "a machine of costs alone": (("run", MODEL, "--on", "dadiannao"), "cost-only description"),
     "an override without value": ((*RUN, "--set", "adc.bits"), "field=value"),
     "an override of nothing": ((*RUN, "--set", "adc.bitz=3"), "no field"),
     "an ambiguous override": ((*RUN, "--set", "bits=3"), "could be"),

@@ -120,7 +120,7 @@ def test_writing_hides_behind_reading() -> None:
     graph = layers_of_ten_bits(5)
     serial, overlapped = (compile_network(graph, TINY.with_(**{"crossbar.stack": mode})) for mode in ("planar", "deep-net"))
     held = [stage for stage in serial.stages if stage.arrays]
-    load, compute = held[0].load_s, held[0].latency_s
+    load, compute = held[0].residency.programming_s, held[0].latency_s
     assert load == pytest.approx(10 * 50.88e-9)
     assert [stage.residency.double_buffered for stage in overlapped.stages if stage.arrays] == [True] * 5
     assert read_timeline(serial).interval_s == pytest.approx(5 * (load + compute))
@@ -146,7 +146,7 @@ def test_a_larger_chip_is_never_slower(mode: str) -> None:
 def test_what_fits_both_layers_is_written_once() -> None:
     graph = layers_of_ten_bits(2)
     program = compile_network(graph, TINY.with_(**{"crossbar.stack": "deep-net"}))
-    assert "lies in 2 layers" in program.notes[0]
+    assert "lies in 2 planes" in program.notes[0]
     assert "array.write_row" not in read_ledger(program, read_timeline(program)).actions
     assert parse_program(print_program(program), graph, program.machine) == program
 

@@ -274,7 +274,7 @@ def _read(machine: Machine) -> tuple[object, ...]:
     return timeline.latency_s, timeline.interval_s, ledger.energy_j, ledger.total_area_mm2, [stage.array_type for stage in program.stages]
 
 
-@pytest.mark.parametrize("kit", MISCA.array_types)
+@pytest.mark.parametrize("array_type", MISCA.array_types)
 @pytest.mark.parametrize(
     ("field", "value"),
     [

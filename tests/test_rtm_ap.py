@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+import crossloom as xl
 from crossloom.compiler import compile_network
 from crossloom.demo.digits import CALIBRATION, digits
 from crossloom.demo.digits_ternary import ternary_digits
-from crossloom.job.run import quantized_for
 from crossloom.job.source import load
 from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
@@ -26,7 +26,7 @@ def trained() -> tuple[Graph, torch.Tensor, torch.Tensor]:
     training, test = digits()
     graph = load(ternary_digits(), (torch.zeros(1, 1, 8, 8),), name="digits")
     assert test.labels is not None
-    return quantized_for(graph, None, training.first(CALIBRATION), None, 0, [], lambda items, what, total: items), test.inputs[0], test.labels
+    return xl.quantize(graph, training.first(CALIBRATION)), test.inputs[0], test.labels
 
 
 def test_all_test_images_from_the_streams_are_the_integers_of_the_network(trained: tuple[Graph, torch.Tensor, torch.Tensor]) -> None:

@@ -17,11 +17,11 @@ from crossloom.demo.characters import CHARACTERS, LENGTH, characters, decode, en
 from crossloom.demo.digits import digits
 from crossloom.demo.digits_vit import train_vit
 from crossloom.errors import InputError
-from crossloom.job.metrics import tally
+from crossloom.job.metrics import measure
+from crossloom.job.progress import Progress
 from crossloom.job.result import Result
 from crossloom.machines import Machine
 from crossloom.network.zoo.char_lm import VOCABULARY, CharLm
-from crossloom.training.descent import Progress
 
 SILENT: Progress = lambda items, what, total: items  # noqa: E731
 FEW = 250
@@ -104,7 +104,7 @@ def test_a_language_model_on_isaac(isaac: Machine) -> None:
     assert test.labels is not None
     often = Counter(training.inputs[0].flatten().tolist())
     chances = torch.tensor([often[number] + 1.0 for number in range(VOCABULARY)])
-    frequencies = tally(chances.log().expand(*test.labels.shape, VOCABULARY), test.labels).perplexity
+    frequencies = measure(chances.log().expand(*test.labels.shape, VOCABULARY), test.labels).perplexity
     assert 15 < frequencies < 40
     _holds(_run_text(train_text(training, 0, SILENT, steps=FEW), isaac), frequencies / 2)
 

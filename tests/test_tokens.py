@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import crossloom as xl
 from crossloom.errors import DataError
 from crossloom.job.data import load_data
-from crossloom.job.metrics import Tally, tally
+from crossloom.job.metrics import Metrics, measure
 from crossloom.job.result import Result
 from crossloom.machines import Machine
 from crossloom.report.numbers.headline import headlines
@@ -57,8 +57,8 @@ def test_the_numbers_are_those_worked_out_by_hand(result: Result) -> None:
 def test_a_tally_is_the_same_in_parts() -> None:
     scores, labels = torch.randn(6, 5, 7), torch.randint(0, 7, (6, 5))
     labels[2, 1:3] = -100
-    whole = tally(scores, labels)
-    parts = sum((tally(scores[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)), Tally())
+    whole = measure(scores, labels)
+    parts = sum((measure(scores[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)), Metrics())
     assert (parts.right, parts.answers) == (whole.right, whole.answers) == (int((scores.argmax(-1) == labels).sum()), 28)
     assert parts.nats == pytest.approx(whole.nats, rel=1e-12)
     wanted = nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten()).exp()
@@ -67,17 +67,17 @@ def test_a_tally_is_the_same_in_parts() -> None:
 
 def test_scores_may_be_impossible_but_not_undefined() -> None:
     impossible = torch.tensor([[[0.0, -torch.inf], [0.0, 0.0]]])
-    assert 1e300 < tally(impossible, torch.tensor([[1, 0]])).perplexity < float("inf")
+    assert 1e300 < measure(impossible, torch.tensor([[1, 0]])).perplexity < float("inf")
     with pytest.raises(DataError, match="NaN"):
-        tally(torch.full((1, 2, 2), torch.nan), torch.tensor([[1, 0]]))
+        measure(torch.full((1, 2, 2), torch.nan), torch.tensor([[1, 0]]))
 
 
 def test_one_label_for_each_sample_has_no_perplexity() -> None:
-    assert tally(torch.eye(3), torch.tensor([0, 1, 0])) == Tally(2, 3, 0.0)
+    assert measure(torch.eye(3), torch.tensor([0, 1, 0])) == Metrics(2, 3, 0.0)
     with pytest.raises(DataError, match="one row of scores for each label"):
-        tally(torch.zeros(3, 4, 2), torch.tensor([0, 1, 0]))
+        measure(torch.zeros(3, 4, 2), torch.tensor([0, 1, 0]))
     with pytest.raises(DataError, match="one score for each class"):
-        tally(torch.zeros(3), torch.tensor([0, 1, 0]))
+        measure(torch.zeros(3), torch.tensor([0, 1, 0]))
 
 
 def test_every_view_of_a_result_shows_it(result: Result) -> None:

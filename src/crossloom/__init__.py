@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crossloom.compiler import compile_network as compile
+    from crossloom.job.job import Job
+    from crossloom.job.quantised import quantize
     from crossloom.job.result import Result
-    from crossloom.job.run import run
+    from crossloom.job.run import compare, run
     from crossloom.job.source import load, machine
     from crossloom.network.graph import Graph
     from crossloom.network.quantize.calibrate import MinMax, Mse, Percentile
@@ -47,6 +49,9 @@ _WHERE = {
     "diagnose": ("crossloom.study.diagnose", "diagnose"),
     "sweep": ("crossloom.study.sweep", "sweep"),
     "compile": ("crossloom.compiler", "compile_network"),
+    "Job": ("crossloom.job.job", "Job"),
+    "compare": ("crossloom.job.run", "compare"),
+    "quantize": ("crossloom.job.quantised", "quantize"),
     "load": ("crossloom.job.source", "load"),
     "machine": ("crossloom.job.source", "machine"),
     "reproduce": ("crossloom.papers", "reproduce"),
@@ -61,6 +66,7 @@ _WHERE = {
 __all__ = [
     "Distillation",
     "Graph",
+    "Job",
     "MinMax",
     "Mse",
     "Percentile",
@@ -93,30 +99,3 @@ def __getattr__(name: str) -> Any:
 
     module, attribute = _WHERE[name]
     return getattr(import_module(module), attribute)
-
-
-def quantize(network: Graph, calibration: Any = None, *, weights: int = 8, activations: int = 8, **options: Any) -> Graph:
-    """Return a network in integers, calibrated on samples.
-
-    Args:
-        network: in floating point.
-        calibration: samples as `crossloom.job.data.load_data` takes them; labels are ignored. A network that brings the grids of all its
-            tensors along (QDQ) needs none.
-        weights, activations: bits, 2 to 16.
-        options: further fields of `Recipe`: per_channel, scheme ("symmetric" or "affine"), calibrator (`MinMax`, `Percentile`, `Mse`).
-    """
-    from crossloom.job.data import as_batches, load_data
-    from crossloom.network.quantize.post_training import Recipe
-    from crossloom.network.quantize.post_training import quantize as quantized
-
-    batches = None if calibration is None else as_batches(load_data(calibration, network, labels=False), network.batch or 32)
-    return quantized(network, batches, Recipe(weights=weights, activations=activations, **options))
-
-
-def compare(network: Graph, machines: Any, data: Any = None, **options: Any) -> list[Result]:
-    """Return one result for each machine (names or machines), the network quantised once for all of them."""
-    from crossloom.job.run import compare as compared
-    from crossloom.machines import Machine, load_machine
-
-    chips = [m if isinstance(m, Machine) else load_machine(m) for m in machines]
-    return compared(network, chips, data, **options)

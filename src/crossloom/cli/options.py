@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Annotated, Any
+from dataclasses import MISSING, dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
 
 from crossloom.errors import InputError
+
+if TYPE_CHECKING:
+    from crossloom.job.job import Job
+    from crossloom.machines import Machine
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
 Model = Annotated[str, typer.Argument(help="A .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]
@@ -33,7 +41,78 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", 
 BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed at once; does not change the result.", min=1)]
 Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]
 Runs = Annotated[int, typer.Option("--runs", help="Seeds with which the machine's cells are written anew.", min=1, max=100_000)]
+Rate = Annotated[float | None, typer.Option("--rate", help="Inference rate (1/s) at which cell lifetime is reported; by default the throughput.")]
 On = Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")]
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What a command says of its job: each option is declared here, once. `takes_job` adds them to a command."""
+
+    model: Model
+    on: On
+    data: DataOption = None
+    calibration: Calibration = None
+    sets: Sets = None
+    shape: Shapes = None
+    weights: Weights = 8
+    activations: Activations = 8
+    scheme: Scheme = "symmetric"
+    calibrator: Ranges = "minmax"
+    sparsity: Sparsity = None
+    seed: Seed = 0
+    runs: Runs = 1
+    batch: BatchSize = 64
+    device: Device = "cpu"
+    rate: Rate = None
+
+    def job(self, machine: Machine | None = None) -> Job:
+        """Return the job, on the machine that the options name or on another. Raises InputError, MachineError or ModelError."""
+        from crossloom.job.job import Job
+
+        chip = machine or machine_named(self.on, self.sets)
+        check_device(self.device)
+        recipe = recipe_of(self.weights, self.activations, self.scheme, self.calibrator, self.sparsity)
+        network = network_of(self.model, self.shape)
+        return Job(network, chip, self.data, self.calibration, recipe, self.seed, self.runs, self.batch, self.device, self.rate)
+
+    def machines(self) -> list[Machine]:
+        """Return the machines that are named, separated by commas. Raises InputError."""
+        return [machine_named(name.strip(), self.sets) for name in self.on.split(",") if name.strip()]
+
+
+def takes_job(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a job, but for some; it is called with a `JobOptions` first.
+
+    The command's own options stand between the model and the machine, and those of the quantisation. An option of a job that it declares itself,
+    with another help or default, is its own.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command).parameters.values()
+        hints = get_type_hints(command, include_extras=True)
+        mine = {each.name: each.replace(annotation=hints[each.name], kind=inspect.Parameter.KEYWORD_ONLY) for each in own}
+        kinds = get_type_hints(JobOptions, include_extras=True)
+        shared = {each.name: _parameter(each, kinds[each.name]) for each in fields(JobOptions) if each.name not in without}
+        last = {name: mine.pop(name) for name in ("as_json",) if name in mine}
+        first = {name: mine.get(name, shared[name]) for name in ("model", "on")}
+        ordered = [*{**first, **mine, **{name: mine.get(name, each) for name, each in shared.items()}, **last}.values()]
+
+        @wraps(command)
+        def called(**given: Any) -> None:
+            options = JobOptions(**{name: given[name] for name in shared})
+            command(options, **{each.name: given[each.name] for each in own})
+
+        called.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in ordered}
+        return called
+
+    return decorate
+
+
+def _parameter(field: Any, annotation: Any) -> inspect.Parameter:
+    default = inspect.Parameter.empty if field.default is MISSING else field.default
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def machine_named(name: str, sets: list[str] | None) -> Any:
@@ -80,6 +159,20 @@ def busy(what: str) -> AbstractContextManager[object]:
 def print_json(document: Any) -> None:
     """Print a document on standard output."""
     print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def say(found: Any, print_it: Callable[[Any, Console], None], draw: Callable[[Any], Any], picture: Path | None, as_json: bool) -> None:
+    """Draw a study's result if a picture is asked for, and print it as a table or as JSON."""
+    from crossloom.files import write_picture
+
+    if picture is not None:
+        write_picture(draw(found), picture)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_it(found, Console())
+        if picture is not None:
+            print(f"\nPicture: {picture}")
 
 
 def shapes_of(texts: list[str] | None) -> dict[str, list[int | None]]:

@@ -9,33 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from crossloom.cli.options import (
-    Activations,
-    BatchSize,
-    Calibration,
-    DataOption,
-    Device,
-    Json,
-    Model,
-    On,
-    Ranges,
-    Runs,
-    Scheme,
-    Seed,
-    Sets,
-    Shapes,
-    Sparsity,
-    Weights,
-    busy,
-    check_device,
-    machine_named,
-    network_of,
-    print_json,
-    progress,
-    recipe_of,
-    shapes_of,
-)
-from crossloom.errors import printable
+from crossloom.cli.options import JobOptions, Json, Model, On, Seed, Sets, Shapes, busy, machine_named, print_json, progress, shapes_of, takes_job
+from crossloom.errors import InputError, printable
 
 
 def demo(
@@ -73,88 +48,38 @@ def check(
         print_check(found, Console())
 
 
+@takes_job()
 def run(
-    model: Model,
-    on: On,
-    data: DataOption = None,
-    calibration: Calibration = None,
-    sets: Sets = None,
-    shape: Shapes = None,
+    options: JobOptions,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder to write: result, layers, machine, program, report, trace.")] = None,
-    weights: Weights = 8,
-    activations: Activations = 8,
-    scheme: Scheme = "symmetric",
-    calibrator: Ranges = "minmax",
-    sparsity: Sparsity = None,
-    seed: Seed = 0,
-    runs: Runs = 1,
-    batch: BatchSize = 64,
-    device: Device = "cpu",
-    rate: Annotated[float | None, typer.Option("--rate", help="Inferences per second at which cells wear out; by default the throughput.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print which plan each layer got, and why.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a network on a machine: accuracy, latency, energy, area."""
-    from crossloom.job.run import run as run_on
+    from crossloom.job.run import run_job
     from crossloom.report.folder import check_free
 
     folder = check_free(out) if out is not None else None
-    machine = machine_named(on, sets)
-    check_device(device)
-    network = network_of(model, shape)
-    result = run_on(
-        network,
-        machine,
-        data,
-        calibration=calibration,
-        recipe=recipe_of(weights, activations, scheme, calibrator, sparsity),
-        seed=seed,
-        runs=runs,
-        batch=batch,
-        device=device,
-        rate=rate,
-        progress=progress,
-    )
+    result = run_job(options.job(), progress)
     with busy("writing the report"):
         saved = result.save(folder) if folder is not None else None
     _say_result(result, as_json, saved, explain)
 
 
+@takes_job()
 def compare(
-    model: Model,
+    options: JobOptions,
     on: Annotated[str, typer.Option("--on", help="Machines by name or .yaml file, separated by commas.", metavar="A,B,C")],
-    data: DataOption = None,
-    calibration: Calibration = None,
-    sets: Sets = None,
-    shape: Shapes = None,
-    weights: Weights = 8,
-    activations: Activations = 8,
-    scheme: Scheme = "symmetric",
-    calibrator: Ranges = "minmax",
-    sparsity: Sparsity = None,
-    seed: Seed = 0,
-    batch: BatchSize = 64,
-    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Run a network on several machines, side by side."""
-    from crossloom.job.run import compare as compare_on
+    from crossloom.job.run import compare_jobs
     from crossloom.report.terminal.results import print_comparison
 
-    chips = [machine_named(name.strip(), sets) for name in on.split(",") if name.strip()]
-    check_device(device)
-    network = network_of(model, shape)
-    results = compare_on(
-        network,
-        chips,
-        data,
-        calibration=calibration,
-        recipe=recipe_of(weights, activations, scheme, calibrator, sparsity),
-        seed=seed,
-        batch=batch,
-        device=device,
-        progress=progress,
-    )
+    machines = options.machines()
+    if not machines:
+        raise InputError("compare needs at least one machine; name them separated by commas")
+    results = compare_jobs(options.job(machines[0]), machines, progress)
     if as_json:
         print_json({"results": [result.to_dict() for result in results]})
     else:

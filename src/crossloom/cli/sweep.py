@@ -6,32 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from crossloom.cli.options import (
-    Activations,
-    BatchSize,
-    Calibration,
-    DataOption,
-    Device,
-    Json,
-    Model,
-    On,
-    Ranges,
-    Scheme,
-    Seed,
-    Sets,
-    Shapes,
-    Sparsity,
-    Weights,
-    check_device,
-    field_value,
-    machine_named,
-    network_of,
-    print_json,
-    progress,
-    recipe_of,
-)
+from crossloom.cli.options import JobOptions, Json, field_value, progress, say, takes_job
 from crossloom.errors import InputError
 
 Over = Annotated[
@@ -39,57 +15,24 @@ Over = Annotated[
 ]
 
 
+@takes_job("runs", "rate")
 def sweep(
-    model: Model,
-    on: On,
+    options: JobOptions,
     over: Over,
-    data: DataOption = None,
-    calibration: Calibration = None,
-    sets: Sets = None,
-    shape: Shapes = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the sweep into this file (.png, .svg, .pdf).")] = None,
-    weights: Weights = 8,
-    activations: Activations = 8,
-    scheme: Scheme = "symmetric",
-    calibrator: Ranges = "minmax",
-    sparsity: Sparsity = None,
-    seed: Seed = 0,
-    batch: BatchSize = 64,
-    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Run a network on every combination of some fields' values: accuracy, latency, energy, area of each."""
-    from crossloom.files import check_picture, write_picture
+    from crossloom.files import check_picture
     from crossloom.report.sweep import draw_sweep, print_sweep
-    from crossloom.study.sweep import sweep as swept
+    from crossloom.study.sweep import sweep_job
 
     fields = dict(_values(text) for text in over)
     if len(fields) < len(over):
         raise InputError("--over names a field twice; give all its values at once, separated by commas")
     if picture is not None:
         check_picture(picture)
-    machine = machine_named(on, sets)
-    check_device(device)
-    found = swept(
-        network_of(model, shape),
-        machine,
-        fields,
-        data,
-        calibration=calibration,
-        recipe=recipe_of(weights, activations, scheme, calibrator, sparsity),
-        seed=seed,
-        batch=batch,
-        device=device,
-        progress=progress,
-    )
-    if picture is not None:
-        write_picture(draw_sweep(found), picture)
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        print_sweep(found, Console())
-        if picture is not None:
-            print(f"\nPicture: {picture}")
+    say(sweep_job(options.job(), fields, progress), print_sweep, draw_sweep, picture, as_json)
 
 
 def _values(text: str) -> tuple[str, list[Any]]:

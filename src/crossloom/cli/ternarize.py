@@ -111,7 +111,7 @@ def _written(network: Graph) -> bytes:
 
 def _accuracy(before: Graph, after: Graph, samples: Data | None) -> dict[str, float | int] | None:
     """Return the shares of right answers in floating point and in integers, if there are samples with labels."""
-    from crossloom.job.metrics import Tally, tally
+    from crossloom.job.metrics import Metrics, measure
 
     if samples is None or samples.labels is None:
         return None
@@ -119,7 +119,7 @@ def _accuracy(before: Graph, after: Graph, samples: Data | None) -> dict[str, fl
     for graph in (before, after):
         batches = samples.batches(graph.batch or 256)
         answers = ((graph(*inputs), labels) for inputs, labels in batches)
-        found.append(sum((tally(y if not isinstance(y, tuple) else y[0], labels) for y, labels in answers if labels is not None), Tally()).share)
+        found.append(sum((measure(y if not isinstance(y, tuple) else y[0], labels) for y, labels in answers if labels is not None), Metrics()).share)
     return {"float": found[0], "ternary": found[1], "samples": len(samples)}
 
 

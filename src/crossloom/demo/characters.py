@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from crossloom.errors import InputError
 from crossloom.job.data import Data
+from crossloom.job.progress import Progress
 from crossloom.network.zoo.char_lm import CharLm
-from crossloom.training.descent import Descent, Progress, one_thread, seeded
+from crossloom.training.descent import Descent, one_thread, seeded
 
 LENGTH = 64
 """Characters that the model looks back on."""

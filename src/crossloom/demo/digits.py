@@ -12,10 +12,11 @@ from torch import nn
 
 from crossloom.errors import InputError
 from crossloom.job.data import Data
+from crossloom.job.progress import Progress
 from crossloom.job.source import load
 from crossloom.network.graph import Graph
 from crossloom.network.zoo.digits import DigitsCnn
-from crossloom.training.descent import Progress, one_thread, seeded
+from crossloom.training.descent import one_thread, seeded
 
 EPOCHS = 40
 CALIBRATION = 256

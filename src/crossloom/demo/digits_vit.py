@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from crossloom.job.data import Data
+from crossloom.job.progress import Progress
 from crossloom.network.zoo.digits_vit import DigitsVit
-from crossloom.training.descent import Descent, Progress, one_thread, seeded
+from crossloom.training.descent import Descent, one_thread, seeded
 
 EPOCHS = 100
 

@@ -1,4 +1,4 @@
-"""How good answers are: the share of right ones, and where each token has one, how much the right ones surprise.
+"""Accuracy, and perplexity for per-token outputs.
 
 An answer is a row of scores, one for each class, along the last dimension of a network's first output; its label is the number of the right class.
 """
@@ -6,29 +6,38 @@ An answer is a row of scores, one for each class, along the last dimension of a 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from crossloom.errors import DataError
+from crossloom.job.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from crossloom.job.data import Data
 
 UNLABELLED = -100
 """The label of a token that does not count, as torch's losses have it."""
+Outputs = Tensor | tuple[Tensor, ...]
+Answer = Callable[[Sequence[Tensor], int], Outputs]
+"""Answers a batch: called with its inputs and the number of its first sample."""
 _MOST = 709.0
 """Natural logarithm of about the largest number: no perplexity is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Metrics:
     """Right answers, answers with a label, and the sum of their cross-entropies (nats; only counted for an answer for each token)."""
 
     right: int = 0
     answers: int = 0
     nats: float = 0.0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(self.right + other.right, self.answers + other.answers, self.nats + other.nats)
+    def __add__(self, other: Metrics) -> Metrics:
+        return Metrics(self.right + other.right, self.answers + other.answers, self.nats + other.nats)
 
     @property
     def share(self) -> float:
@@ -41,8 +50,8 @@ class Tally:
         return math.exp(min(self.nats / self.answers, _MOST)) if self.answers else 1.0
 
 
-def tally(output: Tensor, labels: Tensor) -> Tally:
-    """Return what a batch of answers is worth. Raises DataError for shapes that are no scores and labels, and for scores that are no numbers."""
+def measure(output: Tensor, labels: Tensor) -> Metrics:
+    """Return the metrics of a batch of answers. Raises DataError for shapes that are not scores and labels, and for scores that are not numbers."""
     if output.dim() < 2:
         raise DataError(f"accuracy needs an output of one score for each class, got shape {list(output.shape)}; give data without labels")
     if labels.shape != output.shape[:-1]:
@@ -52,9 +61,26 @@ def tally(output: Tensor, labels: Tensor) -> Tally:
         )
     right = int((output.argmax(-1) == labels).sum())
     if output.dim() == 2:
-        return Tally(right, len(labels))
+        return Metrics(right, len(labels))
     each = cross_entropy(output.flatten(0, -2).float(), labels.flatten(), ignore_index=UNLABELLED, reduction="none")
     nats = float(each.double().sum())
     if math.isnan(nats):
         raise DataError("perplexity needs scores that are numbers, got NaN; check the network's weights and the data")
-    return Tally(right, int((labels != UNLABELLED).sum()), nats)
+    return Metrics(right, int((labels != UNLABELLED).sum()), nats)
+
+
+def judge(answers: Mapping[str, Answer], samples: Data, batch: int, device: str = "cpu", progress: Progress = silent) -> dict[str, Metrics]:
+    """Return the metrics of each of several ways to answer the same samples. Without labels all are asked, and the metrics are empty."""
+    found = dict.fromkeys(answers, Metrics())
+    batches = samples.batches(batch, device)
+    for place, (inputs, labels) in enumerate(progress(batches, "computing", -(-len(samples) // batch))):
+        for name, answer in answers.items():
+            outputs = answer(inputs, place * batch)
+            if labels is not None:
+                found[name] += measure(outputs[0] if isinstance(outputs, tuple) else outputs, labels.to(device))
+    return found
+
+
+def accuracy(answer: Answer, samples: Data, batch: int, device: str = "cpu") -> Metrics:
+    """Return the metrics of one way to answer some samples."""
+    return judge({"": answer}, samples, batch, device)[""]

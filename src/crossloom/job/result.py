@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crossloom.errors import InputError, printable
-from crossloom.job.seed_statistics import Spread
+from crossloom.job.seed_statistics import SeedStatistics
 from crossloom.program.floorplan import Laid
 from crossloom.program.program import Program
 from crossloom.program.stage import Slots
@@ -86,7 +86,7 @@ class Result:
     seed: int
     warnings: tuple[str, ...] = ()
     counts: Mapping[str, int] | None = None
-    chance: Spread | None = None
+    chance: SeedStatistics | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     given_rate: float | None = None
 

@@ -1,4 +1,4 @@
-"""What chance makes of an accuracy: the same program with other cells, once for each seed."""
+"""Seed-to-seed statistics of the accuracy: one program, cells reprogrammed per seed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """Accuracies of runs that differ in their seed alone, in the order of the seeds."""
+class SeedStatistics:
+    """Accuracies of runs that differ only in their seed, in the order of the seeds."""
 
     each: tuple[float, ...]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -21,10 +21,11 @@ from crossloom.engine import Inferences, engines_of
 from crossloom.engine.crossbar.cell_settings import Effect
 from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import DataError, InputError
-from crossloom.job.data import Data, load_data
-from crossloom.job.metrics import Tally, tally
-from crossloom.job.run import engine_notes, quantized_for
-from crossloom.job.seed_statistics import Spread
+from crossloom.job.job import Job
+from crossloom.job.metrics import Answer, accuracy
+from crossloom.job.progress import Progress, silent
+from crossloom.job.run import machine_metrics
+from crossloom.job.seed_statistics import SeedStatistics
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.quantize.post_training import Recipe
@@ -32,7 +33,7 @@ from crossloom.program.program import Program
 from crossloom.read.values import Values
 
 RUNS = 5
-"""Seeds of a rung that chance has a say in."""
+"""Number of seeds for a rung with random effects."""
 PROBED = 32
 """Samples with which layers are compared."""
 NAMES: dict[Effect, str] = {
@@ -46,15 +47,13 @@ NAMES: dict[Effect, str] = {
 CHANCE: set[Effect] = {"programming", "faults", "drift", "reading"}
 """Effects that differ from seed to seed."""
 
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
-
 
 @dataclass(frozen=True)
 class Rung:
     """One step of the ladder: its name, the accuracies of its runs, and for each layer the decibels of signal over error (None: exact)."""
 
     name: str
-    accuracy: Spread
+    accuracy: SeedStatistics
     own_db: dict[str, float | None] = field(default_factory=dict)
     arrived_db: dict[str, float | None] = field(default_factory=dict)
 
@@ -128,43 +127,44 @@ def diagnose(
     seed: int = 0,
     batch: int = 64,
     device: str = "cpu",
-    progress: Progress = lambda items, what, total: items,
+    progress: Progress = silent,
 ) -> Diagnosis:
     """Return the ladder of accuracies of a network on a machine.
 
     Args:
         network, machine, data, calibration, recipe, batch, device, progress: as `run` takes them; data needs labels.
-        runs: seeds, from `seed` on, of each rung that chance has a say in.
+        runs: seeds, from `seed` on, of each rung with random effects.
         seed: the first; layers are compared with it.
 
     Raises:
         DataError: the data have no labels.
         InputError: fewer than one run, or a machine without crossbars.
     """
-    if runs < 1:
-        raise InputError(f"diagnose needs at least one run, got {runs}")
+    return diagnose_job(Job(network, machine, data, calibration, recipe, seed, runs, batch, device), progress)
+
+
+def diagnose_job(job: Job, progress: Progress = silent) -> Diagnosis:
+    """Return the ladder of accuracies of a job; see `diagnose`."""
+    machine, network = job.machine, job.network
     if "crossbar" not in {engine.name for engine in engines_of(machine.views[0])}:
         raise InputError(
             f"diagnose switches the effects of crossbars one by one, and {machine.name} has none; run it with its own faults set, or sweep them"
         )
-    samples = load_data(data, network)
-    if samples.labels is None:
+    if job.samples is None or not job.labelled:
         raise DataError("diagnose compares accuracies, and the data have no labels; give samples with labels")
-    warnings: list[str] = []
-    quantized = quantized_for(network, samples, calibration, recipe, seed, warnings, progress)
-    probe = _Probe(samples, network.batch or batch, device)
-    warnings += engine_notes(machine)
-    rungs = [] if network.quantized else [Rung("float", Spread((probe.accuracy(lambda inputs, _: network(*inputs)),)))]
-    rungs.append(Rung("quantised", Spread((probe.accuracy(lambda inputs, _: quantized(*inputs)),))))
+    integers = job.quantised(progress)
+    notes = [*integers.notes, *job.notes]
+    rungs = [] if network.quantized else [_exact_rung("float", lambda inputs, first: network(*inputs), job)]
+    rungs.append(_exact_rung("quantised", lambda inputs, first: integers.graph(*inputs), job))
     steps = _steps(machine)
     if len(steps) == 1:
-        warnings.append(
+        notes.append(
             f"nothing of {machine.name}'s cells and wires is computed: give it real ones, such as --set cell=pcm --set age='1 h' (crossloom device list)"
         )
     for step in steps:
-        program = compile_network(quantized, machine.with_(**step.changes))
-        rungs.append(_rung(step.name, program, runs if step.random else 1, seed, probe, progress))
-    return Diagnosis(network.name, machine.name, len(samples), tuple(rungs), tuple(warnings))
+        program = compile_network(integers.graph, machine.with_(**step.changes))
+        rungs.append(_rung(step.name, program, job if step.random else replace(job, runs=1), progress))
+    return Diagnosis(network.name, machine.name, len(job.samples), tuple(rungs), tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -193,59 +193,48 @@ def _steps(machine: Machine) -> list[_Step]:
     return steps
 
 
-def _rung(name: str, program: Program, runs: int, seed: int, probe: _Probe, progress: Progress) -> Rung:
-    accuracies = []
-    own: dict[str, float | None] = {}
-    arrived: dict[str, float | None] = {}
-    for each in progress(range(seed, seed + runs), name, runs):
-        values = Values.of(program, device=probe.device, seed=each)
-        accuracies.append(probe.accuracy(lambda inputs, first, values=values: values(inputs, values.inferences(first))[0]))
-        if each == seed:
-            own, arrived = probe.layers(values)
-    return Rung(name, Spread(tuple(accuracies)), own, arrived)
+def _exact_rung(name: str, answer: Answer, job: Job) -> Rung:
+    """Return a rung on which nothing is random."""
+    assert job.samples is not None
+    return Rung(name, SeedStatistics((accuracy(answer, job.samples, job.size, job.device).share,)))
 
 
-@dataclass(frozen=True)
-class _Probe:
-    """The samples, and how answers to them are judged."""
+def _rung(name: str, program: Program, job: Job, progress: Progress) -> Rung:
+    """Return a rung of the machine, over the seeds of a job."""
+    accuracies: list[float] = []
+    layers: tuple[dict[str, float | None], dict[str, float | None]] = {}, {}
+    for seed in progress(range(job.seed, job.seed + job.runs), name, job.runs):
+        values = Values.of(program, device=job.device, seed=seed)
+        accuracies.append(machine_metrics(values, job).share)
+        layers = layers if accuracies[1:] else _layers(values, job)
+    return Rung(name, SeedStatistics(tuple(accuracies)), *layers)
 
-    samples: Data
-    size: int
-    device: str
 
-    def accuracy(self, answer: Callable[..., Any]) -> float:
-        """Return the share of right answers."""
-        found = Tally()
-        for place, (inputs, labels) in enumerate(self.samples.batches(self.size, self.device)):
-            assert labels is not None
-            outputs = answer(inputs, place * self.size)
-            found += tally(outputs[0] if isinstance(outputs, tuple) else outputs, labels.to(self.device))
-        return found.share
+def _layers(values: Values, job: Job) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Return for each layer with arrays the decibels of its own error and of the error that has arrived."""
+    assert job.samples is not None
+    count = values.program.graph.batch or PROBED
+    inputs, _ = next(iter(job.samples.first(count).batches(count, job.device)))
+    held = {stage.nodes[0] for stage in values.program.stages if stage.arrays}
+    exact: dict[str, tuple[Sequence[Tensor], Tensor]] = {}
+    reached: dict[str, Tensor] = {}
 
-    def layers(self, values: Values) -> tuple[dict[str, float | None], dict[str, float | None]]:
-        """Return for each layer with arrays the decibels of its own error and of the error that has arrived."""
-        count = values.program.graph.batch or PROBED
-        inputs, _ = next(iter(self.samples.first(count).batches(count, self.device)))
-        held = {stage.nodes[0] for stage in values.program.stages if stage.arrays}
-        exact: dict[str, tuple[Sequence[Tensor], Tensor]] = {}
-        reached: dict[str, Tensor] = {}
+    def remember(node: Node, given: Sequence[Tensor], result: Tensor) -> None:
+        if node.name in held:
+            exact[node.name] = (list(given), result)
 
-        def remember(node: Node, given: Sequence[Tensor], result: Tensor) -> None:
-            if node.name in held:
-                exact[node.name] = (list(given), result)
+    def compare(node: Node, given: Sequence[Tensor], result: Tensor) -> None:
+        if node.name in held:
+            reached[node.name] = result
 
-        def compare(node: Node, given: Sequence[Tensor], result: Tensor) -> None:
-            if node.name in held:
-                reached[node.name] = result
-
-        Values.exactly(values.program, self.device)(inputs, watch=remember)
-        values(inputs, watch=compare)
-        own, arrived = {}, {}
-        for name, (given, want) in exact.items():
-            zero = values.program.graph.quantization[name].zero
-            mine = values.executors[name](given, Inferences(values.inferences(min(count, len(self.samples)))), Counter())
-            own[name], arrived[name] = _decibels(want, mine, zero), _decibels(want, reached[name], zero)
-        return own, arrived
+    Values.exactly(values.program, job.device)(inputs, watch=remember)
+    values(inputs, watch=compare)
+    own, arrived = {}, {}
+    for name, (given, want) in exact.items():
+        zero = values.program.graph.quantization[name].zero
+        mine = values.executors[name](given, Inferences(values.inferences(min(count, len(job.samples)))), Counter())
+        own[name], arrived[name] = _decibels(want, mine, zero), _decibels(want, reached[name], zero)
+    return own, arrived
 
 
 def _decibels(want: Tensor, got: Tensor, zero: int) -> float | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crossloom.job.data import Data
-from crossloom.job.metrics import Tally, tally
+from crossloom.job.metrics import Metrics, measure
 from crossloom.network.graph import Graph, bound
 from crossloom.network.operators import Conv, ConvTranspose, Linear
 from crossloom.network.replay import batch_of, last_uses
@@ -21,10 +21,10 @@ def accuracy_at(network: Graph, data: Data, sinad_db: float, seed: int = 0, batc
     """
     assert data.labels is not None, "an accuracy needs labels"
     generator = torch.Generator().manual_seed(seed)
-    found = Tally()
+    found = Metrics()
     for inputs, labels in data.batches(batch):
         assert labels is not None
-        found += tally(_noisy(network, inputs, 10 ** (-sinad_db / 20), generator), labels)
+        found += measure(_noisy(network, inputs, 10 ** (-sinad_db / 20), generator), labels)
     return found.share
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from math import prod
@@ -10,21 +10,19 @@ from typing import Any
 
 from crossloom.compiler import compile_network
 from crossloom.errors import CapacityError, InputError, MachineError, ModelError
-from crossloom.job.data import Data, load_data
-from crossloom.job.metrics import Tally, tally
-from crossloom.job.run import quantized_for
+from crossloom.job.job import Job
+from crossloom.job.metrics import Answer, Metrics, accuracy
+from crossloom.job.progress import Progress, silent
+from crossloom.job.run import machine_metrics
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.network.quantize.post_training import Recipe
-from crossloom.program.program import Program
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
 
 MOST = 4096
 """Versions of a machine in one sweep."""
-
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def sweep(
     seed: int = 0,
     batch: int = 64,
     device: str = "cpu",
-    progress: Progress = lambda items, what, total: items,
+    progress: Progress = silent,
 ) -> Sweep:
     """Return what a network does on every combination of some fields' values.
 
@@ -90,58 +88,46 @@ def sweep(
 
     Raises InputError for nothing to sweep or too much of it, MachineError for a field or value that makes no sense.
     """
+    return sweep_job(Job(network, machine, data, calibration, recipe, seed, 1, batch, device), over, progress)
+
+
+def sweep_job(job: Job, over: Mapping[str, Sequence[Any]], progress: Progress = silent) -> Sweep:
+    """Return what the network of a job does on every combination of some fields' values; see `sweep`."""
     count = prod(len(values) for values in over.values())
     if not over or not count or count > MOST:
         raise InputError(f"a sweep takes 1 to {MOST} combinations of values, got {count if over else 0}; name fields with their values")
     combinations = [dict(zip(over, values, strict=True)) for values in product(*over.values())]
-    machines = [machine.with_(**values) for values in combinations]
-    samples = None if data is None else load_data(data, network)
-    if samples is not None and samples.labels is None:
-        raise InputError("a sweep over samples compares accuracies; give labels, or no samples for times and costs alone")
-    warnings: list[str] = []
-    quantized = quantized_for(network, samples, calibration, recipe, seed, warnings, progress)
-    judge = _Judge(samples, network.batch or batch, device)
-    points = []
-    for values, each in progress(list(zip(combinations, machines, strict=True)), "versions", count):
-        points.append(_point(values, each, quantized, judge, seed))
+    machines = [job.machine.with_(**values) for values in combinations]
+    if job.samples is not None and not job.labelled:
+        raise InputError("a sweep over samples compares accuracies; give labels, or no samples for times and costs only")
+    integers = job.quantised(progress)
+    versions = progress(list(zip(combinations, machines, strict=True)), "versions", count)
+    points = tuple(_point(values, job.on(machine), integers.graph) for values, machine in versions)
     if all(point.fails for point in points):
-        raise InputError(f"no version of {machine.name} runs {network.name}; the first: {points[0].fails}")
-    real = None if network.quantized else judge(lambda inputs, _: network(*inputs))
-    exact = judge(lambda inputs, _: quantized(*inputs))
-    return Sweep(network.name, machine.name, tuple(over), tuple(points), real, exact, len(samples) if samples else 0, tuple(warnings))
+        raise InputError(f"no version of {job.machine.name} runs {job.network.name}; the first: {points[0].fails}")
+    real = None if job.network.quantized else _score(lambda inputs, first: job.network(*inputs), job)
+    exact = _score(lambda inputs, first: integers.graph(*inputs), job)
+    samples = len(job.samples) if job.samples else 0
+    return Sweep(job.network.name, job.machine.name, tuple(over), points, real, exact, samples, integers.notes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    """Scores what answers some samples, a batch at a time; None without samples."""
-
-    samples: Data | None
-    batch: int
-    device: str
-
-    def __call__(self, answer: Callable[[Any, int], Any]) -> Score | None:
-        """Return the score of a function of a batch's inputs and the number of its first sample."""
-        if self.samples is None or self.samples.labels is None:
-            return None
-        found = Tally()
-        for place, (inputs, labels) in enumerate(self.samples.batches(self.batch, self.device)):
-            assert labels is not None
-            outputs = answer(inputs, place * self.batch)
-            found += tally(outputs[0] if isinstance(outputs, tuple) else outputs, labels.to(self.device))
-        return Score(found.share, found.perplexity if self.samples.labels.dim() > 1 else None)
-
-
-def _point(values: Mapping[str, Any], machine: Machine, graph: Graph, judge: _Judge, seed: int) -> Point:
+def _point(values: Mapping[str, Any], job: Job, graph: Graph) -> Point:
+    """Return what one version of the machine does."""
     try:
-        program = compile_network(graph, machine)
+        program = compile_network(graph, job.machine)
     except (CapacityError, MachineError, ModelError) as problem:
         return Point(values, fails=str(problem))
     timeline = read_timeline(program)
     ledger = read_ledger(program, timeline)
-    score = _score(program, judge, seed) if judge.samples is not None else None
+    score = _scored(machine_metrics(Values.of(program, device=job.device, seed=job.seed), job), job) if job.labelled else None
     return Point(values, score, timeline.latency_s, timeline.throughput_per_s, ledger.energy_j, ledger.total_area_mm2)
 
 
-def _score(program: Program, judge: _Judge, seed: int) -> Score | None:
-    computed = Values.of(program, device=judge.device, seed=seed)
-    return judge(lambda inputs, first: computed(inputs, computed.inferences(first))[0])
+def _score(answer: Answer, job: Job) -> Score | None:
+    """Return the score of a way to answer the samples of a job; None without labels."""
+    return _scored(accuracy(answer, job.samples, job.size, job.device), job) if job.samples is not None and job.labelled else None
+
+
+def _scored(metrics: Metrics, job: Job) -> Score:
+    assert job.samples is not None and job.samples.labels is not None
+    return Score(metrics.share, metrics.perplexity if job.samples.labels.dim() > 1 else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
-
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 WARM = 0.1
 """Share of the steps in which the rate rises; then it falls along a cosine (Loshchilov and Hutter, ICLR 2017)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,14 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from crossloom.errors import InputError, one_line
+from crossloom.job.progress import Progress, silent
 from crossloom.job.source import Inputs
 from crossloom.network.graph import Graph
 from crossloom.network.quantization import Quantization
 from crossloom.network.quantize.calibrate import Mse, Observed, symmetric
 from crossloom.network.quantize.post_training import Recipe, quantize
-from crossloom.training.descent import Descent, Progress
+from crossloom.network.quantize.ternary import Method
+from crossloom.training.descent import Descent
 from crossloom.training.ternary_module import TernaryModule, layers_of
-from crossloom.training.ternary_recipe import TernaryRecipe, cross_entropy, recipe_of
+from crossloom.training.ternary_recipe import Distillation, TernaryRecipe, cross_entropy, recipe_of
 from crossloom.training.ternary_task import Task, left_out, task_of, untrained
 
 SEEN = 256
@@ -36,19 +38,22 @@ REST = 8
 """Bits of what no layer reads: sums on their way to a residual, scores."""
 
 
-def _silent(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
-    return items
-
-
 def ternarize(
     model: nn.Module | str,
     data: Any,
     sparsity: float | None = None,
     activations: int = 4,
     *,
+    method: Method | None = None,
+    first: int = 8,
+    epochs: int = 20,
+    batch: int = 64,
+    rate: float = 0.01,
+    seed: int = 0,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    distil: Distillation | float | None = None,
     inputs: Inputs | None = None,
-    progress: Progress = _silent,
-    **options: Any,
+    progress: Progress = silent,
 ) -> Graph:
     """Return a network trained to ternary weights, in integers and ready to run.
 
@@ -56,22 +61,39 @@ def ternarize(
         model: a torch module, best one that is trained in floating point; it stays as it is. Or `package.module:factory`, or `zoo:NAME`.
         data: samples with labels to train on, as `crossloom.job.data.load_data` takes them; or a list of pairs of inputs and labels, each a batch; a
             `DataLoader` or the like; or a map-style `torch.utils.data.Dataset` of such pairs, each a sample.
-        sparsity: share of zeros in each layer, 0.85 if left out.
-        activations: bits of what layers read.
+        sparsity: share of zeros in each layer, 0.85 if neither it nor a `method` is given.
+        activations: bits of what layers read, 2 to 8; unsigned where nothing is negative.
+        method: how many weights become zero: `Sparse` or `Twn`.
+        first: bits of what first layers read.
+        epochs: passes over the training data.
+        batch: samples in a step; a loader has its own.
+        rate: highest rate of Adam; weights have 20 times this times the mean magnitude of their layer.
+        seed: of the order of samples, and everything random in the network.
+        loss: of scores and labels (or of whatever stands beside the samples, then); cross-entropy if None.
+        distil: learn from the network's own answers in floating point, too: a share of the loss, or a `Distillation`.
         inputs: example inputs; by default the first sample.
         progress: shown the epochs as they are worked through.
-        options: further fields of `TernaryRecipe`: method, first, epochs, batch, rate, seed, loss, distil (a share is enough).
 
-    Warns of products that are left out, because their weights are none of a layer's.
+    Warns of products that are left out because their weights do not belong to a layer.
 
     Raises:
         ModelError: no module that can be trained, no layer with weights, or a network that cannot be imported or quantised.
         DataError: data that do not fit the network, or lack labels.
-        InputError: options of the wrong kind or out of their range, or a loss that is no number.
+        InputError: options of the wrong kind or out of their range, or a loss that is not a number.
     """
-    task = task_of(model, data, inputs, recipe_of(sparsity, activations, options))
-    for note in left_out(task.read(untrained(task))):
-        warnings.warn(note, stacklevel=2)
+    recipe = recipe_of(
+        sparsity=sparsity,
+        method=method,
+        distil=distil,
+        activations=activations,
+        first=first,
+        epochs=epochs,
+        batch=batch,
+        rate=rate,
+        seed=seed,
+        loss=loss,
+    )
+    task = _task(model, data, inputs, recipe)
     return in_integers(trained(task, progress), task)
 
 
@@ -81,19 +103,43 @@ def ternary_module(
     sparsity: float | None = None,
     activations: int = 4,
     *,
+    method: Method | None = None,
+    first: int = 8,
+    epochs: int = 20,
+    batch: int = 64,
+    rate: float = 0.01,
+    seed: int = 0,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    distil: Distillation | float | None = None,
     inputs: Inputs | None = None,
-    progress: Progress = _silent,
-    **options: Any,
+    progress: Progress = silent,
 ) -> nn.Module:
-    """Return the trained torch module behind `ternarize`, which takes the same arguments.
+    """Return the trained torch module behind `ternarize`, which takes the same arguments and raises the same errors.
 
     It is a copy of the user's module in evaluation mode, as `network` of a module that rounds what the layers read; weights are ternary
     numbers in floating point. `crossloom.load` reads it.
     """
-    task = task_of(model, data, inputs, recipe_of(sparsity, activations, options))
+    recipe = recipe_of(
+        sparsity=sparsity,
+        method=method,
+        distil=distil,
+        activations=activations,
+        first=first,
+        epochs=epochs,
+        batch=batch,
+        rate=rate,
+        seed=seed,
+        loss=loss,
+    )
+    return trained(_task(model, data, inputs, recipe), progress)
+
+
+def _task(model: nn.Module | str, data: Any, inputs: Inputs | None, recipe: TernaryRecipe) -> Task:
+    """Return the training that is asked for; warns of what it leaves out."""
+    task = task_of(model, data, inputs, recipe)
     for note in left_out(task.read(untrained(task))):
-        warnings.warn(note, stacklevel=2)
-    return trained(task, progress)
+        warnings.warn(note, stacklevel=3)
+    return task
 
 
 def trained(task: Task, progress: Progress) -> TernaryModule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from operator import index
 from typing import Any
 
@@ -99,20 +99,27 @@ def _whole(what: str, value: Any) -> int:
         raise InputError(f"ternarize: {what} must be a whole number, got {value!r}; write it without a fraction or quotes") from problem
 
 
-def recipe_of(sparsity: float | None, activations: int, options: dict[str, Any]) -> TernaryRecipe:
-    """Return the recipe that the arguments of `ternarize` mean: a share of zeros, bits, and further fields. Raises InputError."""
-    known = [each.name for each in fields(TernaryRecipe)]
-    if unknown := [name for name in options if name not in known]:
-        raise InputError(f"ternarize: no option is called {unknown[0]}; there are sparsity, {', '.join(known)}, inputs and progress")
-    if sparsity is not None:
-        if "method" in options:
-            raise InputError(
-                "ternarize: sparsity and method both say how many weights become zero; give one, such as method=Sparse(0.9, scope='network')"
-            )
-        options = {**options, "method": Sparse(sparsity)}
-    if is_number(share := options.get("distil")):
-        options = {**options, "distil": Distillation(share) if share else None}
-    return TernaryRecipe(activations=activations, **options)
+def recipe_of(
+    *,
+    sparsity: float | None = None,
+    method: Method | None = None,
+    distil: Distillation | float | None = None,
+    activations: int,
+    first: int,
+    epochs: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    loss: Callable[[Tensor, Tensor], Tensor] | None,
+) -> TernaryRecipe:
+    """Return the recipe that the arguments of `ternarize` mean: a share of zeros or a method, a share of distillation or how. Raises InputError."""
+    if sparsity is not None and method is not None:
+        raise InputError(
+            "ternarize: sparsity and method both say how many weights become zero; give one, such as method=Sparse(0.9, scope='network')"
+        )
+    chosen = method if method is not None else Sparse() if sparsity is None else Sparse(sparsity)
+    taught = distil if isinstance(distil, Distillation) or not is_number(distil) else Distillation(float(distil)) if distil else None
+    return TernaryRecipe(chosen, activations, first, epochs, batch, rate, seed, loss, taught)  # type: ignore[arg-type]
 
 
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,99 @@
+"""A job: one network, one machine, and everything else that a result depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import inf
+from typing import Any
+
+from crossloom.compiler import compile_network
+from crossloom.engine.base import Annotates
+from crossloom.engine.registry import all_engines
+from crossloom.errors import DataError, InputError
+from crossloom.job.data import Data, load_data
+from crossloom.job.progress import Progress, silent
+from crossloom.job.quantised import Quantised, quantised
+from crossloom.machines import Machine
+from crossloom.network.graph import Graph
+from crossloom.network.quantize.post_training import Recipe
+from crossloom.program.program import Program
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `run`, `compare`, `sweep`, `diagnose` and `listing` have in common.
+
+    Attributes:
+        network: in floating point (it is quantised by `recipe`) or quantised already.
+        machine: from `crossloom.machine`.
+        data: samples, with labels for the accuracy; see `crossloom.job.data.load_data`. Without, only time and costs are read.
+        calibration: samples for the quantisation; by default the first 256 of `data`, or 8 random ones if there are none.
+        recipe: how to quantise; 8 bits by default.
+        seed: of everything random.
+        runs: number of seeds, from `seed` on, for each of which the machine's cells are written anew.
+        batch: samples computed at once; the result does not depend on it.
+        device: where torch computes the values, "cpu" or "cuda".
+        rate: inference rate (1/s) at which cell lifetime is reported; by default the throughput.
+
+    Raises:
+        InputError: fewer than one run or sample in a batch, or a rate that is not a positive number.
+    """
+
+    network: Graph
+    machine: Machine
+    data: Any = None
+    calibration: Any = None
+    recipe: Recipe | None = None
+    seed: int = 0
+    runs: int = 1
+    batch: int = 64
+    device: str = "cpu"
+    rate: float | None = None
+
+    def __post_init__(self) -> None:
+        for what, count in (("runs", self.runs), ("batch", self.batch)):
+            if count < 1:
+                raise InputError(f"{what} must be at least 1, got {count}")
+        if self.rate is not None and not 0 < self.rate < inf:
+            raise InputError(f"rate must be a positive number of inferences per second, got {self.rate}")
+
+    def on(self, machine: Machine) -> Job:
+        """Return the same job on another machine."""
+        return replace(self, machine=machine)
+
+    @cached_property
+    def samples(self) -> Data | None:
+        """The samples, None if none were given. Raises DataError."""
+        return None if self.data is None else load_data(self.data, self.network)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are samples with labels."""
+        return self.samples is not None and self.samples.labels is not None
+
+    @property
+    def size(self) -> int:
+        """Samples in a batch: `batch`, or what the network demands. Raises DataError for samples that do not make whole batches of a fixed size."""
+        fixed = self.network.batch
+        if fixed and self.samples is not None and len(self.samples) % fixed:
+            raise DataError(
+                f"{self.network.name} runs only at batch {fixed}, and {len(self.samples)} samples are not a multiple of it; give a multiple"
+            )
+        return fixed or self.batch
+
+    def quantised(self, progress: Progress = silent) -> Quantised:
+        """Return the network in integers. Raises ModelError or DataError."""
+        return quantised(self.network, self.samples, self.calibration, self.recipe, self.seed, progress)
+
+    def program(self, progress: Progress = silent) -> Program:
+        """Return the compiled program. Raises ModelError, MachineError or CapacityError."""
+        return compile_network(self.quantised(progress).graph, self.machine)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the network and the machine, whatever is computed: a fixed batch size, a description that leaves the measured range."""
+        network = self.network
+        fixed = (f"{network.name} runs only at batch {network.batch}, and one inference is one call with all of it: {network.fixed}",)
+        engines = (engine for engine in all_engines(self.machine) if isinstance(engine, Annotates))
+        return tuple(dict.fromkeys((*(fixed if network.fixed else ()), *(note for engine in engines for note in engine.notes))))
