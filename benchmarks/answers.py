@@ -47,9 +47,11 @@ RENAMED: dict[str, dict[str, str]] = {
         "sets": "buffers",
         "stays": "forwards_output",
         "turns": "slots",
+        "waits": "dependencies",
     },
     "InBlocks": {"abreast": "positions_per_step", "once": "streams_input"},
     "InRows": {"used": "utilization"},
+    "Tiling": {"reach": "observed_range"},
 }
 """Fields of stages and placements, by class: the name before, and the name now."""
 ADDED = frozenset(

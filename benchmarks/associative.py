@@ -8,9 +8,9 @@ import numpy as np
 
 from benchmarks.timing import cpu_seconds, one_core
 from crossloom.engine.associative.isa.effort import Effort, effort_of
-from crossloom.engine.associative.isa.instructions import INSTRUCTION, Op, Stream
+from crossloom.engine.associative.isa.instructions import INSTRUCTION, InstructionStream, Op
 from crossloom.engine.associative.simulate.execute import execute
-from crossloom.engine.associative.simulate.faults import Faults
+from crossloom.engine.associative.simulate.faults import TrackFaults
 from crossloom.engine.associative.simulate.state import State, read_values, write_values
 
 COLUMNS, DOMAINS, BITS = 256, 64, 13
@@ -35,14 +35,14 @@ def measure() -> Iterator[str]:
         yield _values(4096, rng)
 
 
-def _stream(length: int, a_bits: int, rng: np.random.Generator) -> Stream:
+def _stream(length: int, a_bits: int, rng: np.random.Generator) -> InstructionStream:
     """Return additions and subtractions of operands with so many bits to sums anywhere in the array."""
     found = np.zeros(length, INSTRUCTION)
     found["op"] = rng.choice((Op.ADD, Op.SUBTRACT), length)
     found["to"], found["a"], found["carry"] = rng.integers(128, 255, length), rng.integers(0, 128, length), 255
     found["to_at"], found["a_at"] = (rng.integers(0, DOMAINS // 16, length) * 16 for _ in range(2))
     found["bits"], found["a_bits"], found["carry_at"] = BITS, a_bits, np.arange(length) // 16 % DOMAINS
-    return Stream(COLUMNS, DOMAINS, found)
+    return InstructionStream(COLUMNS, DOMAINS, found)
 
 
 def _state(rows: int, rng: np.random.Generator) -> State:
@@ -85,11 +85,11 @@ def _beside(rows: int, rng: np.random.Generator) -> Iterator[str]:
     stream, state = _stream(50_000, 4, rng), _state(rows, rng)
     effort, plain_s = effort_of(stream), cpu_seconds(lambda: execute(stream, state))
     yield f"{rows} rows, 4-bit operands: {_rate(effort, rows, plain_s)}"
-    few = Stream(COLUMNS, DOMAINS, stream.instructions[:2000])
+    few = InstructionStream(COLUMNS, DOMAINS, stream.instructions[:2000])
     observed_s = cpu_seconds(lambda: execute(few, state, observed=True)) * len(stream) / len(few)
     yield f"{rows} rows, matches and cells counted: {_rate(effort, rows, observed_s)}, {observed_s / plain_s:.0f} times the time"
     for rate in (1e-8, 1e-6):
-        faults = Faults(shift=rate, write=rate, realign_every=1000)
+        faults = TrackFaults(shift=rate, write=rate, realign_every=1000)
         faulty_s = cpu_seconds(lambda faults=faults: execute(stream, state, faults=faults))
         yield f"{rows} rows, faults in {rate:.0e} of shifts and writes: {_rate(effort, rows, faulty_s)}, {faulty_s / plain_s:.1f} times the time"
 

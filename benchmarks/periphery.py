@@ -16,7 +16,7 @@ from crossloom.network.quantize.post_training import quantize
 from crossloom.network.zoo import build
 from crossloom.periphery.converter import Converter, Stage
 from crossloom.periphery.linearity import Linearity
-from crossloom.periphery.training import Recipe, train
+from crossloom.periphery.training import TrainingSchedule, train
 from crossloom.read.values import Values
 
 DESIGNS = {
@@ -64,4 +64,4 @@ def _design(name: str, stages: tuple[tuple[float, int, float], ...], last: tuple
 
 
 def _trained(stage: Stage, hidden: int) -> Stage:
-    return replace(stage, rest=train(stage.task(), Recipe(hidden=hidden, steps=1500)))
+    return replace(stage, rest=train(stage.task(), TrainingSchedule(hidden=hidden, steps=1500)))

@@ -8,14 +8,14 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.isa.instructions import CARRIES, INSTRUCTION, Op, Stream
+from crossloom.engine.associative.isa.instructions import CARRIES, INSTRUCTION, InstructionStream, Op
 from crossloom.engine.associative.simulate.state import State, write_values
 
 ROUNDS = 3
 
 
 @st.composite
-def streams(draw: st.DrawFn, loads: bool = False, longest: int = 12) -> Stream:
+def streams(draw: st.DrawFn, loads: bool = False, longest: int = 12) -> InstructionStream:
     """Streams of any instructions on small arrays, an instruction's operands in different columns."""
     columns, domains = draw(st.integers(4, 7)), draw(st.sampled_from((1, 2, 4, 6, 12)))
     ops = st.sampled_from([op for op in Op if loads or op != Op.LOAD])
@@ -23,7 +23,7 @@ def streams(draw: st.DrawFn, loads: bool = False, longest: int = 12) -> Stream:
     for one in found:
         for name, value in _fields(draw, draw(ops), columns, domains).items():
             one[name] = value
-    return Stream(columns, domains, found)
+    return InstructionStream(columns, domains, found)
 
 
 def _fields(draw: st.DrawFn, op: Op, columns: int, domains: int) -> dict[str, int]:
@@ -44,16 +44,16 @@ def _fields(draw: st.DrawFn, op: Op, columns: int, domains: int) -> dict[str, in
     return fields | ({"carry": carry, "carry_at": draw(st.integers(0, domains - 1))} if op in CARRIES else {})
 
 
-def stream_of(columns: int, domains: int, *instructions: dict[str, Any]) -> Stream:
+def stream_of(columns: int, domains: int, *instructions: dict[str, Any]) -> InstructionStream:
     """Return a stream of instructions given by their fields."""
     found = np.zeros(len(instructions), INSTRUCTION)
     for one, fields in zip(found, instructions, strict=True):
         for name, value in fields.items():
             one[name] = value
-    return Stream(columns, domains, found)
+    return InstructionStream(columns, domains, found)
 
 
-def random_bits(stream: Stream, rows: int, seed: int = 0) -> NDArray[np.int64]:
+def random_bits(stream: InstructionStream, rows: int, seed: int = 0) -> NDArray[np.int64]:
     """Return bits for all cells, [row, column, domain]."""
     return np.random.default_rng(seed).integers(0, 2, (rows, stream.columns, stream.domains))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crossloom.engine.in_array.biasing import Read, Write, conflict
-from crossloom.program.floorplan import Laid
+from crossloom.program.floorplan import LaidBlock
 from crossloom.program.program import Program
 
 
@@ -27,7 +27,7 @@ def violations(program: Program) -> list[str]:
     return found
 
 
-def _in_one_turn(active: list[Laid], blocks: tuple[Laid, ...]) -> Iterator[str]:
+def _in_one_turn(active: list[LaidBlock], blocks: tuple[LaidBlock, ...]) -> Iterator[str]:
     reads = [Read(*_lines(laid), f"{laid.stage} {place}", f"{laid.stage} {place}") for place, laid in enumerate(active)]
     writes = [Write(*_lines(laid), f"{laid.stage} {place}", 1) for place, laid in enumerate(active) if laid.block.writes]
     for problem in (conflict(*reads, erased=True), conflict(*writes)):
@@ -41,7 +41,7 @@ def _in_one_turn(active: list[Laid], blocks: tuple[Laid, ...]) -> Iterator[str]:
                     yield f"{other} lies where {first} crosses {second}"
 
 
-def _lines(laid: Laid) -> tuple[range, range]:
+def _lines(laid: LaidBlock) -> tuple[range, range]:
     return range(laid.row, laid.row + laid.block.rows), range(laid.column, laid.column + laid.block.columns)
 
 

@@ -18,7 +18,7 @@ from crossloom.engine.crossbar.analog.programmed import levels_s, written
 from crossloom.engine.crossbar.cell_settings import PhysicsFields
 from crossloom.engine.crossbar.engine import layer_of as seen_by
 from crossloom.engine.crossbar.engine import reference_executor
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.reference.analog import analog_reference, converted
 from crossloom.engine.crossbar.settings import crossbars
 from crossloom.errors import MachineError
@@ -36,7 +36,7 @@ ISAAC = load_machine("isaac-ce")
 SMALL = ISAAC.with_(array_rows=8, array_columns=16)
 
 
-def layer_of(graph: Graph, machine: Machine) -> Layer:
+def layer_of(graph: Graph, machine: Machine) -> MappedLayer:
     node = graph.nodes[0]
     return seen_by(node, graph, crossbars(machine), compile_network(graph, machine).stages[0].placement)
 
@@ -146,7 +146,7 @@ def test_read_noise_has_the_variance_of_its_cells(changes: dict[str, object]) ->
     assert abs(float(joint)) < 5 / math.sqrt(count)
 
 
-def _cell_by_cell(layer: Layer, q: torch.Tensor) -> torch.Tensor:
+def _cell_by_cell(layer: MappedLayer, q: torch.Tensor) -> torch.Tensor:
     """Return sums of one vector by the reference, every cell drawn anew for every digit: slow and plain."""
     (array,) = written(layer, 0)
     generator, vector = torch.Generator().manual_seed(1), layer.vectors(q[:1].to(torch.int64))[0].reshape(-1)

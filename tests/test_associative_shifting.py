@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossloom.engine.associative.isa.effort import Effort, effort_of
-from crossloom.engine.associative.isa.instructions import Op, Stream
+from crossloom.engine.associative.isa.instructions import InstructionStream, Op
 from crossloom.engine.associative.reference.effort import plain_effort
 from crossloom.errors import InputError
 from tests.associative_streams import stream_of, streams
@@ -23,7 +23,7 @@ def _same(one: Effort, other: Effort) -> bool:
 
 
 @given(streams(loads=True, longest=20), st.data())
-def test_the_fast_count_is_the_plain_one(stream: Stream, data: st.DataObject) -> None:
+def test_the_fast_count_is_the_plain_one(stream: InstructionStream, data: st.DataObject) -> None:
     ports = data.draw(st.sampled_from([ports for ports in (1, 2, 3, 4, 6) if stream.domains % ports == 0]))
     effort = effort_of(stream, ports)
     assert _same(effort, plain_effort(stream, ports))
@@ -64,7 +64,7 @@ def test_ports_shorten_the_way_and_cost_steps_between_them() -> None:
 
 
 @given(streams(), streams())
-def test_efforts_add_and_scale(one: Stream, other: Stream) -> None:
+def test_efforts_add_and_scale(one: InstructionStream, other: InstructionStream) -> None:
     effort = effort_of(one)
     assert _same(effort + effort, 2 * effort)
     assert _same(effort + Effort.none(one.columns, one.domains), effort)

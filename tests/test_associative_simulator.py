@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.isa.effort import effort_of
-from crossloom.engine.associative.isa.instructions import CARRIES, Op, Stream
-from crossloom.engine.associative.reference.execute import Row
+from crossloom.engine.associative.isa.instructions import CARRIES, InstructionStream, Op
+from crossloom.engine.associative.reference.execute import RowState
 from crossloom.engine.associative.simulate.execute import Activity, Segment, execute, segments
 from crossloom.engine.associative.simulate.state import State, read_values, write_values
 from crossloom.errors import InputError
@@ -34,12 +34,12 @@ def _load(round: int, state: State) -> None:
         write_values(state, _inputs(state.rows)[round], np.array([0, 2]), np.array([0, 0]), 2)
 
 
-def _reference(stream: Stream, bits: Bits) -> tuple[Bits, list[Row]]:
+def _reference(stream: InstructionStream, bits: Bits) -> tuple[Bits, list[RowState]]:
     """Return the bits after a stream, each row on its own, and the rows."""
-    rows = [Row([list(track) for track in row]) for row in bits.tolist()]
+    rows = [RowState([list(track) for track in row]) for row in bits.tolist()]
     for number, row in enumerate(rows):
 
-        def load(round: int, row: Row, number: int = number) -> None:
+        def load(round: int, row: RowState, number: int = number) -> None:
             for column, value in zip((0, 2), _inputs(len(rows))[round, number].tolist(), strict=True):
                 if len(row.tracks[column]) > 1:
                     row.tracks[column][:2] = [value & 1, value >> 1]
@@ -49,7 +49,7 @@ def _reference(stream: Stream, bits: Bits) -> tuple[Bits, list[Row]]:
 
 
 @given(streams(loads=True), st.integers(1, ROWS))
-def test_rows_end_as_bit_by_bit_from_the_tables(stream: Stream, rows: int) -> None:
+def test_rows_end_as_bit_by_bit_from_the_tables(stream: InstructionStream, rows: int) -> None:
     bits = random_bits(stream, rows)
     state = filled(bits, spare=0)
     activity = execute(stream, state, load=_load)
@@ -59,7 +59,7 @@ def test_rows_end_as_bit_by_bit_from_the_tables(stream: Stream, rows: int) -> No
 
 
 @given(streams(loads=True), st.integers(1, ROWS))
-def test_what_happens_is_counted_as_it_happens(stream: Stream, rows: int) -> None:
+def test_what_happens_is_counted_as_it_happens(stream: InstructionStream, rows: int) -> None:
     bits = random_bits(stream, rows)
     state = filled(bits, spare=0)
     activity = execute(stream, state, load=_load, observed=True)
@@ -69,13 +69,13 @@ def test_what_happens_is_counted_as_it_happens(stream: Stream, rows: int) -> Non
 
 
 @given(streams())
-def test_what_is_performed_is_what_is_counted_beforehand(stream: Stream) -> None:
+def test_what_is_performed_is_what_is_counted_beforehand(stream: InstructionStream) -> None:
     activity, effort = execute(stream, State.zeros(1, stream.columns, stream.domains)), effort_of(stream)
     assert (activity.searches, activity.writes) == (effort.searches, effort.writes)
 
 
 @given(streams(), st.sampled_from((2, 4)), st.integers(0, 2), st.integers(1, 2))
-def test_blocks_spare_domains_and_threads_change_nothing(stream: Stream, lanes: int, spare: int, threads: int) -> None:
+def test_blocks_spare_domains_and_threads_change_nothing(stream: InstructionStream, lanes: int, spare: int, threads: int) -> None:
     bits = random_bits(stream, 300)
     one, other = filled(bits, spare=0), filled(bits, lanes=lanes, spare=spare)
     execute(stream, one), execute(stream, other, threads=threads)
@@ -84,7 +84,7 @@ def test_blocks_spare_domains_and_threads_change_nothing(stream: Stream, lanes: 
     assert bits_of(other).sum() == after.sum()
 
 
-def _operands(op: Op, bits: int, a: tuple[int, bool], b: tuple[int, bool], seed: int) -> tuple[Bits, Bits, Bits, Stream, State]:
+def _operands(op: Op, bits: int, a: tuple[int, bool], b: tuple[int, bool], seed: int) -> tuple[Bits, Bits, Bits, InstructionStream, State]:
     """Return A, B and the target before, and the stream and state of one instruction."""
     rng = np.random.default_rng(seed)
     values = [rng.integers(-(1 << stored - 1) if signed else 0, 1 << stored - signed, (200, 1)) for stored, signed in (a, b)]

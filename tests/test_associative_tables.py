@@ -23,7 +23,7 @@ from crossloom.engine.associative.isa.truth_tables import (
     SUM_OF_A,
     SUM_OF_B,
     TABLES,
-    Table,
+    TruthTable,
     outcomes,
 )
 
@@ -35,7 +35,7 @@ EACH = np.uint32(0x11111111)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_tables_compute_what_they_mean_in_all_states(table: Table) -> None:
+def test_tables_compute_what_they_mean_in_all_states(table: TruthTable) -> None:
     for before, after in outcomes(table):
         carry, target = table.means(before["C"], before["B"], before["A"])
         assert after == before | {table.target: target, "C": carry}
@@ -82,12 +82,12 @@ def fewest_steps(means: Callable[[int, int, int], tuple[int, int]], target: int,
 
 
 @pytest.mark.parametrize("table", IN_PLACE, ids=lambda table: table.name)
-def test_no_table_in_place_can_do_with_fewer_steps_whatever_it_writes(table: Table) -> None:
+def test_no_table_in_place_can_do_with_fewer_steps_whatever_it_writes(table: TruthTable) -> None:
     assert fewest_steps(table.means, B, (C, B, A), len(table.steps) - 1) is None
 
 
 @pytest.mark.parametrize("table", OUT_OF_PLACE, ids=lambda table: table.name)
-def test_no_table_out_of_place_can_do_with_fewer_steps_once_the_target_is_preset_to_either_bit(table: Table) -> None:
+def test_no_table_out_of_place_can_do_with_fewer_steps_once_the_target_is_preset_to_either_bit(table: TruthTable) -> None:
     assert table.steps[0].key == {} and set(table.steps[0].write) == {"R"}
     preset = table.steps[0].write["R"]
     assert fewest_steps(table.means, R, (C, R), len(table.steps) - 1, preset) == len(table.steps) - 1

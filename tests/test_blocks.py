@@ -25,7 +25,7 @@ from crossloom.machines import Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import MaxPool, ProductAdd, Relu, Softmax
 from crossloom.network.quantize.post_training import Recipe, quantize
-from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
+from crossloom.program.floorplan import ArrayLayout, CellBlock, FloorPlan, LaidBlock
 from crossloom.program.program import Program
 from crossloom.program.stage import Slots
 from crossloom.read.ledger import read_ledger
@@ -128,9 +128,9 @@ def test_what_breaks_the_rule_is_found() -> None:
     from crossloom.program.stage import Stage
 
     def problems(*blocks: tuple[int, int, int, bool]) -> int:
-        laid = tuple(Laid(f"s{i}", row, column, Block(8, 8, 1, 64, writes)) for i, (row, column, _, writes) in enumerate(blocks))
+        laid = tuple(LaidBlock(f"s{i}", row, column, CellBlock(8, 8, 1, 64, writes)) for i, (row, column, _, writes) in enumerate(blocks))
         stages = tuple(Stage(name=f"s{i}", nodes=(), engine="blocks", slots=Slots(2, phase, 1.0)) for i, (*_, phase, _) in enumerate(blocks))
-        return len(violations(Program(None, None, stages, floor=FloorPlan(32, 32, (Layout(3, laid),)))))  # type: ignore[arg-type]
+        return len(violations(Program(None, None, stages, floor=FloorPlan(32, 32, (ArrayLayout(3, laid),)))))  # type: ignore[arg-type]
 
     assert problems((0, 0, 0, False), (8, 8, 0, False)) == 0
     assert problems((0, 0, 0, False), (8, 0, 0, False)) > 0
@@ -312,11 +312,17 @@ def test_what_blocks_do_is_paid(field: str, hurry: Machine) -> None:
 def test_turns_that_nobody_needs_are_used() -> None:
     """A stage alone in its arrays has every slot; two in the same lines keep half each; a third that shares with one of them takes what is left."""
 
-    def laid(stage: str, row: int, column: int) -> Laid:
-        return Laid(stage, row, column, Block(8, 8, 1, 64))
+    def laid(stage: str, row: int, column: int) -> LaidBlock:
+        return LaidBlock(stage, row, column, CellBlock(8, 8, 1, 64))
 
     floor = FloorPlan(
-        16, 16, (Layout(1, (laid("alone", 0, 0),)), Layout(2, (laid("a", 0, 0), laid("b", 0, 8))), Layout(1, (laid("b", 0, 0), laid("c", 8, 0))))
+        16,
+        16,
+        (
+            ArrayLayout(1, (laid("alone", 0, 0),)),
+            ArrayLayout(2, (laid("a", 0, 0), laid("b", 0, 8))),
+            ArrayLayout(1, (laid("b", 0, 0), laid("c", 8, 0))),
+        ),
     )
     given = {"alone": Slots(8, 5, 1.0), "a": Slots(8, 0, 1.0), "b": Slots(8, 1, 1.0), "c": Slots(4, 2, 1.0)}
     found = with_more_slots(floor, given)

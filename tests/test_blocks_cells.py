@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from crossloom.engine.in_array.cells import Controller, Gate, Plane, Table, digits_of, number_of
+from crossloom.engine.in_array.cells import Controller, Gate, LookUpTable, Plane, digits_of, number_of
 from crossloom.engine.in_array.maximum import (
     Alternating,
     Form,
@@ -25,7 +25,7 @@ from crossloom.engine.in_array.maximum import (
     tournament,
 )
 from crossloom.engine.in_array.softmax import InMemorySoftmax
-from crossloom.engine.in_array.softmax_reference import Blocks, softmax_in_cells
+from crossloom.engine.in_array.softmax_reference import SoftmaxBlocks, softmax_in_cells
 from crossloom.engine.in_array.summing import SumBlock, sum_block, sum_in_cells, total
 from crossloom.engine.softmax.formats import Fixed
 from crossloom.engine.softmax.log_sum_exp import LogSumExp
@@ -212,7 +212,7 @@ def test_sums_that_make_no_sense_say_so() -> None:
 SMALL = {"exp_bits": 5, "log_address": 4, "log_fraction": 3, "quotient_bits": 4}
 
 
-def check_softmax(unit: InMemorySoftmax, codes: Tensor, seen: Tensor) -> Blocks:
+def check_softmax(unit: InMemorySoftmax, codes: Tensor, seen: Tensor) -> SoftmaxBlocks:
     """Weights are those of the arithmetic, counts and latency those of the closed forms."""
     found, blocks = softmax_in_cells(unit, codes, seen)
     assert torch.equal(found, unit(codes, seen).to(torch.int64))
@@ -381,7 +381,7 @@ def test_a_match_needs_an_erased_block() -> None:
 
 def test_tables_read_one_row_and_nothing_beyond() -> None:
     control = Controller()
-    table = Table(control, torch.tensor([5, 0, 7, 3]), 3, 3)
+    table = LookUpTable(control, torch.tensor([5, 0, 7, 3]), 3, 3)
     with control.cycle():
         found = table.read(torch.tensor([3, 0, 4, 99, 2]), torch.tensor([True, True, True, True, False]))
     assert number_of(found).tolist() == [3, 5, 0, 0, 0] and table.parts == 2

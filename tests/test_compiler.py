@@ -16,10 +16,10 @@ from crossloom.compiler.parse import parse_program
 from crossloom.errors import MachineError, ModelError
 from crossloom.machines import load_machine
 from crossloom.network.operators import Conv, Relu
-from crossloom.program.dependencies import Everything
+from crossloom.program.dependencies import All
 from crossloom.program.placement import WholeArrays, placement
 from crossloom.program.program import Program
-from crossloom.program.stage import ArrayMapping, Timing, Wait
+from crossloom.program.stage import ArrayMapping, Dependency, Timing
 from crossloom.program.verify import BrokenProgram, verify
 from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
@@ -42,7 +42,7 @@ def program() -> Program:
         ({"mapping": ArrayMapping(copies=0)}, "impossible numbers"),
         ({"positions": 0}, "impossible numbers"),
         ({"actions": {"adc.convert": -1}}, "negative number of times"),
-        ({"waits": (Wait("nowhere", Everything()),)}, "comes later or not at all"),
+        ({"dependencies": (Dependency("nowhere", All()),)}, "comes later or not at all"),
         ({"name": "other"}, "name of its last node"),
     ],
 )

@@ -15,7 +15,7 @@ from crossloom.device.faults import CHEN_2015, Faults
 from crossloom.device.iv import Cubic, Ohmic, Sinh
 from crossloom.device.programming import Gaussian, LogNormal
 from crossloom.device.reading import Physical
-from crossloom.device.time import State
+from crossloom.device.time import CellState
 from crossloom.errors import InputError
 
 HOUR, DAY = 3600.0, 86400.0
@@ -25,8 +25,8 @@ def numbers(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def state(conductance: float, pace: float) -> State:
-    return State(numbers(conductance), numbers(conductance), numbers(0.0), numbers(pace))
+def state(conductance: float, pace: float) -> CellState:
+    return CellState(numbers(conductance), numbers(conductance), numbers(0.0), numbers(pace))
 
 
 def seeded(seed: int = 0) -> torch.Generator:

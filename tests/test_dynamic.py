@@ -281,7 +281,7 @@ def test_cells_err_anew_with_every_writing_whatever_the_batch() -> None:
 def test_ranges_of_products_are_set_by_samples() -> None:
     graph, x = attention()
     machine = WRITTEN.with_(flip=False, accumulate="analog", range="layer")
-    reaches = {s.name: s.placement.reach for s in compile_network(graph, machine).stages if s.engine == "dynamic"}
+    reaches = {s.name: s.placement.observed_range for s in compile_network(graph, machine).stages if s.engine == "dynamic"}
     assert all(reaches[name] for name in reaches if not name.endswith(".store"))
     error = {r: float((Values.of(compile_network(graph, machine.with_(range=r)))((x,))[0][0] - graph(x)).abs().mean()) for r in ("layer", "full")}
     assert error["layer"] < error["full"]

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crossloom.compiler import compile_network
-from crossloom.compiler.array_types import CLOSE, Demand, fastest, fitting, longest, seconds_of
+from crossloom.compiler.array_types import CLOSE, LayerDemand, fastest, fitting, longest, seconds_of
 from crossloom.compiler.parse import parse_program
 from crossloom.engine.crossbar.engine import reference_executor
 from crossloom.engine.crossbar.mapping.overlap import Windows, best_times, staggered
@@ -28,7 +28,7 @@ from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.network.types import Batch
 from crossloom.papers import misca as claimed
 from crossloom.papers.workloads import compiled_use, network, overlapped_use, with_bits
-from crossloom.program.dependencies import Abreast
+from crossloom.program.dependencies import Interleaved
 from crossloom.program.program import Program
 from crossloom.program.text import print_program
 from crossloom.read.ledger import read_ledger
@@ -157,7 +157,7 @@ def test_auto_wastes_the_fewest_cells_for_each_result(depth: int, columns: int, 
 def test_results_come_several_at_once(rows: int, width: int, times: int) -> None:
     across = -(-width // times)
     expected = [row * across + place // times for row in range(rows) for place in range(width)]
-    assert Abreast(times, width).last(np.arange(rows * width), rows * across).tolist() == expected
+    assert Interleaved(times, width).last(np.arange(rows * width), rows * across).tolist() == expected
 
 
 def _two_layers(width: int) -> Graph:
@@ -195,7 +195,7 @@ def test_a_result_travels_to_who_reads_it_interleaved(machine: Machine) -> None:
     """Not only as far as the interleaving, which is in the same tiles."""
     program = compile_network(with_bits(network("resnet18"), 8), machine)
     moved = [stage for stage in program.stages if isinstance(program.graph.node(stage.name).op, Interleave)]
-    sources = [program.by_name[stage.waits[0].stage] for stage in moved]
+    sources = [program.by_name[stage.dependencies[0].stage] for stage in moved]
     assert [stage.tiles for stage in moved] == [stage.tiles for stage in sources]
     assert [stage.hops for stage in moved] == [stage.hops for stage in sources]
     assert max(stage.hops for stage in sources) > 1
@@ -291,7 +291,7 @@ def test_every_kits_parameters_reach_the_readings(array_type: str, field: str, v
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[list[list[Demand]], list[int]]:
+def tables(draw: st.DrawFn) -> tuple[list[list[LayerDemand]], list[int]]:
     """Demands of a few layers in two or three array types, as sizes of arrays give them."""
     array_types = draw(st.integers(2, 3))
     layers = draw(st.integers(1, 6))
@@ -299,12 +299,14 @@ def tables(draw: st.DrawFn) -> tuple[list[list[Demand]], list[int]]:
     for _ in range(layers):
         rows, columns, positions = draw(st.integers(20, 3000)), draw(st.integers(20, 2000)), draw(st.integers(1, 400))
         sizes = [128 << array_type for array_type in range(array_types)]
-        table.append([Demand(-(-rows // size) * -(-columns // size), positions, float(1 << array_type)) for array_type, size in enumerate(sizes)])
+        table.append(
+            [LayerDemand(-(-rows // size) * -(-columns // size), positions, float(1 << array_type)) for array_type, size in enumerate(sizes)]
+        )
     budgets = [draw(st.integers(1, 400 >> 2 * array_type)) for array_type in range(array_types)]
     return table, budgets
 
 
-def exhaustive(table: list[list[Demand]], budgets: list[int]) -> float:
+def exhaustive(table: list[list[LayerDemand]], budgets: list[int]) -> float:
     """The shortest time of all choices."""
     return min(seconds_of(table, budgets, choice) for choice in every(range(len(budgets)), repeat=len(table)))
 

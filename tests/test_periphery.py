@@ -33,7 +33,7 @@ from crossloom.periphery.linearity import Linearity
 from crossloom.periphery.netlist import network_netlist, ngspice_voltages, stage_netlist
 from crossloom.periphery.neuron import Neuron, evaluate
 from crossloom.periphery.pairs import HIGHEST_S, RATIO, REST, PairNetwork, _outer, cells_of, rows_of
-from crossloom.periphery.training import Recipe, balanced, train
+from crossloom.periphery.training import TrainingSchedule, balanced, train
 from crossloom.periphery.transistor import Process, Size, current_a, inverter_a
 from crossloom.read.values import Values
 from tests.layers import one_layer
@@ -208,13 +208,13 @@ def test_a_corner_changes_little(process: Process) -> None:
 
 def test_training_reduces_the_error_and_repeats() -> None:
     task = shift_and_add(4, ROWS[4])
-    rough, trained = (train(task, Recipe(hidden=6, steps=steps, batch=64, instances=2), seed=3) for steps in (1, 200))
+    rough, trained = (train(task, TrainingSchedule(hidden=6, steps=steps, batch=64, instances=2), seed=3) for steps in (1, 200))
     points = inputs(500, generator(9))
     error = [float((net.nominal(points)[0] - task.target @ points).square().mean()) for net in (rough, trained)]
     assert error[1] < 0.5 * error[0]
-    again = train(task, Recipe(hidden=6, steps=200, batch=64, instances=2), seed=3)
+    again = train(task, TrainingSchedule(hidden=6, steps=200, batch=64, instances=2), seed=3)
     assert torch.equal(again.first, trained.first) and again.neuron.strength == trained.neuron.strength
-    assert not torch.equal(train(task, Recipe(hidden=6, steps=200, batch=64, instances=2), seed=4).first, trained.first)
+    assert not torch.equal(train(task, TrainingSchedule(hidden=6, steps=200, batch=64, instances=2), seed=4).first, trained.first)
 
 
 def test_balancing_brings_the_slopes_nearer() -> None:

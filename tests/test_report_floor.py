@@ -25,7 +25,7 @@ from crossloom.job.run import run
 from crossloom.job.source import load
 from crossloom.machines import load_machine
 from crossloom.network.operators import Linear, Softmax
-from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
+from crossloom.program.floorplan import ArrayLayout, CellBlock, FloorPlan, LaidBlock
 from crossloom.report.figures.floorplan import SHOWN, SIDE, floor_figure
 from crossloom.report.figures.pictures import Pictures
 from crossloom.report.names import printable
@@ -165,7 +165,7 @@ def test_a_tooltip_says_whose_a_block_is_and_when_it_has_its_turn(small: Result)
 
 def test_looks_beyond_the_limit_are_counted(small: Result) -> None:
     stage = next(iter(slots_of(small.program)))
-    layouts = tuple(Layout(1 + (rows > 20), (Laid(stage, 0, 0, Block(rows, 9, cells=rows * 9)),)) for rows in range(1, SHOWN + 21))
+    layouts = tuple(ArrayLayout(1 + (rows > 20), (LaidBlock(stage, 0, 0, CellBlock(rows, 9, cells=rows * 9)),)) for rows in range(1, SHOWN + 21))
     floor = FloorPlan(512, 512, layouts)
     every = looks(floor)
     assert most_used(every, SHOWN) == every[20:], "the most used, in order"

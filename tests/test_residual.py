@@ -29,7 +29,7 @@ from crossloom.network.quantization import Quantization
 from crossloom.network.quantize.post_training import Recipe, quantize
 from crossloom.network.text import parse_graph, print_graph
 from crossloom.network.types import Batch, TensorType
-from crossloom.program.dependencies import Same, Window
+from crossloom.program.dependencies import SamePosition, Window
 from crossloom.program.text import print_program
 from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
@@ -360,8 +360,8 @@ def test_programs_and_graphs_print_and_parse() -> None:
 
 def test_a_residual_is_waited_for_pixel_by_pixel() -> None:
     program = compile_network(block().quantized("b5"), ISAAC)
-    waits = {wait.stage: wait.rule for wait in program.stage_of["b4"].waits}
-    assert isinstance(waits["b2"], Window) and isinstance(waits["s"], Same)
+    waits = {wait.stage: wait.rule for wait in program.stage_of["b4"].dependencies}
+    assert isinstance(waits["b2"], Window) and isinstance(waits["s"], SamePosition)
     assert read_timeline(program).latency_s > 0
 
 

@@ -18,10 +18,10 @@ from crossloom.machines import Machine, load_machine
 from crossloom.network.operators import Conv, Linear, MaxPool, Relu, Reshape, Softmax, Transpose
 from crossloom.network.quantize.post_training import quantize
 from crossloom.network.types import Batch
-from crossloom.program.dataflow import streams
-from crossloom.program.dependencies import Everything, Same, Window
+from crossloom.program.dataflow import dataflow
+from crossloom.program.dependencies import All, SamePosition, Window
 from crossloom.program.program import Program
-from crossloom.program.stage import ArrayMapping, Stage, Timing, Wait
+from crossloom.program.stage import ArrayMapping, Dependency, Stage, Timing
 from crossloom.read.timeline import read_timeline
 from tests.layers import chain, seeded
 
@@ -35,7 +35,7 @@ def simulate(program: Program) -> dict[str, list[float]]:
             positions = range(step * stage.copies, min((step + 1) * stage.copies, stage.positions))
             start = free
             for position in positions:
-                for wait in stage.waits:
+                for wait in stage.dependencies:
                     source = finish[wait.stage]
                     needed = int(wait.rule.last(np.array([position]), len(source))[0])
                     start = max(start, max(source[: needed + 1]))
@@ -51,7 +51,7 @@ def programs(draw: st.DrawFn) -> Program:
     for i in range(draw(st.integers(1, 5))):
         waits = []
         for source in draw(st.lists(st.sampled_from(stages), max_size=2, unique_by=lambda s: s.name)) if stages else []:
-            waits.append(Wait(source.name, draw(st.sampled_from([Same(), Everything()]))))
+            waits.append(Dependency(source.name, draw(st.sampled_from([SamePosition(), All()]))))
         stages.append(
             Stage(
                 name=f"s{i}",
@@ -60,7 +60,7 @@ def programs(draw: st.DrawFn) -> Program:
                 positions=draw(st.integers(1, 12)),
                 mapping=ArrayMapping(copies=draw(st.integers(1, 4))),
                 timing=Timing(draw(st.integers(0, 5)), draw(st.integers(0, 9))),
-                waits=tuple(waits),
+                dependencies=tuple(waits),
             )
         )
     return Program(None, load_machine("isaac-ce"), tuple(stages))  # type: ignore[arg-type]
@@ -102,16 +102,16 @@ def test_streams_of_a_small_transformer() -> None:
         (Softmax(1), ()),
         shape=(3, 6, 6),
     )
-    known, rules = streams(graph)
+    known, rules = dataflow(graph)
     assert [known[node.name].labels for node in graph] == ["ncpp", "ncp", "npc", "npc", "npc", "npc"]
-    assert [type(rules[node.name][0]) for node in graph.nodes[1:]] == [Same, Same, Same, Same, Everything]
+    assert [type(rules[node.name][0]) for node in graph.nodes[1:]] == [SamePosition, SamePosition, SamePosition, SamePosition, All]
     assert known["n3"].positions == 9
 
 
 def test_flattening_space_and_channels_together_waits_for_everything() -> None:
     graph = chain((MaxPool((2, 2), (2, 2), (0, 0, 0, 0), (1, 1)), ()), (Reshape((Batch(), 27)), ()), (Linear(), (seeded(1, 4, 27),)), shape=(3, 6, 6))
-    known, rules = streams(graph)
-    assert isinstance(rules["n1"][0], Everything)
+    known, rules = dataflow(graph)
+    assert isinstance(rules["n1"][0], All)
     assert known["n2"].positions == 1
 
 
@@ -174,5 +174,5 @@ def test_an_inference_takes_at_least_as_long_as_the_part_that_its_layers_want_at
     vector = sum(count for name, count in result.ledger.actions.items() if name == "vector.multiply_add")
     part = result.program.machine.part("vector")
     floor_s = vector * part.actions["multiply_add"].latency_s.value / part.parameters["lanes"]
-    assert result.timeline.limited_by == "vector.multiply_add" and result.timeline.takers == 5
+    assert result.timeline.limited_by == "vector.multiply_add" and result.timeline.contenders == 5
     assert max(row.finish_s for row in result.timeline.rows) < floor_s <= result.latency

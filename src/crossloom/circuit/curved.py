@@ -20,7 +20,7 @@ MOST = 60
 """Newton steps."""
 
 
-class Law(Protocol):
+class CellLaw(Protocol):
     """A current-voltage law; those of `crossloom.device.iv` are of this kind."""
 
     def current_a(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class Law(Protocol):
         ...
 
 
-def solve_curved(stack: Stack, law: Law, voltages: Tensor, tolerance: float = 1e-10, held: Tensor | None = None) -> Solution:
+def solve_curved(stack: Stack, law: CellLaw, voltages: Tensor, tolerance: float = 1e-10, held: Tensor | None = None) -> Solution:
     """Return all voltages and currents where cells follow a law; `conductance_s` is what the law calls a cell's conductance.
 
     Args:
@@ -74,7 +74,7 @@ def _drop(stack: Stack, word: Plane, bit: Plane) -> Plane:
     return np.stack([word[word_plane(layer)] - bit[bit_plane(layer)] for layer in range(stack.layers)])
 
 
-def _at(stack: Stack, law: Law, drop: Plane) -> tuple[Plane, Plane]:
+def _at(stack: Stack, law: CellLaw, drop: Plane) -> tuple[Plane, Plane]:
     """Return current and slope for voltages across the cells and their access resistances."""
     g, across, ohm = stack.conductance_s.detach().cpu().to(torch.float64), torch.from_numpy(drop), stack.wires.access_ohm
     inner = across if not ohm else across / (1 + ohm * law.slope_s(g, torch.zeros_like(across)))

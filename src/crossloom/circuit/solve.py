@@ -106,7 +106,7 @@ class Network:
 
     stack: Stack
 
-    def linear(self, cells: Plane) -> Linear:
+    def linear(self, cells: Plane) -> LinearCells:
         """Return the linear system for cells of these conductances, (layers, rows, columns)."""
         stack, wires = self.stack, self.stack.wires
         load = np.zeros((stack.word_planes, *cells.shape[1:]))
@@ -117,7 +117,7 @@ class Network:
         for layer in range(stack.layers):
             alone[bit_plane(layer)] += cells[layer] * (1 - np.minimum(1.0, cells[layer] * words[word_plane(layer)].own))
         bits = [_Lines.along(each.T, wires.bit_ohm, wires.foot_ohm, wires.bit_ends == "both", False) for each in alone]
-        return Linear(stack, cells, words, bits)
+        return LinearCells(stack, cells, words, bits)
 
     def solution(self, word: Plane, bit: Plane, current: Callable[[Plane], Plane], iterations: int) -> Solution:
         """Return voltages and currents as tensors; `current` gives the cells' currents for the voltages across them."""
@@ -217,7 +217,7 @@ class _Lines:
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearCells:
     """A stack with ohmic (or linearised) cells: H, its preconditioner, and the solver. Bit-line fields are (bit planes, columns, rows)."""
 
     stack: Stack

@@ -16,13 +16,13 @@ from shutil import which
 import torch
 from torch import Tensor
 
-from crossloom.circuit.curved import Law
+from crossloom.circuit.curved import CellLaw
 from crossloom.circuit.solve import held_of, inputs_of
 from crossloom.circuit.stack import Stack, bit_plane, word_plane
 from crossloom.errors import InputError
 
 
-def netlist(stack: Stack, voltages: Tensor, law: Law | None = None, title: str = "crossbar", held: Tensor | None = None) -> str:
+def netlist(stack: Stack, voltages: Tensor, law: CellLaw | None = None, title: str = "crossbar", held: Tensor | None = None) -> str:
     """Return the netlist of one tile under input voltages of shape (word planes, rows), with an operating-point analysis.
 
     Cells are resistors, or follow a law; bit lines are held at `held` volts (bit planes, columns), or at ground. Output j of bit plane b is `-i(vsense_b_j)`, with both ends sensed plus `-i(vtop_b_j)`; `.print` lists them all.
@@ -81,7 +81,7 @@ class _Names:
             word, bit = f"w{word_plane(layer)}_{row}_{column}", f"b{bit_plane(layer)}_{row}_{column}"
             yield f"Rcell{layer}_{row}_{column} {word} {bit} {1 / float(conductance[layer, row, column])!r}"
 
-    def curved(self, law: Law) -> Iterator[str]:
+    def curved(self, law: CellLaw) -> Iterator[str]:
         """Yield cells that follow a law, each with its access resistance in front."""
         for layer, row, column in torch.nonzero(self.stack.conductance_s).tolist():
             word, bit = f"w{word_plane(layer)}_{row}_{column}", f"b{bit_plane(layer)}_{row}_{column}"
@@ -100,7 +100,7 @@ class _Names:
                     yield f"i(vtop{plane}_{column})"
 
 
-def ngspice(stack: Stack, voltages: Tensor, law: Law | None = None, seconds: float = 600.0, held: Tensor | None = None) -> Tensor:
+def ngspice(stack: Stack, voltages: Tensor, law: CellLaw | None = None, seconds: float = 600.0, held: Tensor | None = None) -> Tensor:
     """Return the output currents that ngspice finds, (bit planes, columns) amperes. Raises InputError if it is missing or fails."""
     program = which("ngspice")
     if program is None:

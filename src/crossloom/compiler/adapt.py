@@ -14,4 +14,4 @@ class Adapt:
 
     def __call__(self, program: Program) -> Program:
         graph, notes = adapted(program.graph, program.machine, program.array_types)
-        return replace(program, graph=graph, given=program.graph, notes=(*program.notes, *notes))
+        return replace(program, graph=graph, source_graph=program.graph, notes=(*program.notes, *notes))

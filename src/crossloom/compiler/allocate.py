@@ -52,7 +52,7 @@ class Allocate:
             if stage.shares:
                 where[stage.name] = where[stage.shares]
             elif not stage.arrays:
-                where[stage.name] = _Where(next((where[wait.stage].tiles for wait in stage.waits if wait.stage in where), (0, 1)))
+                where[stage.name] = _Where(next((where[wait.stage].tiles for wait in stage.dependencies if wait.stage in where), (0, 1)))
             place = where[stage.name]
             mapping = replace(stage.mapping, tiles=place.tiles, tile_offset=place.tile_offset, arrays_per_tile=place.arrays_per_tile)
             stages.append(replace(stage, mapping=mapping))
@@ -75,7 +75,7 @@ def with_hops(stages: list[Stage], program: Program) -> list[Stage]:
     readers: dict[str, list[Stage]] = {}
     for stage in reversed(stages):
         moved = isinstance(program.graph.node(stage.name).op, Interleave)
-        for wait in stage.waits:
+        for wait in stage.dependencies:
             readers.setdefault(wait.stage, []).extend(readers.get(stage.name, []) if moved else [stage])
     tiles = program.machine.tiles
     side = max(1, math.ceil(math.sqrt(tiles / 4)))

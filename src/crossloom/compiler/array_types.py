@@ -37,7 +37,7 @@ CLOSE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class LayerDemand:
     """A layer in one array type: arrays of a copy, positions of one inference, and the seconds that each takes."""
 
     arrays: int
@@ -50,7 +50,7 @@ class Demand:
         return self.arrays * -(-self.positions // steps) if steps else float("inf")
 
 
-Table = Sequence[Sequence[Demand]]
+DemandTable = Sequence[Sequence[LayerDemand]]
 """The demands of each layer, one for each array type."""
 
 
@@ -79,7 +79,7 @@ class ChooseArrayTypes:
         choice = self._chosen(table, each)
         return replace(program, array_types={name: array_types[place] for name, place in zip(names, choice, strict=True)})
 
-    def _chosen(self, table: Table, each: Sequence[int]) -> Choice:
+    def _chosen(self, table: DemandTable, each: Sequence[int]) -> Choice:
         """Return the best choice that is found on the fewest chips that hold one copy of everything."""
         slowest = longest(table)
         for chips in [self.exactly] if self.exactly else range(1, self.most + 1):
@@ -92,21 +92,21 @@ class ChooseArrayTypes:
         raise CapacityError("arrays", max(need, chips * sum(each) + 1), chips * sum(each), remedy)
 
 
-def _demands(program: Program) -> dict[str, Demand]:
+def _demands(program: Program) -> dict[str, LayerDemand]:
     """Return what each weight asks of a machine with one kind of array; layers that share it add up.
 
     Raises MachineError for arrays that hold anything else than constant weights.
     """
     for step in (Adapt(), Assign(), Place(), Connect()):
         program = step(program)
-    found: dict[str, Demand] = {}
+    found: dict[str, LayerDemand] = {}
     for stage in program.stages:
         if not stage.arrays:
             continue
         name = _weights(stage, program)
         seconds = engine_of(stage, program).timing(stage, program.graph).interval_s
-        before = found.get(name, Demand(0, 0, 0.0))
-        found[name] = Demand(max(stage.arrays, before.arrays), stage.positions + before.positions, max(seconds, before.interval_s))
+        before = found.get(name, LayerDemand(0, 0, 0.0))
+        found[name] = LayerDemand(max(stage.arrays, before.arrays), stage.positions + before.positions, max(seconds, before.interval_s))
     return found
 
 
@@ -120,12 +120,12 @@ def _weights(stage: Stage, program: Program) -> str:
     return inputs[1]
 
 
-def longest(table: Table) -> float:
+def longest(table: DemandTable) -> float:
     """Return the seconds in which a single copy of every layer is through with an inference."""
     return max(demand.positions * demand.interval_s for row in table for demand in row)
 
 
-def seconds_of(table: Table, budgets: Sequence[int], choice: Choice) -> float:
+def seconds_of(table: DemandTable, budgets: Sequence[int], choice: Choice) -> float:
     """Return the time from one inference to the next for a choice; infinite for one of which one copy does not fit."""
 
     def fits(seconds: float) -> bool:
@@ -143,7 +143,7 @@ def seconds_of(table: Table, budgets: Sequence[int], choice: Choice) -> float:
     return high
 
 
-def fastest(table: Table, budgets: Sequence[int], choice: Choice) -> Choice:
+def fastest(table: DemandTable, budgets: Sequence[int], choice: Choice) -> Choice:
     """Return the choice with the shortest time that is found, from one that fits."""
     low, high = 0.0, seconds_of(table, budgets, choice)
     while high - low > CLOSE * high:
@@ -156,7 +156,7 @@ def fastest(table: Table, budgets: Sequence[int], choice: Choice) -> Choice:
     return choice
 
 
-def fitting(table: Table, budgets: Sequence[int], seconds: float) -> Choice | None:
+def fitting(table: DemandTable, budgets: Sequence[int], seconds: float) -> Choice | None:
     """Return a choice with which everything is done in so many seconds, or None if none is found."""
     shares = np.array([[demand.need(seconds) / budget for demand, budget in zip(row, budgets, strict=True)] for row in table])
     possible = shares <= 1

@@ -32,7 +32,7 @@ class CheckBuffers:
 
 def _held(stage: Stage, graph: Graph) -> float:
     node = graph.node(stage.nodes[0])
-    window = next((wait.rule for wait in stage.waits if isinstance(wait.rule, Window)), None)
+    window = next((wait.rule for wait in stage.dependencies if isinstance(wait.rule, Window)), None)
     if window is None or node.inputs[0] not in graph.quantization:
         return 0.0
     rest = math.prod(window.shape[1:])

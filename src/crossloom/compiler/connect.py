@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from crossloom.program.dataflow import streams
-from crossloom.program.dependencies import Everything, Rule
+from crossloom.program.dataflow import dataflow
+from crossloom.program.dependencies import All, Rule
 from crossloom.program.program import Program
-from crossloom.program.stage import Wait
+from crossloom.program.stage import Dependency
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Connect:
     """Work out how many positions each stage has, and which positions of which earlier stages each of them needs."""
 
     def __call__(self, program: Program) -> Program:
-        flows, rules = streams(program.graph)
+        flows, rules = dataflow(program.graph)
         home = {node: stage.name for stage in program.stages for node in stage.nodes}
         stages = []
         regrouped: set[str] = set()
@@ -24,11 +24,11 @@ class Connect:
             for name in stage.nodes:
                 for source, rule in zip(program.graph.node(name).inputs, rules[name], strict=True):
                     if rule is not None and source in home and home[source] != stage.name:
-                        waits.setdefault(home[source], Everything() if home[source] in regrouped else rule)
+                        waits.setdefault(home[source], All() if home[source] in regrouped else rule)
             positions = max(1, flows[stage.name].positions)
             vectors = stage.placement.input_vectors
             if vectors is not None and vectors != positions:
-                positions, waits = vectors, dict.fromkeys(waits, Everything())
+                positions, waits = vectors, dict.fromkeys(waits, All())
                 regrouped.add(stage.name)
-            stages.append(replace(stage, positions=positions, waits=tuple(Wait(s, r) for s, r in waits.items())))
+            stages.append(replace(stage, positions=positions, dependencies=tuple(Dependency(s, r) for s, r in waits.items())))
         return replace(program, stages=tuple(stages))

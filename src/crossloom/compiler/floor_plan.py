@@ -21,7 +21,7 @@ from crossloom.compiler.packing import BUDGET, BlockKind, Owner, Packing, pack
 from crossloom.compiler.slots import with_more_slots
 from crossloom.engine.registry import engine_of
 from crossloom.errors import CapacityError, MachineError
-from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
+from crossloom.program.floorplan import ArrayLayout, CellBlock, FloorPlan, LaidBlock
 from crossloom.program.program import Program
 from crossloom.program.stage import Slots, Stage
 
@@ -56,7 +56,7 @@ class Need:
         most: copies that are of use.
     """
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[CellBlock, ...]
     steps: int
     per_step: int
     most: int
@@ -145,11 +145,11 @@ def _slot_s(program: Program) -> float:
     return cycle_s * max(1, math.gcd(*cycles))
 
 
-def _blocks(stage: Stage, program: Program) -> tuple[Block, ...]:
+def _blocks(stage: Stage, program: Program) -> tuple[CellBlock, ...]:
     """Return the blocks of cells that one copy of a stage takes: whole arrays, if its placement knows no smaller ones."""
     array = program.machine.part("array")
     rows, columns = array.whole("rows"), array.whole("columns")
-    return stage.placement.blocks or (Block(rows, columns, stage.arrays, rows * columns),)
+    return stage.placement.blocks or (CellBlock(rows, columns, stage.arrays, rows * columns),)
 
 
 def _needs(program: Program, slot_s: float) -> dict[str, Need]:
@@ -183,7 +183,7 @@ def _packed(needs: Mapping[str, Need], program: Program, slots: int, size: tuple
     ]
     near: dict[Owner, Owner] = {}
     for name, need in needs.items():
-        fed = next((program.by_name[wait.stage].holder for wait in program.by_name[name].waits), "")
+        fed = next((program.by_name[wait.stage].holder for wait in program.by_name[name].dependencies), "")
         if any(block.writes for block in need.blocks) and fed in needs:
             near[name] = fed
     return pack(kinds, *size, near, budget)
@@ -215,7 +215,7 @@ def _floor(packing: Packing, needs: Mapping[str, Need], program: Program) -> Flo
     blocks = [replace(block, count=1) for need in needs.values() for block in need.blocks]
     owners = [name for name, need in needs.items() for _ in need.blocks]
     layouts = [
-        Layout(pattern.times, tuple(Laid(owners[each.kind], each.row, each.column, blocks[each.kind]) for each in pattern.blocks))
+        ArrayLayout(pattern.times, tuple(LaidBlock(owners[each.kind], each.row, each.column, blocks[each.kind]) for each in pattern.blocks))
         for pattern in packing.patterns
     ]
     layouts.sort(key=lambda layout: min(order[laid.stage] for laid in layout.blocks))
@@ -235,7 +235,7 @@ def _forwarding(stages: Sequence[Stage], program: Program) -> list[Stage]:
     """Return the stages with what goes from arrays straight into arrays: results whose readers, all of them, load each value once as it comes."""
     readers: dict[str, list[Stage]] = {}
     for stage in stages:
-        for wait in stage.waits:
+        for wait in stage.dependencies:
             readers.setdefault(wait.stage, []).append(stage)
     direct = {
         stage.name
@@ -249,7 +249,7 @@ def _forwarding(stages: Sequence[Stage], program: Program) -> list[Stage]:
     def forwarding(stage: Stage) -> Stage:
         if stage.slots is None:
             return stage
-        fed = bool(stage.waits) and all(wait.stage in direct for wait in stage.waits)
+        fed = bool(stage.dependencies) and all(wait.stage in direct for wait in stage.dependencies)
         return replace(stage, slots=replace(stage.slots, forwards_output=stage.name in direct, forwarded_input=fed))
 
     return [forwarding(stage) for stage in stages]
@@ -265,7 +265,7 @@ def _in_tiles(stages: Sequence[Stage], floor: FloorPlan, program: Program, sprea
         if stage.arrays:
             placed[stage.name] = _across(stage, floor, each)
         else:
-            near = next((placed[wait.stage] for wait in stage.waits if wait.stage in placed), None)
+            near = next((placed[wait.stage] for wait in stage.dependencies if wait.stage in placed), None)
             mapping = stage.mapping if near is None else replace(stage.mapping, tiles=near.tiles, tile_shares=near.mapping.tile_shares)
             placed[stage.name] = replace(stage, mapping=mapping)
     return list(placed.values())

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from crossloom.network.operators import MatMul, Softmax
-from crossloom.program.dependencies import Blocks, Everything, Same
+from crossloom.program.dependencies import All, Chunks, SamePosition
 from crossloom.program.program import Program
-from crossloom.program.stage import Stage, Wait
+from crossloom.program.stage import Dependency, Stage
 
 OPERAND = 0
 """Stands for all rows of an operand."""
 
 
 @dataclass(frozen=True, slots=True)
-class Grain:
+class Granularity:
     """Let the stages of attention hand on so many rows at once; 0 for the whole operand (song2017), 1 for a row (zhai2023).
 
     What streams row by row between products of two activations and softmax is held back until its block is complete. What needs a whole
@@ -27,13 +27,13 @@ class Grain:
         if self.rows == 1:
             return program
         inside = {stage.name for stage in program.stages if _attends(stage, program)}
-        rule = Blocks(self.rows) if self.rows else Everything()
+        rule = Chunks(self.rows) if self.rows else All()
 
-        def held_back(stage: Stage, wait: Wait) -> Wait:
-            streams = isinstance(wait.rule, Same) and (stage.name in inside or wait.stage in inside)
+        def held_back(stage: Stage, wait: Dependency) -> Dependency:
+            streams = isinstance(wait.rule, SamePosition) and (stage.name in inside or wait.stage in inside)
             return replace(wait, rule=rule) if streams else wait
 
-        stages = (replace(stage, waits=tuple(held_back(stage, wait) for wait in stage.waits)) for stage in program.stages)
+        stages = (replace(stage, dependencies=tuple(held_back(stage, wait) for wait in stage.dependencies)) for stage in program.stages)
         return replace(program, stages=tuple(stages))
 
 

@@ -12,10 +12,10 @@ from crossloom.errors import ModelError
 from crossloom.machines import Machine
 from crossloom.network.graph import Graph
 from crossloom.program import dependencies, floorplan
-from crossloom.program.floorplan import Block, FloorPlan, Laid, Layout
+from crossloom.program.floorplan import ArrayLayout, CellBlock, FloorPlan, LaidBlock
 from crossloom.program.placement import KINDS
 from crossloom.program.program import Program
-from crossloom.program.stage import ArrayMapping, Residency, Slots, Stage, Timing, Wait
+from crossloom.program.stage import ArrayMapping, Dependency, Residency, Slots, Stage, Timing
 
 _STAGE = re.compile(r"stage (?P<name>\S+) \((?P<nodes>[^)]*)\) on (?P<engine>[^\s:]+)(: (?P<fields>.*))?")
 _GROUPS = {"timing": Timing, "mapping": ArrayMapping, "residency": Residency, "slots": Slots}
@@ -25,7 +25,7 @@ _PROGRAM = re.compile(r"program (?P<graph>.*) on (?P<machine>\S+), (?P<chips>\d+
 def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
     """Return the program that a text describes for a quantised network and a machine. Raises ModelError with the line that cannot be read."""
     all_engines(machine)  # makes their placements known
-    program = Program(graph, machine, (), given=graph)
+    program = Program(graph, machine, (), source_graph=graph)
     stages: list[Stage] = []
     notes: list[str] = []
     array_types: dict[str, str] = {}
@@ -66,9 +66,9 @@ def _field(keyword: str, rest: str, stage: Stage) -> dict[str, Any]:
         return {keyword: _GROUPS[keyword](**_keywords(rest))}
     if keyword == "actions":
         return {"actions": {name: int(count) for name, _, count in (item.partition("=") for item in rest.split())}}
-    if keyword == "waits":
+    if keyword == "needs":
         source, _, rule = rest.partition(" ")
-        return {"waits": (*stage.waits, Wait(source, _described(rule)))}
+        return {"dependencies": (*stage.dependencies, Dependency(source, _described(rule)))}
     raise ValueError(f"unknown line {keyword!r}")
 
 
@@ -80,13 +80,13 @@ def _on_floor(keyword: str, rest: str, plan: FloorPlan | None) -> FloorPlan:
     if plan is None:
         raise ValueError(f"{keyword} before the line 'floor ROWS COLUMNS'")
     if keyword == "arrays":
-        return replace(plan, layouts=(*plan.layouts, Layout(int(rest), ())))
+        return replace(plan, layouts=(*plan.layouts, ArrayLayout(int(rest), ())))
     stage, row, column, block = rest.split(" ", 3)
     described = _described(block)
-    if not isinstance(described, Block):
+    if not isinstance(described, CellBlock):
         raise ValueError(f"{block!r} is not a block")
     *done, last = plan.layouts
-    return replace(plan, layouts=(*done, replace(last, blocks=(*last.blocks, Laid(stage, int(row), int(column), described)))))
+    return replace(plan, layouts=(*done, replace(last, blocks=(*last.blocks, LaidBlock(stage, int(row), int(column), described)))))
 
 
 def _keywords(text: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from crossloom.compiler.buffers import CheckBuffers
 from crossloom.compiler.chips import UseChips
 from crossloom.compiler.connect import Connect
 from crossloom.compiler.floor_plan import LayOut
-from crossloom.compiler.granularity import OPERAND, Grain
+from crossloom.compiler.granularity import OPERAND, Granularity
 from crossloom.compiler.multiplex import TimeMultiplex
 from crossloom.compiler.place import Place
 from crossloom.compiler.ranges import SetRanges
@@ -42,7 +42,7 @@ _OPTIONS = {
 }
 
 
-def recipe(machine: Machine) -> tuple[Pass, ...]:
+def pipeline(machine: Machine) -> tuple[Pass, ...]:
     """Return the passes that a machine file asks for under `compile`. Raises MachineError for an option that does not exist."""
     options = dict(machine.compile)
     for name, value in options.items():
@@ -74,7 +74,7 @@ def recipe(machine: Machine) -> tuple[Pass, ...]:
         Assign(),
         Place(),
         Connect(),
-        Grain(_grain(machine, options.get("grain", "vector"))),
+        Granularity(_grain(machine, options.get("grain", "vector"))),
         ShareWeights(options.get("tied", "shared") == "shared"),
         ReuseArrays(),
         SetRanges(),
@@ -120,7 +120,7 @@ def _whole(machine: Machine, name: str, value: Any, least: int) -> int:
 def check_machine(machine: Machine) -> Machine:
     """Return a machine whose settings can be compiled for; one that is described only by its costs has none. Raises MachineError for a wrong one."""
     if machine.engines:
-        recipe(machine)
+        pipeline(machine)
     return machine
 
 
@@ -133,7 +133,7 @@ def compile_network(graph: Graph, machine: Machine) -> Program:
     if not graph.quantized:
         raise ModelError(f"{graph.name} is in floating point; quantise it first (crossloom.quantize)")
     program = Program(graph, machine, ())
-    for step in recipe(machine):
+    for step in pipeline(machine):
         program = step(program)
         verify(program)
     return program

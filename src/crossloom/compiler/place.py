@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from crossloom.engine.registry import engine_of
 from crossloom.network.operators import Store
-from crossloom.program.dataflow import streams
+from crossloom.program.dataflow import dataflow
 from crossloom.program.program import Program
 from crossloom.program.stage import ArrayMapping, Residency
 
@@ -17,7 +17,7 @@ class Place:
 
     def __call__(self, program: Program) -> Program:
         placed = []
-        flows, _ = streams(program.graph)
+        flows, _ = dataflow(program.graph)
         for stage in program.stages:
             node, stage = program.graph.node(stage.nodes[0]), replace(stage, positions=max(1, flows[stage.name].positions))
             layout = engine_of(stage, program).place(stage, program.graph)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from crossloom.program.dependencies import Everything
+from crossloom.program.dependencies import All
 from crossloom.program.program import Program
-from crossloom.program.stage import Wait
+from crossloom.program.stage import Dependency
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class ReuseArrays:
         names, stages = {stage.name for stage in passing}, []
         for stage in program.stages:
             if (earlier := before.get(stage.name)) is not None:
-                others = tuple(wait for wait in stage.waits if wait.stage != earlier)
-                stage = replace(stage, waits=(*others, Wait(earlier, Everything())))
+                others = tuple(wait for wait in stage.dependencies if wait.stage != earlier)
+                stage = replace(stage, dependencies=(*others, Dependency(earlier, All())))
             if stage.name in names:
                 shares = "" if stage.name == holder else holder
                 residency = replace(stage.residency, time_shared=True)

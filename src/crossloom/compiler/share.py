@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from crossloom.compiler.base import writes
 from crossloom.network.operators import MatMul, Store
-from crossloom.program.dependencies import Everything
+from crossloom.program.dependencies import All
 from crossloom.program.program import Program
-from crossloom.program.stage import Wait
+from crossloom.program.stage import Dependency
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class ShareWeights:
                 if holder != stage.name:
                     stage = replace(stage, mapping=replace(stage.mapping, shares=holder))
                     if before := last.get(holder):
-                        others = (wait for wait in stage.waits if wait.stage != before)
-                        stage = replace(stage, waits=(*others, Wait(before, Everything())))
+                        others = (wait for wait in stage.dependencies if wait.stage != before)
+                        stage = replace(stage, dependencies=(*others, Dependency(before, All())))
                         sharing += 1
                 if not writes(stage, program):
                     last[holder] = stage.name

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations
 
-from crossloom.program.floorplan import FloorPlan, Laid, Layout
+from crossloom.program.floorplan import ArrayLayout, FloorPlan, LaidBlock
 from crossloom.program.stage import Slots
 
 MOST_BLOCKS = 64
@@ -35,7 +35,7 @@ def with_more_slots(floor: FloorPlan, slots: Mapping[str, Slots]) -> dict[str, S
     return found
 
 
-def _apart(layout: Layout) -> Iterator[tuple[str, str]]:
+def _apart(layout: ArrayLayout) -> Iterator[tuple[str, str]]:
     """Yield the pairs of stages that must not have the same slot: their blocks share a line, are both written, or cross where a third lies."""
     crowded = len(layout.blocks) > MOST_BLOCKS
     for first, second in combinations(layout.blocks, 2):
@@ -45,7 +45,7 @@ def _apart(layout: Layout) -> Iterator[tuple[str, str]]:
             yield first.stage, second.stage
 
 
-def _third(first: Laid, second: Laid, layout: Layout) -> bool:
+def _third(first: LaidBlock, second: LaidBlock, layout: ArrayLayout) -> bool:
     """Return whether another block lies where word lines of one cross bit lines of the other."""
     return any(
         other is not first and other is not second and any(_meets(other, a, b) for a, b in ((first, second), (second, first)))
@@ -53,7 +53,7 @@ def _third(first: Laid, second: Laid, layout: Layout) -> bool:
     )
 
 
-def _meets(block: Laid, rows: Laid, columns: Laid) -> bool:
+def _meets(block: LaidBlock, rows: LaidBlock, columns: LaidBlock) -> bool:
     """Return whether a block has cells on word lines of one block and bit lines of another."""
     down = block.row < rows.row + rows.block.rows and rows.row < block.row + block.block.rows
     across = block.column < columns.column + columns.block.columns and columns.column < block.column + block.block.columns

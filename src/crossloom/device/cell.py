@@ -13,7 +13,7 @@ from crossloom.device.faults import Faults
 from crossloom.device.iv import Iv, Ohmic
 from crossloom.device.programming import Exact, Programming
 from crossloom.device.reading import Quiet, Reading
-from crossloom.device.time import Drift, State, Steady
+from crossloom.device.time import CellState, Drift, Steady
 from crossloom.errors import InputError
 
 
@@ -99,7 +99,7 @@ class Written:
         """Return the conductances a time after writing, noise of reading left out. Raises InputError for a negative time."""
         if not 0 <= time_s < math.inf:
             raise InputError(f"cell {self.cell.name}: the time after writing must be at least 0 s, got {time_s:g}")
-        g = self.cell.drift.after(State(self.target_s, self.written_s, self.error, self.pace), time_s, self.cell.high_s).clamp(min=0.0)
+        g = self.cell.drift.after(CellState(self.target_s, self.written_s, self.error, self.pace), time_s, self.cell.high_s).clamp(min=0.0)
         g = torch.where(self.stuck < 0, self.cell.low_s, g)
         return torch.where(self.stuck > 0, self.cell.high_s, g)
 

@@ -17,7 +17,7 @@ Of = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class CellState:
     """Cells just written: what was meant, what came of it, and standard normal numbers for the error made and for the pace of what follows."""
 
     target_s: Tensor
@@ -29,7 +29,7 @@ class State:
 class Drift(Protocol):
     """The way of a conductance through time."""
 
-    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
         """Return the conductance a time after writing; `high_s` is the cell's highest conductance."""
         ...
 
@@ -38,7 +38,7 @@ class Drift(Protocol):
 class Steady:
     """Nothing changes."""
 
-    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
         """Return what was written."""
         return state.written_s
 
@@ -60,7 +60,7 @@ class PowerLaw:
         """Return ν of each cell."""
         return (self.mean(share) + self.sigma(share) * pace).abs()
 
-    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
         """Return the drifted conductance."""
         if not time_s:
             return state.written_s
@@ -76,7 +76,7 @@ class Logarithmic:
     spread_us: float
     spread_1s_us: float
 
-    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
         """Return the relaxed conductance; nothing is said of the first second."""
         if time_s < 1.0:
             return state.written_s
@@ -110,7 +110,7 @@ class Relaxation:
         low, high = (polynomial(self.coefficients_us[k], share).clamp(min=0.0) for k in (earlier, later))
         return (low * (1 - weight) + high * weight) * MICRO
 
-    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
         """Return the relaxed conductance."""
         return state.written_s + self.sigma((state.written_s / high_s).clamp(0.0, 1.0), time_s) * state.pace
 
@@ -134,7 +134,7 @@ class Remeasured:
     later_bias_us: tuple[tuple[float, ...], ...]
     later_sigma_us: tuple[tuple[float, ...], ...]
 
-    def after(self, state: State, time_s: float, high_s: float) -> Tensor:
+    def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
         """Return what would be measured."""
         if not self.times_s or not time_s:
             return state.written_s

@@ -12,7 +12,7 @@ from typing import Any
 
 from crossloom.errors import InputError, printable
 from crossloom.job.seed_statistics import SeedStatistics
-from crossloom.program.floorplan import Laid
+from crossloom.program.floorplan import LaidBlock
 from crossloom.program.program import Program
 from crossloom.program.stage import Slots
 from crossloom.read.ledger import Ledger
@@ -196,7 +196,7 @@ class Result:
             "chips": self.program.chips,
             "utilization": self.utilization,
             "bottleneck": self._shown(self.timeline.bottleneck),
-            "takers": self.timeline.takers,
+            "takers": self.timeline.contenders,
             "limited_by": self.timeline.limited_by,
             "layers": [dict(row) for row in self.layers],
             "breakdown": {"energy_j": self.ledger.by_component, "area_mm2": self.ledger.area_mm2},
@@ -226,7 +226,7 @@ class Result:
         layouts = [{"count": layout.count, "blocks": [self._laid(laid) for laid in layout.blocks]} for layout in floor.layouts]
         return {"arrays": floor.arrays, "rows": floor.rows, "columns": floor.columns, "layouts": layouts}
 
-    def _laid(self, laid: Laid) -> dict[str, Any]:
+    def _laid(self, laid: LaidBlock) -> dict[str, Any]:
         block, slots = laid.block, self.program.by_name[laid.stage].slots or Slots()
         place = {"row": laid.row, "column": laid.column, "rows": block.rows, "columns": block.columns, "cells": block.cells}
         return {"stage": self._shown(laid.stage), "role": block.role, **place, "period": slots.period, "phase": slots.phase}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from crossloom.periphery.pairs import Instances, PairNetwork
-from crossloom.periphery.task import Task
+from crossloom.periphery.task import FitTask
 
 SLICES = 8
 SPAN_V = 0.5
@@ -54,9 +54,9 @@ def target(digit_bits: int) -> Tensor:
     return torch.tensor([*(2.0**j / beta for j in range(SLICES)), 2.0**-digit_bits, 0.0], dtype=torch.float64)
 
 
-def shift_and_add(digit_bits: int, counts: tuple[int, ...]) -> Task:
+def shift_and_add(digit_bits: int, counts: tuple[int, ...]) -> FitTask:
     """Return the sum that an adder for digits of some bits forms in one cycle, with so many rows of each signal."""
-    return Task(target(digit_bits), counts, inputs, noise_v(HOLD_F))
+    return FitTask(target(digit_bits), counts, inputs, noise_v(HOLD_F))
 
 
 @dataclass(frozen=True)

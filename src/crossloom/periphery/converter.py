@@ -25,7 +25,7 @@ from torch import Tensor
 from crossloom.periphery.adder import BIAS_V, HALF_V, LOSS, noise_v
 from crossloom.periphery.neuron import Neuron
 from crossloom.periphery.pairs import SIGMA, Instances, PairNetwork, Parts, cells_of, levels_of
-from crossloom.periphery.task import Task
+from crossloom.periphery.task import FitTask
 
 BITS = 8
 V_ROWS, BIAS_ROWS = 8, 4
@@ -59,11 +59,11 @@ class Stage:
         """Levels (M, rows) of the comparators' cells gU: those of the input, then those of the bias."""
         return torch.stack([_comparator(float(threshold)) for threshold in self.thresholds_v])
 
-    def task(self) -> Task:
+    def task(self) -> FitTask:
         """Return the sum that the network of the rest forms, of the input, the decisions and a bias."""
         share = -self.gain * self.width_v / 2 / BIAS_V
         target = torch.tensor([self.gain, *[share] * self.comparators, 0.0], dtype=torch.float64)
-        return Task(target, (REST_ROWS, *[1] * self.comparators, 1), partial(_signals, self), noise_v(LATER_F), 0.4)
+        return FitTask(target, (REST_ROWS, *[1] * self.comparators, 1), partial(_signals, self), noise_v(LATER_F), 0.4)
 
     def parts(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> StageParts:
         """Return cells, offsets and the parts of the rest's network for so many instances."""
@@ -198,7 +198,7 @@ class Converters:
         return Converters(self.design, self.stages, torch.cat(found))
 
 
-def trained(train: Callable[[Task], PairNetwork]) -> dict[float, Converter]:
+def trained(train: Callable[[FitTask], PairNetwork]) -> dict[float, Converter]:
     """Return the converters of the three ranges, each different network trained once."""
     networks: dict[Stage, PairNetwork] = {}
     found = {}

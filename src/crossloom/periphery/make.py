@@ -12,8 +12,8 @@ from crossloom.periphery.converter import Converter, trained
 from crossloom.periphery.file import adder_text, converters_text
 from crossloom.periphery.linearity import Linearity
 from crossloom.periphery.pairs import PairNetwork
-from crossloom.periphery.task import Task
-from crossloom.periphery.training import Recipe, train
+from crossloom.periphery.task import FitTask
+from crossloom.periphery.training import TrainingSchedule, train
 
 DNL, INL, ENOB = 0.55, 0.62, 7.85
 """What cao2022 reports of its converter (Table 1), in steps and bits."""
@@ -49,13 +49,13 @@ def make(
         aware: whether cells, transistors and samples deviate during training.
         draws: circuits to measure.
     """
-    recipe = Recipe(hidden=hidden or USUAL[kind], aware=aware, steps=steps)
+    recipe = TrainingSchedule(hidden=hidden or USUAL[kind], aware=aware, steps=steps)
     if kind == "nns-a":
         task = shift_and_add(digit_bits, PLAIN_ROWS if plain else ROWS[digit_bits])
         adder = Adder(train(task, recipe, seed), digit_bits)
         return Made(adder, {"errors over the range of inputs": errors(adder, draws)}, adder_text(adder, command))
 
-    def each(task: Task) -> PairNetwork:
+    def each(task: FitTask) -> PairNetwork:
         return train(task, recipe, seed)
 
     converters = trained(each)

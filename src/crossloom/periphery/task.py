@@ -14,7 +14,7 @@ Sampler = Callable[[int, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Task:
+class FitTask:
     """A sum to be formed.
 
     Attributes:

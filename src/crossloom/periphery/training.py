@@ -10,13 +10,13 @@ from torch import Tensor
 
 from crossloom.periphery.neuron import Neuron
 from crossloom.periphery.pairs import LEVELS, SIGMA, PairNetwork, rows_of
-from crossloom.periphery.task import Task
+from crossloom.periphery.task import FitTask
 
 TOP = LEVELS - 1
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSchedule:
     """How a network is trained.
 
     Attributes:
@@ -34,7 +34,7 @@ class Recipe:
     rate: float = 0.01
 
 
-def train(task: Task, recipe: Recipe, seed: int = 0) -> PairNetwork:
+def train(task: FitTask, recipe: TrainingSchedule, seed: int = 0) -> PairNetwork:
     """Return a trained network: Adam on the squared error through rounded levels; of the states on the way that with the least error."""
     generator = torch.Generator().manual_seed(seed)
     rows = rows_of(task.counts)
@@ -60,7 +60,7 @@ def train(task: Task, recipe: Recipe, seed: int = 0) -> PairNetwork:
     return kept
 
 
-def balanced(task: Task, network: PairNetwork) -> PairNetwork:
+def balanced(task: FitTask, network: PairNetwork) -> PairNetwork:
     """Return the network with levels moved by one, where that brings the slopes nearer to the target's proportions.
 
     Rounding leaves each slope S_j = Σ_h w2_h Σ_rows w1_hr, a sum of odd products, off by several steps; single moves and moves of two cells of
@@ -102,8 +102,8 @@ def _nearer(weights: Tensor, second: Tensor, wanted: float) -> Tensor:
 class _State:
     """Weights in training: what Adam changes."""
 
-    task: Task
-    recipe: Recipe
+    task: FitTask
+    recipe: TrainingSchedule
     rows: tuple[int, ...]
     neuron: Neuron
     first: Tensor
@@ -135,7 +135,7 @@ def _levels(weights: Tensor) -> Tensor:
     return exact + (torch.round(exact).clamp(0, TOP) - exact).detach()
 
 
-def _cost(task: Task, network: PairNetwork, aware: bool) -> float:
+def _cost(task: FitTask, network: PairNetwork, aware: bool) -> float:
     """Return the mean squared error on drawn instances, the same for every state; without deviations if they were left out."""
     generator = torch.Generator().manual_seed(7)
     points = task.inputs(600, generator)

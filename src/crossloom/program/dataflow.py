@@ -34,14 +34,14 @@ from crossloom.network.operators import (
     Transpose,
 )
 from crossloom.network.types import Batch, TensorType, resolve
-from crossloom.program.dependencies import Abreast, Everything, Rule, Same, Window
+from crossloom.program.dependencies import All, Interleaved, Rule, SamePosition, Window
 
 _LARGE = 10007
 """A batch size that divides nothing else, to tell the batch apart when dimensions are merged and split."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class Flow:
     """A tensor's labels, one for each dimension, and its shape for one sample."""
 
     labels: str
@@ -58,21 +58,21 @@ class Stream:
         return tuple(size for label, size in zip(self.labels, self.shape, strict=True) if label == "p")
 
 
-def streams(graph: Graph) -> tuple[dict[str, Stream], dict[str, tuple[Rule | None, ...]]]:
+def dataflow(graph: Graph) -> tuple[dict[str, Flow], dict[str, tuple[Rule | None, ...]]]:
     """Return the stream of every tensor, and for each node the rule for each of its inputs (None for constants)."""
-    known = {name: Stream(_input_labels(type), type.sizes()) for name, type in graph.inputs}
+    known = {name: Flow(_input_labels(type), type.sizes()) for name, type in graph.inputs}
     rules: dict[str, tuple[Rule | None, ...]] = {}
     for node in graph.nodes:
         sources = [known.get(name) for name in node.inputs]
         labels, waits = _follow(node, sources, graph)
-        known[node.name] = Stream(labels, node.type.sizes())
+        known[node.name] = Flow(labels, node.type.sizes())
         rules[node.name] = tuple(None if source is None else rule for source, rule in zip(sources, waits, strict=True))
     return known, rules
 
 
 def position_axes(graph: Graph) -> dict[str, frozenset[int]]:
     """Return for every tensor the dimensions whose indices come into being one after the other."""
-    return {name: frozenset(i for i, label in enumerate(stream.labels) if label == "p") for name, stream in streams(graph)[0].items()}
+    return {name: frozenset(i for i, label in enumerate(stream.labels) if label == "p") for name, stream in dataflow(graph)[0].items()}
 
 
 def _input_labels(type: TensorType) -> str:
@@ -83,61 +83,63 @@ def _input_labels(type: TensorType) -> str:
     return "ncppp"[:dims] if dims != 3 else "npc"
 
 
-def _follow(node: Node, sources: Sequence[Stream | None], graph: Graph) -> tuple[str, list[Rule]]:
+def _follow(node: Node, sources: Sequence[Flow | None], graph: Graph) -> tuple[str, list[Rule]]:
     """Return a node's labels and its rule for each input."""
     op, first = node.op, next((s for s in sources if s is not None), None)
     dims = len(node.type.shape)
-    wait: list[Rule] = [Everything() for _ in sources]
+    wait: list[Rule] = [All() for _ in sources]
     if first is None:
         return "c" * dims, wait
     if isinstance(op, ProductAdd):
         labels, wait = _follow(replace(node, op=op.product), sources[:3], graph)
         added = sources[3]
-        return labels, [*wait, Same() if added is not None and added.labels == labels else Everything(), Everything()]
+        return labels, [*wait, SamePosition() if added is not None and added.labels == labels else All(), All()]
     if isinstance(op, Conv | MaxPool | AvgPool):
         labels = "nc" + "p" * (dims - 2)
         if first.labels == labels:
             wait[0] = _window(op, node, first, graph)
         return labels, wait
     if isinstance(op, Interleave) and first.labels == "nc" + "p" * (dims - 2):
-        return first.labels, [Abreast(op.times, op.size)]
+        return first.labels, [Interleaved(op.times, op.size)]
     if isinstance(op, Linear | MatMul):
         left, right = sources[:2]
         if right is not None and left is not None and right.positions == left.positions > 1 and _causal(node, graph):
-            wait[1] = Same()
+            wait[1] = SamePosition()
         if left is None:
             return "n" + "p" * (dims - 2) + "c" if dims > 1 else "c", wait
         if left.labels[-1] == "c" and len(left.labels) == dims:
-            wait[0] = Same()
+            wait[0] = SamePosition()
         return left.labels[:-1] + "c" if len(left.labels) == dims else "n" + "c" * (dims - 1), wait
     if isinstance(op, Transpose):
         labels = "".join(first.labels[i] for i in op.order)
         moved = [i for i in op.order if first.labels[i] == "p"]
-        return labels, [Same() if moved == sorted(moved) else Everything()]
+        return labels, [SamePosition() if moved == sorted(moved) else All()]
     if isinstance(op, Reshape):
         labels, streamed = _regroup(first.labels, graph.types[node.inputs[0]].shape, op.shape)
-        return labels, [Same() if streamed else Everything()]
+        return labels, [SamePosition() if streamed else All()]
     if isinstance(op, Reduce):
         labels = "".join(("c" if op.keep else "") if i in op.axes else label for i, label in enumerate(first.labels))
-        return labels, [Everything() if any(first.labels[i] == "p" for i in op.axes) else Same()]
+        return labels, [All() if any(first.labels[i] == "p" for i in op.axes) else SamePosition()]
     if isinstance(op, Gather):
         table, indices = sources
         if table is None and indices is not None:
-            return indices.labels + "c" * (dims - len(indices.labels)), [Everything(), Same()]
+            return indices.labels + "c" * (dims - len(indices.labels)), [All(), SamePosition()]
     if isinstance(op, Pad) and first.labels == "ncpp" and not any(op.padding[:2]):
         return first.labels, [Window(first.space, node.type.sizes()[2:], (1, 1), (1, 1), op.padding[2:4], (1, 1))]
     return _alike(node, sources, dims)
 
 
-def _alike(node: Node, sources: Sequence[Stream | None], dims: int) -> tuple[str, list[Rule]]:
+def _alike(node: Node, sources: Sequence[Flow | None], dims: int) -> tuple[str, list[Rule]]:
     """Return labels and rules of nodes that keep the shape of their widest input, unless they mix positions."""
     widest = max((s for s in sources if s is not None), key=lambda s: (len(s.labels), s.positions))
     labels = widest.labels if len(widest.labels) == dims else "n" + "c" * (dims - 1) if dims else ""
     mixes = _mixes_positions(node, widest) or len(widest.labels) != dims
-    return labels, [Same() if s is not None and not mixes and s.labels[-len(labels) :] == labels[-len(s.labels) :] else Everything() for s in sources]
+    return labels, [
+        SamePosition() if s is not None and not mixes and s.labels[-len(labels) :] == labels[-len(s.labels) :] else All() for s in sources
+    ]
 
 
-def _mixes_positions(node: Node, stream: Stream) -> bool:
+def _mixes_positions(node: Node, stream: Flow) -> bool:
     op, label = node.op, stream.labels
     if isinstance(op, Softmax):
         return label[op.axis] == "p"
@@ -172,7 +174,7 @@ def _through(node: Node, following: Callable[[Node], list[Node]]) -> Node | None
     return None
 
 
-def _window(op: Conv | MaxPool | AvgPool, node: Node, source: Stream, graph: Graph) -> Rule:
+def _window(op: Conv | MaxPool | AvgPool, node: Node, source: Flow, graph: Graph) -> Rule:
     kernel = (
         op.kernel
         if isinstance(op, MaxPool | AvgPool)
@@ -181,7 +183,7 @@ def _window(op: Conv | MaxPool | AvgPool, node: Node, source: Stream, graph: Gra
         else None
     )
     if kernel is None:
-        return Everything()
+        return All()
     dilation = (1,) * len(kernel) if isinstance(op, AvgPool) else op.dilation
     return Window(source.space, node.type.sizes()[2:], tuple(kernel), op.stride, op.padding[: len(kernel)], dilation)
 

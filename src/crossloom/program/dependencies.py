@@ -25,7 +25,7 @@ class Rule(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Same(Rule):
+class SamePosition(Rule):
     """Position i needs position i; with fewer or more positions on one side, the share of the way is the same."""
 
     def last(self, positions: Positions, source: int) -> Positions:
@@ -33,7 +33,7 @@ class Same(Rule):
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks(Rule):
+class Chunks(Rule):
     """Position i needs the whole block of `size` positions that it lies in."""
 
     size: int
@@ -43,7 +43,7 @@ class Blocks(Rule):
 
 
 @dataclass(frozen=True, slots=True)
-class Abreast(Rule):
+class Interleaved(Rule):
     """Rows of `width` positions, of which the source computes `times` at once: position i of a row comes with position i // times of its row."""
 
     times: int
@@ -56,7 +56,7 @@ class Abreast(Rule):
 
 
 @dataclass(frozen=True, slots=True)
-class Everything(Rule):
+class All(Rule):
     """Every position needs the whole of the source."""
 
     def last(self, positions: Positions, source: int) -> Positions:

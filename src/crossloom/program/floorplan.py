@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class CellBlock:
     """So many rectangles of cells that a copy of a stage takes: `rows` word lines by `columns` bit lines each.
 
     `cells` of them hold something; `writes` says that they are written while the stage works, `role` what they do.
@@ -27,15 +27,15 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class LaidBlock:
     """A block in its place: the stage that has it, and the first word line and bit line."""
 
     stage: str
     row: int
     column: int
-    block: Block
+    block: CellBlock
 
-    def crosses(self, other: Laid) -> bool:
+    def crosses(self, other: LaidBlock) -> bool:
         """Return whether the two share a word line or a bit line."""
         rows = self.row < other.row + other.block.rows and other.row < self.row + self.block.rows
         columns = self.column < other.column + other.block.columns and other.column < self.column + self.block.columns
@@ -43,11 +43,11 @@ class Laid:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ArrayLayout:
     """What lies in each of `count` arrays, which are all alike."""
 
     count: int
-    blocks: tuple[Laid, ...]
+    blocks: tuple[LaidBlock, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class FloorPlan:
 
     rows: int
     columns: int
-    layouts: tuple[Layout, ...]
+    layouts: tuple[ArrayLayout, ...]
 
     @property
     def arrays(self) -> int:
@@ -68,7 +68,7 @@ class FloorPlan:
         """Cells that hold something."""
         return sum(layout.count * laid.block.cells for layout in self.layouts for laid in layout.blocks)
 
-    def of(self, stage: str) -> Iterator[tuple[range, Laid]]:
+    def of(self, stage: str) -> Iterator[tuple[range, LaidBlock]]:
         """Yield a stage's blocks, each with the numbers of the arrays in which it lies."""
         first = 0
         for layout in self.layouts:

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from crossloom.program.floorplan import Block
+from crossloom.program.floorplan import CellBlock
 
 
 class Placement(Protocol):
@@ -37,7 +37,7 @@ class Placement(Protocol):
         ...
 
     @property
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> tuple[CellBlock, ...]:
         """Blocks of cells of one copy, for arrays that stages share; empty where it takes whole arrays."""
         ...
 
@@ -118,7 +118,7 @@ class WholeArrays:
     smallest_chunk: int = 0
     releases_arrays: bool = False
     summary: Mapping[str, int] = field(default_factory=dict)
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[CellBlock, ...] = ()
     positions_per_step: int = 1
     streams_input: bool = False
 

@@ -40,7 +40,7 @@ class Program:
     stages: tuple[Stage, ...]
     chips: int = 1
     notes: tuple[str, ...] = ()
-    given: Graph | None = field(default=None, compare=False)
+    source_graph: Graph | None = field(default=None, compare=False)
     floor: FloorPlan | None = None
     array_types: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,7 +55,7 @@ class Program:
     @property
     def network(self) -> Graph:
         """The quantised network as it was given, before the machine's engines adapted it."""
-        return self.given or self.graph
+        return self.source_graph or self.graph
 
     @property
     def arrays(self) -> int:

@@ -16,7 +16,7 @@ from crossloom.program.placement import NO_ARRAYS, Placement
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Dependency:
     """A stage needs results of an earlier one; `rule` says which positions each of its own positions needs."""
 
     stage: str
@@ -134,7 +134,7 @@ class Stage:
         slots: its time slots in arrays that it shares by a floor plan; None where the arrays are its own.
         sequential: it begins when all stages before it are done, of this inference and of the one before.
         actions: number of each `part.action` for one inference.
-        waits: what must be ready before a position can be computed.
+        dependencies: what must be ready before a position can be computed.
     """
 
     name: str
@@ -150,7 +150,7 @@ class Stage:
     residency: Residency = Residency()
     slots: Slots | None = None
     actions: Mapping[str, int] = field(default_factory=dict)
-    waits: tuple[Wait, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
 
     @property
     def interval_s(self) -> float:

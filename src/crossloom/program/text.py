@@ -8,7 +8,7 @@
       timing interval_s=8e-07, latency_s=1.4e-06, limited_by='array.read'
       mapping copies=4, arrays=8, tiles=(0, 1)
       actions adc.convert=8192 array.read=512
-      waits pool1 Window(shape=(8, 8), ...)
+      needs pool1 Window(shape=(8, 8), ...)
     floor 512 512
     arrays 3
       block relu1 0 0 Block(rows=27, columns=512, ...)
@@ -55,8 +55,8 @@ def _stage(stage: Stage) -> Iterator[str]:
             yield f"  {name} {described(value)}"
         elif name == "actions":
             yield f"  {name} " + " ".join(f"{action}={count}" for action, count in value.items())
-        elif name == "waits":
-            yield from (f"  {name} {wait.stage} {described(wait.rule)}" for wait in value)
+        elif name == "dependencies":
+            yield from (f"  needs {wait.stage} {described(wait.rule)}" for wait in value)
         elif is_dataclass(value):
             yield f"  {name} {_keywords(value)}".rstrip()
 

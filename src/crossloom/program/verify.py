@@ -21,7 +21,7 @@ def verify(program: Program) -> None:
             done.add(name)
         if stage.name != stage.nodes[-1]:
             raise BrokenProgram(f"stage {stage.name} does not bear the name of its last node {stage.nodes[-1]}")
-        for wait in stage.waits:
+        for wait in stage.dependencies:
             if wait.stage not in stages:
                 raise BrokenProgram(f"stage {stage.name} waits for {wait.stage}, which comes later or not at all")
         if stage.copies < 1 or stage.positions < 1 or stage.interval_s < 0 or stage.latency_s < 0:

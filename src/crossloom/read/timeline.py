@@ -42,7 +42,7 @@ Times = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StageTime:
     """One stage of one inference: when its first step starts, when its last result is there, how long it works in between."""
 
     name: str
@@ -59,16 +59,16 @@ class Row:
 class Timeline:
     """The reading of time. `bottleneck` is the stage that sets the interval, `limited_by` the part that does.
 
-    `takers` stages take that part, or those arrays, one after the other, the bottleneck for longest. `latency_s` is from the first input to the last
+    `contenders` stages take that part, or those arrays, one after the other, the bottleneck for longest. `latency_s` is from the first input to the last
     result of one inference: at least the time for which it occupies any part, be the rows done before because several of them take the part at once there.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[StageTime, ...]
     latency_s: float
     interval_s: float
     bottleneck: str
     limited_by: str = ""
-    takers: int = 1
+    contenders: int = 1
 
     @property
     def throughput_per_s(self) -> float:
@@ -76,7 +76,7 @@ class Timeline:
         return 1 / self.interval_s if self.interval_s > 0 else 0.0
 
     @cached_property
-    def by_name(self) -> dict[str, Row]:
+    def by_name(self) -> dict[str, StageTime]:
         """Rows by stage."""
         return {row.name: row for row in self.rows}
 
@@ -96,13 +96,13 @@ class _Limit:
     seconds: float = 0.0
     stage: str = ""
     part: str = ""
-    takers: int = 1
+    contenders: int = 1
 
 
 def read_timeline(program: Program) -> Timeline:
     """Return when each stage works during one inference, and the initiation interval of a stream of inferences."""
     finish: dict[str, Times] = {}
-    rows: list[Row] = []
+    rows: list[StageTime] = []
     worst = _Limit()
     phases: list[tuple[float, float]] = []
     through, written = [0.0, 0.0], 0.0
@@ -132,9 +132,9 @@ def read_timeline(program: Program) -> Timeline:
             streamed_s(phases, program.stages[0].residency.double_buffered) / program.stages[0].residency.inferences_per_load,
             worst.stage,
             worst.part,
-            worst.takers,
+            worst.contenders,
         )
-    return Timeline(tuple(rows), through[-1], _whole_periods(worst.seconds, program), worst.stage, worst.part, worst.takers)
+    return Timeline(tuple(rows), through[-1], _whole_periods(worst.seconds, program), worst.stage, worst.part, worst.contenders)
 
 
 def _whole_periods(seconds: float, program: Program) -> float:
@@ -156,9 +156,9 @@ def _stores(stage: Stage, program: Program) -> bool:
     return isinstance(program.graph.node(stage.nodes[0]).op, Store)
 
 
-def _rows(stages: list[Stage], program: Program, finish: dict[str, Times], begin: float) -> list[Row]:
+def _rows(stages: list[Stage], program: Program, finish: dict[str, Times], begin: float) -> list[StageTime]:
     """Return the rows of a segment's stages; one that works alone begins when all before it are through, and has waited for the last of them."""
-    found: list[Row] = []
+    found: list[StageTime] = []
     for stage in stages:
         if not stage.sequential:
             found.append(_row(stage, program, finish, begin))
@@ -169,7 +169,7 @@ def _rows(stages: list[Stage], program: Program, finish: dict[str, Times], begin
     return found
 
 
-def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> Row:
+def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> StageTime:
     """Return a stage's row and note when each of its steps is finished."""
     steps = np.arange(stage.steps, dtype=np.int64)
     part, place = np.divmod(steps, stage.steps // stage.residency.chunks)
@@ -181,7 +181,7 @@ def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float)
         starts = steps.astype(np.float64) * stage.interval_s + part * stage.pause_s
         starts = starts + np.maximum.accumulate(ready - starts)
     finish[stage.name] = starts + stage.latency_s
-    return Row(stage.name, stage.engine, float(starts[0]), float(finish[stage.name][-1]), stage.busy_s, stage.steps, stage.copies, slowest)
+    return StageTime(stage.name, stage.engine, float(starts[0]), float(finish[stage.name][-1]), stage.busy_s, stage.steps, stage.copies, slowest)
 
 
 def _in_slots(steps: NDArray[np.int64], ready: Times, slots: Slots, per_step: int) -> Times:
@@ -197,7 +197,7 @@ def _ready(stage: Stage, steps: NDArray[np.int64], finish: dict[str, Times], pro
     last_position = np.minimum((steps + 1) * stage.copies, stage.positions) - 1
     ready: Times | None = None
     slowest, worst = "", -1.0
-    for wait in stage.waits:
+    for wait in stage.dependencies:
         source = program.by_name[wait.stage]
         in_last_part = (source.residency.chunks - 1) * (source.steps // source.residency.chunks)
         needed = in_last_part + wait.rule.last(last_position, source.positions) // source.copies
@@ -226,7 +226,7 @@ def _all_in_turn(stages: list[Stage], seconds: float) -> _Limit:
     return _Limit(seconds, max(stages, key=lambda stage: stage.busy_s).name, ALONE, len(stages))
 
 
-def _longest_held(stages: list[Stage], rows: list[Row], program: Program) -> _Limit:
+def _longest_held(stages: list[Stage], rows: list[StageTime], program: Program) -> _Limit:
     """Return the operand that stays in its cells longest, from its first write to the last read: the next inference's has to wait that long."""
     by_name = {row.name: row for row in rows}
     worst = _Limit()
@@ -251,7 +251,7 @@ def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
     """Return the part of a tile, or of the chips, that the stages there together occupy longest, and who occupies it most."""
     tiles = 1 + max(stage.tiles[0] + len(stage.in_tiles) for stage in stages)
     busy: dict[str, Times] = {}
-    takers: dict[str, NDArray[np.int64]] = {}
+    contenders: dict[str, NDArray[np.int64]] = {}
     most: dict[str, tuple[float, str, str]] = {}
     for stage in stages:
         engine = engine_of(stage, program)
@@ -261,13 +261,13 @@ def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
             where, shares = _there(stage, program.machine.part(role).in_tile)
             own = {name: seconds for name, seconds in whole.items() if name.partition(".")[0] == role}
             busy.setdefault(role, np.zeros(tiles))[where] += sum(own.values()) * shares
-            takers.setdefault(role, np.zeros(tiles, np.int64))[where] += any(own.values())
+            contenders.setdefault(role, np.zeros(tiles, np.int64))[where] += any(own.values())
             most[role] = max(most.get(role, (0.0, "", "")), *((seconds, stage.name, name) for name, seconds in own.items()))
     role = max(busy, key=lambda each: busy[each].max(), default="")
     if not role:
         return _Limit()
     place = int(busy[role].argmax())
-    return _Limit(float(busy[role][place]), *most[role][1:], int(takers[role][place]))
+    return _Limit(float(busy[role][place]), *most[role][1:], int(contenders[role][place]))
 
 
 def _there(stage: Stage, in_tiles: bool) -> tuple[slice, Times]:

@@ -17,7 +17,7 @@ class Lines:
     writes: bool = False
 
 
-class Block(NamedTuple):
+class PlacedBlock(NamedTuple):
     """What an array must know of a block: its size, how often its owner is active, whether it is written."""
 
     rows: int
@@ -46,7 +46,7 @@ class ArrayCells:
     def __post_init__(self) -> None:
         self.tops, self.held, self.taken = [0, self.rows], [0], [0]
 
-    def spots(self, block: Block, phase: int) -> Iterator[tuple[int, int]]:
+    def spots(self, block: PlacedBlock, phase: int) -> Iterator[tuple[int, int]]:
         """Yield where a block fits: the first word line that takes it and there the first bit line; then the next, and so on.
 
         If the caller puts the block there, the next spot is for one more of the same owner: what lies above the first was looked at, so one
@@ -75,7 +75,7 @@ class ArrayCells:
                 open_rows &= ~self._rows_holding(((1 << block.columns) - 1) << column)
                 row_starts = _starts(open_rows, block.rows) >> top + block.rows << top + block.rows
 
-    def put(self, block: Block, phase: int, row: int, column: int) -> None:
+    def put(self, block: PlacedBlock, phase: int, row: int, column: int) -> None:
         """Take the cells and lines of a block that fits here."""
         busy = self._busy(block, phase)
         first, last = self._cut(row), self._cut(row + block.rows)
@@ -109,7 +109,7 @@ class ArrayCells:
                     columns |= held
         return columns
 
-    def _busy(self, block: Block, phase: int) -> Lines:
+    def _busy(self, block: PlacedBlock, phase: int) -> Lines:
         """Return the lines of all blocks that are active in a slot in which this one is."""
         busy = Lines()
         for (period, other), lines in self.lines.items():

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from crossloom.compiler.packing.array import ArrayCells, Block
+from crossloom.compiler.packing.array import ArrayCells, PlacedBlock
 from crossloom.compiler.packing.kinds import BlockKind, Owner, Pattern, Placed
 
 _PHASES_TRIED = 8
@@ -17,7 +17,7 @@ _LEAST_PACE = 480
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class FillingTask:
     """What is to be packed, into arrays of which size, and which owner's blocks would best lie near which other's."""
 
     kinds: tuple[BlockKind, ...]
@@ -27,7 +27,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FillingPlan:
     """How arrays are filled: everything that a search changes.
 
     Attributes:
@@ -54,9 +54,9 @@ class Filling:
     `steps` measures the work done: kinds that were tried and strips that were looked at.
     """
 
-    task: Task
-    plan: Plan
-    blocks: list[Block] = field(init=False)
+    task: FillingTask
+    plan: FillingPlan
+    blocks: list[PlacedBlock] = field(init=False)
     left: list[int] = field(init=False)
     phases: dict[Owner, int] = field(init=False)
     pace: int = field(init=False)
@@ -157,10 +157,10 @@ class Filling:
                 break
         return found
 
-    def _seen(self, kind: BlockKind) -> Block:
+    def _seen(self, kind: BlockKind) -> PlacedBlock:
         """Return a block as the array sees it, with lines exchanged in a mirrored plan."""
         rows, columns = (kind.columns, kind.rows) if self.plan.mirrored else (kind.rows, kind.columns)
-        return Block(rows, columns, kind.period, kind.writes)
+        return PlacedBlock(rows, columns, kind.period, kind.writes)
 
     def _phase(self, index: int, array: ArrayCells) -> int | None:
         """Return the phase of a kind's owner; if it had none, that in which the block lies first; None if it fits in none."""

@@ -9,7 +9,7 @@ from itertools import chain
 from types import MappingProxyType
 
 from crossloom.compiler.packing.bounds import fewest_arrays
-from crossloom.compiler.packing.filling import Filling, Plan, Task
+from crossloom.compiler.packing.filling import Filling, FillingPlan, FillingTask
 from crossloom.compiler.packing.kinds import BlockKind, Owner, Packing, Pattern, Placed
 from crossloom.errors import CapacityError
 
@@ -36,7 +36,7 @@ def pack(kinds: Sequence[BlockKind], rows: int, columns: int, near: Mapping[Owne
     Raises CapacityError for a block larger than an array, ValueError for an owner with two periods.
     """
     _verify(kinds, rows, columns)
-    task = Task(tuple(kinds), rows, columns)
+    task = FillingTask(tuple(kinds), rows, columns)
     best = _search(task, _starts(task), budget)
     if near:
         # The best packing so far is the first of the second search, so that what is near what never costs an array.
@@ -64,13 +64,13 @@ class _Made:
     many arrays the uneven one is closer to emptying one.
     """
 
-    plan: Plan
+    plan: FillingPlan
     packing: Packing
     score: tuple[int, int, int]
     steps: int
 
 
-def _make(task: Task, plan: Plan) -> _Made:
+def _make(task: FillingTask, plan: FillingPlan) -> _Made:
     """Return the packing that a plan leads to."""
     filling = Filling(task, plan)
     times: dict[tuple[Placed, ...], int] = {}
@@ -83,7 +83,7 @@ def _make(task: Task, plan: Plan) -> _Made:
     return _Made(plan, packing, (packing.arrays, -packing.near_hits(task.near), -squares), filling.steps + len(task.kinds))
 
 
-def _search(task: Task, plans: Iterator[Plan], budget: int) -> _Made:
+def _search(task: FillingTask, plans: Iterator[FillingPlan], budget: int) -> _Made:
     """Return the best of what these plans lead to, and then small changes of the best; as far as the budget goes."""
     goal = fewest_arrays(task.kinds, task.rows, task.columns), -sum(kind.count for kind in task.kinds if kind.owner in task.near)
     rng = random.Random(0)  # its own generator: the result depends on the arguments alone
@@ -96,16 +96,16 @@ def _search(task: Task, plans: Iterator[Plan], budget: int) -> _Made:
     return best
 
 
-def _starts(task: Task) -> Iterator[Plan]:
+def _starts(task: FillingTask) -> Iterator[FillingPlan]:
     """Yield the owners with the greatest need first, then every order; each with word lines first and with bit lines first."""
     even = (1.0,) * len(task.kinds)
-    fixed = [Plan(tuple(map(weight, task.kinds))) for weight in _WEIGHTS]
-    for plan in (Plan(even, scarce=True, paced=True), Plan(even, scarce=True), *fixed):
+    fixed = [FillingPlan(tuple(map(weight, task.kinds))) for weight in _WEIGHTS]
+    for plan in (FillingPlan(even, scarce=True, paced=True), FillingPlan(even, scarce=True), *fixed):
         yield plan
         yield replace(plan, mirrored=True)
 
 
-def _changed(best: _Made, rng: random.Random) -> Plan:
+def _changed(best: _Made, rng: random.Random) -> FillingPlan:
     """Return the best plan with one thing changed: the weight of a kind, the phase of an owner, or the direction."""
     plan, choice = best.plan, rng.random()
     index = rng.randrange(len(plan.weights))

@@ -9,7 +9,7 @@ from crossloom.engine.associative.compile.compile import Compiled, CompiledLayer
 from crossloom.engine.associative.isa.effort import Effort, effort_of
 from crossloom.engine.associative.isa.instructions import Op
 from crossloom.engine.associative.settings import Processors
-from crossloom.program.floorplan import Block
+from crossloom.program.floorplan import CellBlock
 from crossloom.program.placement import placement
 
 ARITHMETIC = [Op.ADD, Op.SUBTRACT, Op.SUM, Op.DIFFERENCE, Op.COPY, Op.NEGATE]
@@ -79,7 +79,7 @@ class InRows:
         return None
 
     @property
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> tuple[CellBlock, ...]:
         """None: whole arrays."""
         return ()
 

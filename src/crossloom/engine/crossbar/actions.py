@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from crossloom.engine.base import Counts
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 
 
-def array_actions(vectors: int, layer: Layer) -> Counts:
+def array_actions(vectors: int, layer: MappedLayer) -> Counts:
     """Return the actions in arrays, buffers and converters for a number of input vectors."""
     tiling, xbar = layer.tiling, layer.xbar
     cycles, found = len(layer.digits), layer.lines
@@ -34,7 +34,7 @@ def array_actions(vectors: int, layer: Layer) -> Counts:
     return Counts({name: vectors * count for name, count in counts.items()})
 
 
-def array_reads(layer: Layer, times: int) -> dict[str, int]:
+def array_reads(layer: MappedLayer, times: int) -> dict[str, int]:
     """Return how often arrays are read: each as a whole, or by the word line where arrays hold blocks of several layers.
 
     Where cells have a price of their own, those on a layer's rows and columns count too, its unit columns among them.

@@ -11,8 +11,8 @@ from torch import Tensor
 from crossloom.engine.base import Cost, Counts, Executor, Holder, Inferences
 from crossloom.engine.crossbar.actions import array_actions, traffic
 from crossloom.engine.crossbar.analog.layer import Deferred
-from crossloom.engine.crossbar.ideal.calibrated_range import reach
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.ideal.calibrated_range import observed_range
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.fuse_residual import with_residuals
 from crossloom.engine.crossbar.mapping.overlap import with_overlap
 from crossloom.engine.crossbar.mapping.tiling import Tiling, added_to, tile
@@ -95,7 +95,7 @@ class MappedCrossbar:
     def calibrate(self, stage: Stage, graph: Graph, tensors: Sequence[Tensor]) -> Tiling:
         """Return the tiling with the reach of the sums that integers such as these make."""
         layer = self._layer(stage, graph)
-        return replace(layer.tiling, reach=reach(layer, *_data(tensors)))
+        return replace(layer.tiling, observed_range=observed_range(layer, *_data(tensors)))
 
     def timing(self, stage: Stage, graph: Graph) -> Timing:
         """Return the occupancy of an array and the latency of an operation.
@@ -126,7 +126,7 @@ class MappedCrossbar:
         stage = program.stage_of[node.name]
         return ReferenceExecutor(self._layer(stage, program.graph), stage, program)
 
-    def _layer(self, stage: Stage, graph: Graph) -> Layer:
+    def _layer(self, stage: Stage, graph: Graph) -> MappedLayer:
         return layer_of(graph.node(stage.nodes[0]), graph, self.xbar, tiling_of(stage))
 
 
@@ -136,16 +136,16 @@ def tiling_of(stage: Stage) -> Tiling:
     return stage.placement
 
 
-def layer_of(node: Node, graph: Graph, xbar: Crossbars, tiling: Tiling) -> Layer:
+def layer_of(node: Node, graph: Graph, xbar: Crossbars, tiling: Tiling) -> MappedLayer:
     """Return a node of a graph as crossbars see it."""
     weight = node.inputs[1]
     bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None
     added = added_to(node, graph, xbar) if isinstance(node.op, ProductAdd) else None
     x, q = graph.quantization[node.inputs[0]], graph.quantization[weight]
-    return Layer(node, x, graph.constants[weight], q, bias, xbar, tiling, added=added)
+    return MappedLayer(node, x, graph.constants[weight], q, bias, xbar, tiling, added=added)
 
 
-def layer_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
+def layer_traffic(vectors: int, stage: Stage, layer: MappedLayer, graph: Graph) -> Counts:
     """Count what moves. Row tiles in one IMA are joined by its own shift-and-add, as they are converted; the tile joins IMAs."""
     tiling = layer.tiling
     results = tiling.groups * tiling.columns
@@ -181,7 +181,7 @@ def _writes(samples: int, stage: Stage) -> Counts:
 class CrossbarExecutor:
     """Computes one layer and counts what its arrays do."""
 
-    layer: Layer
+    layer: MappedLayer
     chosen: Plan
     stage: Stage
     program: Program
@@ -213,7 +213,7 @@ class CrossbarExecutor:
 class ReferenceExecutor:
     """Computes one layer digit by digit and slice by slice: the definition that the plans are tested against."""
 
-    layer: Layer
+    layer: MappedLayer
     stage: Stage
     program: Program
     plan: str = "reference"

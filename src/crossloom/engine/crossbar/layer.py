@@ -23,7 +23,7 @@ from crossloom.network.types import Batch
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class MappedLayer:
     """A layer as the planner sees it. Of cells that are written again and again, `writing` is the number of the writing.
 
     With a residual on its bit lines (`added`) it reads two tensors; its matrices are the product's, cut by results, above the residual's.
@@ -76,7 +76,7 @@ class Layer:
     @property
     def converters(self) -> tuple[Converter, ...]:
         """The converter of each line; where partial sums are converted one by one, all have the same."""
-        xbar, found, reach = self.xbar, self.lines, self.tiling.reach
+        xbar, found, reach = self.xbar, self.lines, self.tiling.observed_range
         if xbar.accumulate == "digital":
             return (xbar.converter(reach=max(reach, default=0)),) * len(found)
         spans = [line.span(xbar.rows, self.digits, self.slices) for line in found]

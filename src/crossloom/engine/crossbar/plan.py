@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from crossloom.engine.crossbar.ideal.accumulated import Buffered, Once
+from crossloom.engine.crossbar.ideal.accumulated import Buffered, ConvertedOnce
 from crossloom.engine.crossbar.ideal.product import Product, product, product_with_residual
 from crossloom.engine.crossbar.ideal.sliced import Sliced
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.encode import Programmed, program_tiles
 from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.crossbar.settings import Crossbars, largest_sum
@@ -41,7 +41,7 @@ class Plan:
     sums: Product | SlicedLayer | Deferred
 
 
-def plan(layer: Layer, seed: int) -> Plan:
+def plan(layer: MappedLayer, seed: int) -> Plan:
     """Return the cheapest plan that equals `reference.py` for any input; `seed` is of what chance decides in real cells."""
     xbar = layer.xbar
     if not xbar.physics.ideal or xbar.fluctuates:
@@ -67,14 +67,14 @@ def plan(layer: Layer, seed: int) -> Plan:
     )
 
 
-def _exact(layer: Layer) -> Product:
+def _exact(layer: MappedLayer) -> Product:
     if layer.added is None:
         return product(layer.node, layer.x, layer.weight, layer.bias)
     assert layer.bias is not None
     return product_with_residual(layer.node, layer.x, layer.weight, layer.bias, layer.added.q, layer.added.gains)
 
 
-def exact_whatever_is_held(layer: Layer) -> str:
+def exact_whatever_is_held(layer: MappedLayer) -> str:
     """Return why a layer's sums are exact for any weights, by the sizes alone; empty if they may not be."""
     xbar = layer.xbar
     if not xbar.physics.ideal or xbar.fluctuates:
@@ -90,7 +90,7 @@ def exact_whatever_is_held(layer: Layer) -> str:
     return f"no partial sum exceeds {largest}, the {xbar.adc_bits}-bit converter holds {converter.limit}"
 
 
-def _accumulated(layer: Layer) -> Plan:
+def _accumulated(layer: MappedLayer) -> Plan:
     """Return the plan of a layer whose partial sums are accumulated before they are converted."""
     xbar, converters = layer.xbar, layer.converters
     groups = [program_tiles(w, layer.slices, xbar) for w in layer.matrices()]
@@ -98,24 +98,24 @@ def _accumulated(layer: Layer) -> Plan:
         "unit": "clipped at the largest code (range=full would cover every sum)",
         "full": "rounded to steps that cover every sum",
         "layer": "rounded to steps that cover what samples showed"
-        if layer.tiling.reach
+        if layer.tiling.observed_range
         else "rounded to steps that cover every sum, without samples",
     }[xbar.range]
     if xbar.accumulate == "analog":
         why = f"each row tile is accumulated in analog and converted once, {how}"
-        return Plan("product per tile", why, SlicedLayer(layer, None, [Once.of(tiles, layer) for tiles in groups], None))
+        return Plan("product per tile", why, SlicedLayer(layer, None, [ConvertedOnce.of(tiles, layer) for tiles in groups], None))
     why = f"{len(converters)} columns of a buffer are {how}"
     return Plan("by buffer column", why, SlicedLayer(layer, None, [Buffered.of(tiles, layer) for tiles in groups], None))
 
 
-def _holds_all(layer: Layer) -> bool:
+def _holds_all(layer: MappedLayer) -> bool:
     """Return whether the converters can change no sum of a layer, by the sizes alone."""
     rows = min(layer.tiling.rows, layer.xbar.rows)
     spans = (line.span(rows, layer.digits, layer.slices) for line in layer.lines)
     return all(converter.holds(*span) for converter, span in zip(layer.converters, spans, strict=True))
 
 
-def _analog(layer: Layer, seed: int) -> Plan:
+def _analog(layer: MappedLayer, seed: int) -> Plan:
     from crossloom.engine.crossbar.analog.layer import Deferred
 
     xbar = layer.xbar
@@ -133,7 +133,7 @@ def _analog(layer: Layer, seed: int) -> Plan:
     return Plan(name, f"{' and '.join(what)} make sums real numbers; {how}", Deferred(layer, seed))
 
 
-def _unchanged(tiles: list[Programmed], layer: Layer) -> Tensor:
+def _unchanged(tiles: list[Programmed], layer: MappedLayer) -> Tensor:
     """Return the columns (C,) of one matrix in which the converter changes no partial sum."""
     digit = (1 << layer.xbar.input_bits) - 1
     converter = layer.converters[0]
@@ -147,9 +147,9 @@ def _unchanged(tiles: list[Programmed], layer: Layer) -> Tensor:
 class SlicedLayer:
     """A layer some of whose columns are computed by their partial sums; the others come from one exact product."""
 
-    layer: Layer
+    layer: MappedLayer
     exact: Product | None
-    parts: list[Sliced] | list[Once] | list[Buffered]
+    parts: list[Sliced] | list[ConvertedOnce] | list[Buffered]
     kept: list[Tensor] | None
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -173,7 +173,7 @@ class SlicedLayer:
         return sums
 
 
-def operand_layer(node: Node, data: Operand, weight: Operand, bias: Tensor | None, xbar: Crossbars, tiling: Tiling) -> Layer:
+def operand_layer(node: Node, data: Operand, weight: Operand, bias: Tensor | None, xbar: Crossbars, tiling: Tiling) -> MappedLayer:
     """Return the layer for operands as the integer reference passes them."""
     assert data.q is not None and weight.q is not None
-    return Layer(node, data.q, weight.values, weight.q, bias, xbar, tiling)
+    return MappedLayer(node, data.q, weight.values, weight.q, bias, xbar, tiling)

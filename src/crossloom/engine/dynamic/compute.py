@@ -12,7 +12,7 @@ from crossloom.engine.base import Counts, Inferences
 from crossloom.engine.crossbar.actions import array_actions
 from crossloom.engine.crossbar.analog.layer import Deferred
 from crossloom.engine.crossbar.ideal.product import EXACT_FLOAT32
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.crossbar.plan import exact_whatever_is_held, plan
 from crossloom.engine.crossbar.reference.ideal import reference_sums
@@ -48,7 +48,7 @@ class ProductExecutor:
 
     node: Node
     shape: Geometry
-    layer: Layer
+    layer: MappedLayer
     held: Quantization
     stage: Stage
     program: Program

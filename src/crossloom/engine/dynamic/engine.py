@@ -10,7 +10,7 @@ from torch import Tensor
 from crossloom.engine.base import Cost, Executor, Holder
 from crossloom.engine.crossbar.actions import array_actions
 from crossloom.engine.crossbar.engine import tiling_of
-from crossloom.engine.crossbar.ideal.calibrated_range import reach
+from crossloom.engine.crossbar.ideal.calibrated_range import observed_range
 from crossloom.engine.crossbar.mapping.tiling import Tiling, tile_matrices
 from crossloom.engine.crossbar.settings import Crossbars, crossbars, paced_roles
 from crossloom.engine.dynamic.adapt import with_stores
@@ -100,8 +100,8 @@ class MappedDynamic:
             return tiling
         shape, layer = Geometry.of(node, graph), layer_of(node, graph, self.xbar, tiling)
         left, right = shape.left(tensors[0]), shape.right(tensors[1])
-        found = [reach(*of_one_inference(layer, shape, left[i], right[i], i)) for i in range(len(left))]
-        return replace(tiling, reach=tuple(max(most) for most in zip(*found, strict=True)))
+        found = [observed_range(*of_one_inference(layer, shape, left[i], right[i], i)) for i in range(len(left))]
+        return replace(tiling, observed_range=tuple(max(most) for most in zip(*found, strict=True)))
 
     def timing(self, stage: Stage, graph: Graph) -> Timing:
         """Return the time of a position: its lines written one after the other, or its vectors read one after the other.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crossloom.engine.base import Counts
 from crossloom.engine.crossbar.actions import traffic
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.tiling import Tiling
 from crossloom.engine.crossbar.settings import Crossbars
 from crossloom.engine.dynamic.geometry import Geometry
@@ -30,14 +30,14 @@ def stored_as(q: Quantization) -> tuple[Quantization, int]:
     return Quantization(q.scale, 0, q.bits, signed=True, narrow=q.narrow), shift
 
 
-def layer_of(node: Node, graph: Graph, xbar: Crossbars, tiling: Tiling) -> Layer:
+def layer_of(node: Node, graph: Graph, xbar: Crossbars, tiling: Tiling) -> MappedLayer:
     """Return a product as a layer whose weights are not there yet. Cells that are read as soon as they are written don't age."""
     x, held = graph.quantization[node.inputs[0]], stored_as(graph.quantization[node.inputs[1]])[0]
     fresh = replace(xbar, physics=replace(xbar.physics, age_s=0.0))
-    return Layer(node, x, torch.empty(0), held, None, fresh, tiling)
+    return MappedLayer(node, x, torch.empty(0), held, None, fresh, tiling)
 
 
-def of_one_inference(layer: Layer, shape: Geometry, left: Tensor, right: Tensor, writing: int) -> tuple[Layer, Tensor]:
+def of_one_inference(layer: MappedLayer, shape: Geometry, left: Tensor, right: Tensor, writing: int) -> tuple[MappedLayer, Tensor]:
     """Return one inference as a grouped convolution: the layer with its weights written, and its input (1, G·K, V).
 
     Args:
@@ -54,7 +54,7 @@ def of_one_inference(layer: Layer, shape: Geometry, left: Tensor, right: Tensor,
     return replace(layer, node=node, weight=weight, writing=writing), left.transpose(1, 2).reshape(1, groups * shape.rows, -1)
 
 
-def product_traffic(vectors: int, stage: Stage, layer: Layer, graph: Graph) -> Counts:
+def product_traffic(vectors: int, stage: Stage, layer: MappedLayer, graph: Graph) -> Counts:
     """Count what moves for a number of vectors of each group, as for a layer."""
     tiling = layer.tiling
     results = tiling.groups * tiling.columns

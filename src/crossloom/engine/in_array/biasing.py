@@ -51,7 +51,7 @@ TOP = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class ArrayRegion:
     """A rectangle of cells. Raises InputError where it is empty or has gaps."""
 
     rows: range
@@ -72,7 +72,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Read(Block):
+class Read(ArrayRegion):
     """Word lines driven with the bits of an operand, bit lines sensed.
 
     Attributes:
@@ -84,11 +84,11 @@ class Read(Block):
     sum: str
 
     def __str__(self) -> str:
-        return f"the read of {Block.__str__(self)}"
+        return f"the read of {ArrayRegion.__str__(self)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Write(Block):
+class Write(ArrayRegion):
     """All word lines selected, and the bit lines that a mask names.
 
     Attributes:
@@ -100,7 +100,7 @@ class Write(Block):
     bit: Literal[0, 1]
 
     def __str__(self) -> str:
-        return f"the {'set' if self.bit else 'reset'} of {Block.__str__(self)}"
+        return f"the {'set' if self.bit else 'reset'} of {ArrayRegion.__str__(self)}"
 
 
 Activity = Read | Write

@@ -225,7 +225,7 @@ class Plane:
         self.controller.count(self.instances if active is None else int(active.sum()), **actions)
 
 
-class Table:
+class LookUpTable:
     """Numbers (entries,), int64, not negative, that are kept in cells for good, one in a row, highest bit first.
 
     An address drives its row; beyond the last entry there is no row, and 0 is sensed. A table of more entries than `rows` lies in several

@@ -12,7 +12,7 @@ from crossloom.engine.in_array.softmax import InMemorySoftmax
 from crossloom.engine.in_array.summing import SumBlock, sum_block
 from crossloom.engine.softmax.formats import Fixed
 from crossloom.engine.softmax.log_sum_exp import LogSumExp
-from crossloom.program.floorplan import Block
+from crossloom.program.floorplan import CellBlock
 from crossloom.program.placement import placement
 
 
@@ -103,13 +103,13 @@ class InBlocks:
         return self.cells / (self.arrays * self.rows * self.columns)
 
     @property
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> tuple[CellBlock, ...]:
         """Rectangles of cells of one copy."""
         rule = rule_of(self)
         if isinstance(rule, InMemorySoftmax):
             cells = sum(each.cells for each in rule.blocks(self.candidates))
-            return (Block(self.rows, self.columns, self.beside, cells, True, self.function),)
-        return (Block(rule.rows, rule.columns, self.beside, rule.rows * rule.columns, True, self.function),)
+            return (CellBlock(self.rows, self.columns, self.beside, cells, True, self.function),)
+        return (CellBlock(rule.rows, rule.columns, self.beside, rule.rows * rule.columns, True, self.function),)
 
     @property
     def cycles(self) -> int:

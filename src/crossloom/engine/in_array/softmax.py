@@ -85,7 +85,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class SoftmaxLayout:
     """What a row of n scores needs: the tournament, scores c to a row in s rows, and g rows of sums filled r times."""
 
     matches: Tournament
@@ -153,7 +153,7 @@ class InMemorySoftmax:
     def _kept(self, entries: Tensor) -> Kept:
         return Kept(entries.long(), max(1, int(entries.max()).bit_length()), self.rows // 2)
 
-    def layout(self, length: int) -> Layout:
+    def layout(self, length: int) -> SoftmaxLayout:
         """Return how a row of n scores is laid out. Raises ValueError if it does not fit into an array."""
         bits, high, wide = self.arithmetic.format.bits, self.rows // 4, self.columns // 4
         matches = tournament(length, bits, Form.SIGNED, 1, high, 2 * wide)
@@ -162,7 +162,7 @@ class InMemorySoftmax:
             raise ValueError(f"{length} scores of {bits} bits do not fit into {high} x {wide} cells: take larger arrays or shorter rows")
         score_rows = -(-length // abreast)
         sum_rows = min(length, (1 << self.adc_bits) - 1, self.rows - self.powers.rows - score_rows)
-        return Layout(matches, abreast, score_rows, sum_rows, -(-length // sum_rows))
+        return SoftmaxLayout(matches, abreast, score_rows, sum_rows, -(-length // sum_rows))
 
     def blocks(self, length: int) -> tuple[Footprint, ...]:
         """Return the blocks of one unit; that of the sums lies on the bit lines of the exponentials."""

@@ -10,33 +10,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossloom.engine.in_array.cells import Controller, Gate, Plane, Table, digits_of, number_of
+from crossloom.engine.in_array.cells import Controller, Gate, LookUpTable, Plane, digits_of, number_of
 from crossloom.engine.in_array.maximum import play
-from crossloom.engine.in_array.softmax import InMemorySoftmax, Layout
+from crossloom.engine.in_array.softmax import InMemorySoftmax, SoftmaxLayout
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class SoftmaxBlocks:
     """The blocks that compute rows of n scores, side by side."""
 
     unit: InMemorySoftmax
-    plan: Layout
+    plan: SoftmaxLayout
     controller: Controller
     maximum: Plane
     scores: Plane
     sums: Plane
-    powers: Table
-    octaves: Table
-    logarithms: Table
-    weights: Table
+    powers: LookUpTable
+    octaves: LookUpTable
+    logarithms: LookUpTable
+    weights: LookUpTable
 
     @classmethod
-    def of(cls, unit: InMemorySoftmax, count: int, length: int, device: torch.device) -> Blocks:
+    def of(cls, unit: InMemorySoftmax, count: int, length: int, device: torch.device) -> SoftmaxBlocks:
         """Return the blocks for `count` rows, tables written and all else erased."""
         plan, control = unit.layout(length), Controller()
         maximum, scores, sums = (Plane(control, area.rows, area.columns, (count,), device) for area in unit.blocks(length)[:3])
         kept = (unit.powers, *unit.logarithms(length), unit.weights)
-        powers, octaves, logarithms, weights = (Table(control, table.entries.to(device), table.width, table.most) for table in kept)
+        powers, octaves, logarithms, weights = (LookUpTable(control, table.entries.to(device), table.width, table.most) for table in kept)
         return cls(unit, plan, control, maximum, scores, sums, powers, octaves, logarithms, weights)
 
     def compute(self, codes: Tensor, seen: Tensor) -> Tensor:
@@ -135,13 +135,13 @@ class Blocks:
         return weights
 
 
-def softmax_in_cells(unit: InMemorySoftmax, codes: Tensor, seen: Tensor) -> tuple[Tensor, Blocks]:
+def softmax_in_cells(unit: InMemorySoftmax, codes: Tensor, seen: Tensor) -> tuple[Tensor, SoftmaxBlocks]:
     """Return the weights (rows, n), int64, of scores (rows, n) with a mask (rows, n), and the blocks, with counts and cycles at their controller.
 
     Rows in which nothing is seen do nothing and give 0. All rows run at once, so that the cycles are the latency of one.
     """
     busy = seen.any(1)
-    blocks = Blocks.of(unit, int(busy.sum()), codes.shape[1], codes.device)
+    blocks = SoftmaxBlocks.of(unit, int(busy.sum()), codes.shape[1], codes.device)
     weights = torch.zeros(codes.shape, dtype=torch.int64, device=codes.device)
     if busy.any():
         weights[busy] = blocks.compute(codes[busy].to(torch.int64), seen[busy])

@@ -37,7 +37,7 @@ def weights_of(bits: int) -> Quantization:
     return Quantization((2.0**-bits,), bits=bits, signed=False)
 
 
-def reach(form: Fixed) -> int:
+def max_distance(form: Fixed) -> int:
     """Return how far below the lowest code lies what is not seen: no table has an entry there, as e^-12 is nothing in 16 bits."""
     return max(2 * form.codes, 12 << form.fraction)
 
@@ -49,7 +49,7 @@ def in_blocks(codes: Tensor, seen: Tensor | None, form: Fixed, output: Quantizat
     """
     codes = codes.to(torch.int16)
     if seen is not None:
-        limits = torch.where(seen, form.high, form.low - reach(form)).to(torch.int16)
+        limits = torch.where(seen, form.high, form.low - max_distance(form)).to(torch.int16)
         codes = torch.minimum(codes, limits)  # several times as fast as `where`, and the mask stays as small as it came
     rows = codes.reshape(-1, codes.shape[-1])
     result = torch.empty(rows.shape, dtype=carrier(output), device=codes.device)
@@ -68,7 +68,7 @@ def distances(codes: Tensor, form: Fixed) -> Tensor:
 @lru_cache(maxsize=64)
 def exponentials(form: Fixed, factor: int, entries: int) -> Tensor:
     """Return round(factor · exp(-k · 2^-F)) for distances k < entries, and 0 above for all that occur, in float64."""
-    distance = torch.arange(reach(form) + form.codes, dtype=torch.float64)
+    distance = torch.arange(max_distance(form) + form.codes, dtype=torch.float64)
     powers = torch.round(torch.exp(-distance * 2.0**-form.fraction) * factor)
     return torch.where(distance < entries, powers, 0.0)
 

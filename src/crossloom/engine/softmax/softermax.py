@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from crossloom.engine.softmax.arithmetic import in_blocks, look_up, reach, within
+from crossloom.engine.softmax.arithmetic import in_blocks, look_up, max_distance, within
 from crossloom.engine.softmax.formats import Fixed
 from crossloom.network.quantization import Quantization
 
@@ -89,7 +89,7 @@ class Softermax:
 
         A slice in which nothing is seen has the lowest maximum there is and no power: it changes neither M nor P.
         """
-        slices = pad(codes, (0, -codes.shape[1] % self.lanes), value=self.format.low - reach(self.format)).reshape(len(codes), -1, self.lanes)
+        slices = pad(codes, (0, -codes.shape[1] % self.lanes), value=self.format.low - max_distance(self.format)).reshape(len(codes), -1, self.lanes)
         maxima = -(-slices.amax(2).clamp_(min=self.format.low) >> self.format.fraction)
         distance = (maxima << self.format.fraction)[:, :, None] - slices
         powers = look_up(power_table(self.format), distance.to(torch.int64).reshape(len(codes), -1))
@@ -130,4 +130,4 @@ def power_table(form: Fixed) -> Tensor:
     """Return floor(2^15 · 2^(-k · 2^-F) + 1/2) for distances k of codes from a whole maximum, and 0 for what is not seen, int32."""
     seen = form.codes + (1 << form.fraction)
     powers = [math.floor(math.ldexp(2.0 ** -(k / (1 << form.fraction)), POWER) + 0.5) for k in range(seen)]
-    return torch.tensor(powers + [0] * reach(form), dtype=torch.int32)
+    return torch.tensor(powers + [0] * max_distance(form), dtype=torch.int32)

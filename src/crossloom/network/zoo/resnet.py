@@ -10,7 +10,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequent
     return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs))
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3×3 convolutions, or 1×1, 3×3, 1×1, beside a shortcut."""
 
     def __init__(self, inputs: int, width: int, stride: int, bottleneck: bool) -> None:
@@ -36,7 +36,7 @@ class ResNet(nn.Module):
         for stage, depth in enumerate(depths):
             width = 64 << stage
             for block in range(depth):
-                stages.append(Block(inputs, width, 2 if stage and not block else 1, bottleneck))
+                stages.append(ResidualBlock(inputs, width, 2 if stage and not block else 1, bottleneck))
                 inputs = 4 * width if bottleneck else width
         self.stages = nn.Sequential(*stages)
         self.classify = nn.Linear(inputs, 10 if small else 1000)

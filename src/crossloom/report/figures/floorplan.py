@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from crossloom.program.floorplan import FloorPlan, Laid, Layout
+from crossloom.program.floorplan import ArrayLayout, FloorPlan, LaidBlock
 from crossloom.program.stage import Slots
 from crossloom.report.figures.rows import TOOLTIP, Rows, bar, measure
 from crossloom.report.figures.sheet import CHARACTER, Sheet, legend_height
@@ -88,7 +88,7 @@ def _look(sheet: Sheet, axes: Axes, corner: tuple[float, float], look: Look, pro
     sheet.text(left, below + 0.32, shorten(names[0], int((SIDE + APART) / CHARACTER) - 1 - len(more)) + more, fontsize=7.5, color=MUTED)
 
 
-def _block(axes: Axes, corner: tuple[float, float], side: float, alike: tuple[Laid, ...], program: Program, floor: FloorPlan) -> None:
+def _block(axes: Axes, corner: tuple[float, float], side: float, alike: tuple[LaidBlock, ...], program: Program, floor: FloorPlan) -> None:
     """Draw a block to scale in an array whose upper left corner is given, the paler the fewer of its cells hold something."""
     laid, block = alike[0], alike[0].block
     left, top = corner[0] + side * laid.column / floor.columns, corner[1] + side * laid.row / floor.rows
@@ -98,11 +98,11 @@ def _block(axes: Axes, corner: tuple[float, float], side: float, alike: tuple[La
     _rectangle(axes, box, role_colour(block.role), _strength(laid), tooltip, edge=EDGE if min(box[2:]) > THIN else 0.0)
 
 
-def _strength(laid: Laid) -> float:
+def _strength(laid: LaidBlock) -> float:
     return 0.4 + 0.6 * laid.block.cells / (laid.block.rows * laid.block.columns)
 
 
-def _whose(alike: tuple[Laid, ...], program: Program) -> str:
+def _whose(alike: tuple[LaidBlock, ...], program: Program) -> str:
     """Return the stages of blocks that look alike, with their slots."""
     slots = slots_of(program)
     stages = list(dict.fromkeys(laid.stage for laid in alike))
@@ -110,7 +110,7 @@ def _whose(alike: tuple[Laid, ...], program: Program) -> str:
     return named + (f" and {len(stages) - NAMED} more" if len(stages) > NAMED else "")
 
 
-def _size(laid: Laid) -> str:
+def _size(laid: LaidBlock) -> str:
     block = laid.block
     held = block.cells / (block.rows * block.columns)
     return f"{role_name(block.role)}, {block.rows} rows × {block.columns} columns, {percent(held)} of the cells hold something"
@@ -147,7 +147,7 @@ def array_figure(program: Program, floor: FloorPlan, width: float) -> Figure:
     return sheet.figure
 
 
-def _title(layout: Layout, wide: bool) -> str:
+def _title(layout: ArrayLayout, wide: bool) -> str:
     many = f", as in {layout.count - 1:,} more" if layout.count > 1 else ""
     return f"One array with {plural(len(layout.blocks), 'block')}" + (many if wide else "")
 
@@ -160,7 +160,7 @@ def letters() -> Iterator[str]:
         slot += 1
 
 
-def _large(sheet: Sheet, axes: Axes, corner: tuple[float, float], layout: Layout, program: Program, floor: FloorPlan) -> None:
+def _large(sheet: Sheet, axes: Axes, corner: tuple[float, float], layout: ArrayLayout, program: Program, floor: FloorPlan) -> None:
     """Draw an array and the letters of those blocks that have room for one."""
     left, top = corner
     _rectangle(axes, (left, top, LARGE, LARGE), FAINT, 1.0, "free cells")
@@ -170,7 +170,7 @@ def _large(sheet: Sheet, axes: Axes, corner: tuple[float, float], layout: Layout
     sheet.text(left, top + LARGE + 0.05, f"{floor.rows} word lines run from left to right, {floor.columns} bit lines down", fontsize=7.5, color=MUTED)
 
 
-def _letter(sheet: Sheet, axes: Axes, corner: tuple[float, float], letter: str, laid: Laid, floor: FloorPlan) -> None:
+def _letter(sheet: Sheet, axes: Axes, corner: tuple[float, float], letter: str, laid: LaidBlock, floor: FloorPlan) -> None:
     """Write a block's letter into its middle, on a ground of its own."""
     block, side = laid.block, LETTER * (1 + 0.4 * (len(letter) - 1))
     width, height = LARGE * block.columns / floor.columns, LARGE * block.rows / floor.rows
@@ -182,7 +182,7 @@ def _letter(sheet: Sheet, axes: Axes, corner: tuple[float, float], letter: str, 
     sheet.text(x, y, letter, ha="center", va="center", fontsize=8, fontweight="bold", color=INK)
 
 
-def _slots(axes: Axes, rows: Rows, layout: Layout, slots: dict[str, Slots]) -> None:
+def _slots(axes: Axes, rows: Rows, layout: ArrayLayout, slots: dict[str, Slots]) -> None:
     """Draw a row for each block, filled in the slots in which it is at work."""
     count = max(SLOTS, frame(layout, slots))
     for row, laid in enumerate(layout.blocks):

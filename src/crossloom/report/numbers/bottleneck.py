@@ -20,7 +20,7 @@ def in_short(result: Result) -> str:
         return "each needs the result of the one before"
     if time.limited_by == HELD:
         return f"{name} stays in its cells for {seconds}"
-    if time.takers > 1:
+    if time.contenders > 1:
         return f"{_in_turn(result)}, {name} longest"
     return f"slowest: {name}, {seconds}" if name else "nothing to do"
 
@@ -44,7 +44,7 @@ def _interval(result: Result) -> str:
         return "The next one follows when it is done: it needs the result, as cells keep what the sequence has so far."
     if time.limited_by == HELD:
         return f"{follows}: so long does {name} stay in its cells, from its first write to the last read."
-    if time.takers > 1:
+    if time.contenders > 1:
         return f"{follows}: {_in_turn(result)}, {name} for longest{limit if time.limited_by == by else ''}."
     return f"{follows}, because {name} works that long on each{limit}." if name else ""
 
@@ -53,7 +53,7 @@ def _in_turn(result: Result) -> str:
     """Return who takes what by turns."""
     time = result.timeline
     if time.limited_by == ALONE:
-        return f"{time.takers} layers work one at a time"
+        return f"{time.contenders} layers work one at a time"
     stage = result.program.by_name[time.bottleneck]
     arrays = stage.arrays and time.limited_by == stage.limited_by
-    return f"{time.takers} layers use {'the same arrays' if arrays else time.limited_by.partition('.')[0]} by turns"
+    return f"{time.contenders} layers use {'the same arrays' if arrays else time.limited_by.partition('.')[0]} by turns"

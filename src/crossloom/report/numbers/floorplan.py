@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crossloom.program.floorplan import FloorPlan, Laid, Layout
+from crossloom.program.floorplan import ArrayLayout, FloorPlan, LaidBlock
 from crossloom.program.stage import Slots
 from crossloom.report.palette import OTHER, SERIES
 
@@ -32,7 +32,7 @@ class Look:
     """
 
     counts: tuple[int, ...]
-    places: tuple[tuple[Laid, ...], ...]
+    places: tuple[tuple[LaidBlock, ...], ...]
 
     @property
     def arrays(self) -> int:
@@ -52,18 +52,18 @@ class Look:
 
 def looks(floor: FloorPlan) -> tuple[Look, ...]:
     """Return how the arrays of a floor plan look, each look once, in the order of the plan."""
-    found: dict[object, list[tuple[int, tuple[Laid, ...]]]] = {}
+    found: dict[object, list[tuple[int, tuple[LaidBlock, ...]]]] = {}
     for layout in floor.layouts:
         blocks = _in_order(layout)
         found.setdefault(tuple(_shape(laid) for laid in blocks), []).append((layout.count, blocks))
     return tuple(Look(tuple(count for count, _ in alike), tuple(zip(*(blocks for _, blocks in alike), strict=True))) for alike in found.values())
 
 
-def _in_order(layout: Layout) -> tuple[Laid, ...]:
+def _in_order(layout: ArrayLayout) -> tuple[LaidBlock, ...]:
     return tuple(sorted(layout.blocks, key=lambda laid: (laid.row, laid.column)))
 
 
-def _shape(laid: Laid) -> tuple[object, ...]:
+def _shape(laid: LaidBlock) -> tuple[object, ...]:
     return laid.row, laid.column, laid.block.rows, laid.block.columns, laid.block.cells, laid.block.role
 
 
@@ -73,19 +73,19 @@ def most_used(found: Sequence[Look], shown: int) -> tuple[Look, ...]:
     return tuple(found[place] for place in sorted(kept))
 
 
-def fullest(floor: FloorPlan, slots: dict[str, Slots]) -> Layout:
+def fullest(floor: FloorPlan, slots: dict[str, Slots]) -> ArrayLayout:
     """Return the layout with the most different blocks; of several the one with most roles, then with the longest frame, then the fullest."""
 
-    def worth(layout: Layout) -> tuple[int, int, int, int]:
+    def worth(layout: ArrayLayout) -> tuple[int, int, int, int]:
         different = {(laid.stage, _shape(laid)[2:]) for laid in layout.blocks}
         roles = {laid.block.role for laid in layout.blocks}
         return len(different), len(roles), frame(layout, slots), sum(laid.block.cells for laid in layout.blocks)
 
     best = max(floor.layouts, key=worth)
-    return Layout(best.count, _in_order(best))
+    return ArrayLayout(best.count, _in_order(best))
 
 
-def frame(layout: Layout, slots: dict[str, Slots]) -> int:
+def frame(layout: ArrayLayout, slots: dict[str, Slots]) -> int:
     """Return after how many slots the blocks of an array are used in the same way again."""
     return max(slots[laid.stage].period for laid in layout.blocks)
 

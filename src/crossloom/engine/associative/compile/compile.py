@@ -15,8 +15,8 @@ import numpy as np
 from crossloom.engine.associative.compile.cutting import Cut, cuts, dataflow_of, least_columns
 from crossloom.engine.associative.compile.emitting import Sums, emit
 from crossloom.engine.associative.compile.layer import TernaryLayer
-from crossloom.engine.associative.compile.layout import Layout
-from crossloom.engine.associative.isa.instructions import INSTRUCTION, Instructions, Op, Stream
+from crossloom.engine.associative.compile.layout import ColumnLayout
+from crossloom.engine.associative.isa.instructions import INSTRUCTION, Instructions, InstructionStream, Op
 from crossloom.engine.associative.settings import Processors
 from crossloom.errors import CapacityError
 
@@ -30,7 +30,7 @@ class Compiled:
 
     tile: int
     part: int
-    stream: Stream
+    stream: InstructionStream
     scopes: tuple[range, ...]
     outputs: range
     sum_bits: tuple[int, ...]
@@ -43,7 +43,7 @@ class CompiledLayer:
 
     layer: TernaryLayer
     cut: Cut
-    layout: Layout
+    layout: ColumnLayout
     streams: tuple[Compiled, ...]
 
 
@@ -96,7 +96,7 @@ def _stream(layer: TernaryLayer, cut: Cut, chip: Processors, tile: int, part: in
     return Compiled(
         tile,
         part,
-        Stream(layout.columns, layout.domains, np.concatenate(pieces)),
+        InstructionStream(layout.columns, layout.domains, np.concatenate(pieces)),
         tuple(scopes),
         outputs,
         tuple(np.maximum(sums.bits, 1).tolist()),
@@ -111,7 +111,7 @@ def _load(number: int) -> Instructions:
     return found
 
 
-def _cleared(sums: Sums, layout: Layout) -> Instructions:
+def _cleared(sums: Sums, layout: ColumnLayout) -> Instructions:
     """Return instructions that clear the sums to which nothing was added."""
     untouched = np.flatnonzero(sums.bits == 0)
     columns, domains = (place[untouched] for place in layout.sum_places())

@@ -18,7 +18,7 @@ import numpy as np
 from crossloom.engine.associative.compile.dataflow import Dataflow, unrolled
 from crossloom.engine.associative.compile.emitting import Sums, emit
 from crossloom.engine.associative.compile.layer import TernaryLayer
-from crossloom.engine.associative.compile.layout import Layout
+from crossloom.engine.associative.compile.layout import ColumnLayout
 from crossloom.engine.associative.compile.sharing import share
 from crossloom.engine.associative.compile.widths import width
 from crossloom.engine.associative.isa.instructions import Instructions, Op
@@ -52,9 +52,9 @@ class Cut:
         """Return the outputs of a tile."""
         return range(tile * layer.all_outputs // self.tiles, (tile + 1) * layer.all_outputs // self.tiles)
 
-    def layout(self, layer: TernaryLayer, chip: Processors) -> Layout:
+    def layout(self, layer: TernaryLayer, chip: Processors) -> ColumnLayout:
         """Return what lies where in each of its arrays."""
-        return Layout(
+        return ColumnLayout(
             columns=chip.columns,
             domains=chip.domains,
             inputs=self.scope * layer.taps,

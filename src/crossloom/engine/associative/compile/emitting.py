@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.compile.dataflow import Dataflow, low_high
-from crossloom.engine.associative.compile.layout import Layout
+from crossloom.engine.associative.compile.layout import ColumnLayout
 from crossloom.engine.associative.compile.ordering import order, uses_of
 from crossloom.engine.associative.compile.widths import width
 from crossloom.engine.associative.isa.instructions import INSTRUCTION, Instructions, Op
@@ -55,7 +55,7 @@ class Sums:
         return cls(low.copy(), high.copy(), np.array(bits, np.int64))
 
 
-def emit(dataflow: Dataflow, scope: int, signed: bool, layout: Layout, sums: Sums) -> Instructions | None:
+def emit(dataflow: Dataflow, scope: int, signed: bool, layout: ColumnLayout, sums: Sums) -> Instructions | None:
     """Return the instructions of a scope, its number in the array's stream given, or None if its temporaries find no room. `sums` goes on.
 
     Inputs have `layout.input_bits` bits. Every temporary is as wide as its range.

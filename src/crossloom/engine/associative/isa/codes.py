@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from crossloom.engine.associative.isa import truth_tables
 from crossloom.engine.associative.isa.instructions import Op, table_of
-from crossloom.engine.associative.isa.truth_tables import TABLES, Table
+from crossloom.engine.associative.isa.truth_tables import TABLES, TruthTable
 
 CLEAR, COPY = TABLES.index(truth_tables.CLEAR), TABLES.index(truth_tables.COPY)
 OP_SUM, OP_DIFFERENCE, OP_COPY, OP_EXTEND, OP_CLEAR, OP_LOAD = (int(op) for op in (Op.SUM, Op.DIFFERENCE, Op.COPY, Op.EXTEND, Op.CLEAR, Op.LOAD))
@@ -35,7 +35,7 @@ def _numbers() -> NDArray[np.int64]:
     return found
 
 
-def _eighths(table: Table, carry: bool) -> int:
+def _eighths(table: TruthTable, carry: bool) -> int:
     """Return how often on average over random bits a table writes the carry of a row, or the target, in eighths."""
     return sum(8 >> len(step.key) for step in table.steps for cell in step.write if (cell == "C") == carry)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.isa.codes import CLEAR, COPY, COSTS, OP_CLEAR, OP_COPY, OP_EXTEND, OP_LOAD, TABLE_NUMBERS, place, unpack
-from crossloom.engine.associative.isa.instructions import Op, Stream
+from crossloom.engine.associative.isa.instructions import InstructionStream, Op
 from crossloom.engine.associative.isa.tracks import move, period_of, tracks_of
 
 Numbers = NDArray[np.int64]
@@ -69,7 +69,7 @@ class Effort:
 _COUNTED = ("searches", "writes", "compared", "shift_steps", "shift_steps_ahead", "column_steps")
 
 
-def effort_of(stream: Stream, ports: int = 1) -> Effort:
+def effort_of(stream: InstructionStream, ports: int = 1) -> Effort:
     """Return what a stream takes, its columns with so many ports each and all standing at domain 0 before. Raises InputError for ports unevenly spaced."""
     counts, by_op = np.zeros(len(_COUNTED), np.int64), np.zeros((2, len(Op)), np.int64)
     wear, period = np.zeros((stream.columns, stream.domains), np.int64), period_of(stream, ports)

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.isa import truth_tables
-from crossloom.engine.associative.isa.truth_tables import Table
+from crossloom.engine.associative.isa.truth_tables import TruthTable
 
 
 class Op(IntEnum):
@@ -70,7 +70,7 @@ Instructions = NDArray[Any]
 """One-dimensional array of `INSTRUCTION`."""
 
 
-def table_of(op: Op, bit: int, a: tuple[int, bool], b: tuple[int, bool]) -> Table:
+def table_of(op: Op, bit: int, a: tuple[int, bool], b: tuple[int, bool]) -> TruthTable:
     """Return the table for one bit of an operation whose operands store so many bits and are signed or not. Raises KeyError for extend and load."""
     has_a, has_b = (bit < bits or signed for bits, signed in (a, b))
     if op == Op.SUM:
@@ -90,7 +90,7 @@ def table_of(op: Op, bit: int, a: tuple[int, bool], b: tuple[int, bool]) -> Tabl
 
 
 @dataclass(frozen=True)
-class Stream:
+class InstructionStream:
     """Instructions in the order in which they are executed, for an array of so many columns and domains in each row."""
 
     columns: int
@@ -104,8 +104,8 @@ class Stream:
         return "\n".join((f"stream of {len(self)} for {self.columns} columns of {self.domains} domains", *map(line_of, self.instructions)))
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, Stream) and (self.columns, self.domains) == (other.columns, other.domains)
-        return same and isinstance(other, Stream) and np.array_equal(self.instructions, other.instructions)
+        same = isinstance(other, InstructionStream) and (self.columns, self.domains) == (other.columns, other.domains)
+        return same and isinstance(other, InstructionStream) and np.array_equal(self.instructions, other.instructions)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -116,7 +116,7 @@ class Stream:
         path.write_bytes(content.getvalue())
 
     @classmethod
-    def load(cls, path: Path) -> Stream:
+    def load(cls, path: Path) -> InstructionStream:
         """Return a saved stream; nothing in the file is executed. Raises OSError, or ValueError for a file that is none."""
         try:
             with np.load(path, allow_pickle=False) as content:
@@ -141,7 +141,7 @@ def line_of(one: Any) -> str:
     return " ".join((*words, f"carry c{one['carry']}@{one['carry_at']}") if op in CARRIES else words)
 
 
-def parse_stream(text: str) -> Stream:
+def parse_stream(text: str) -> InstructionStream:
     """Return the stream that prints as a text. Raises ValueError naming the line."""
     lines = text.strip().splitlines()
     try:
@@ -156,7 +156,7 @@ def parse_stream(text: str) -> Stream:
                 found[number][name] = value
         except (IndexError, KeyError, ValueError) as problem:
             raise ValueError(f"line {number + 2}: {line.strip()!r} is no instruction") from problem
-    return Stream(columns, domains, found)
+    return InstructionStream(columns, domains, found)
 
 
 def _fields(words: list[str]) -> Iterator[tuple[str, int]]:

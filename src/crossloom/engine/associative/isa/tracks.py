@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.isa.codes import COSTS, OP_CLEAR, OP_COPY, OP_DIFFERENCE, OP_EXTEND, OP_LOAD, OP_SUM, TABLE_NUMBERS, place, unpack
-from crossloom.engine.associative.isa.instructions import Stream
+from crossloom.engine.associative.isa.instructions import InstructionStream
 from crossloom.errors import InputError
 
 _OFFERED = 3
 """Cells offered to a table's writes, in `COSTS`."""
 
 
-def period_of(stream: Stream, ports: int) -> int:
+def period_of(stream: InstructionStream, ports: int) -> int:
     """Return how many domains lie between two ports of a column. Raises InputError if they cannot be spaced evenly."""
     if ports < 1 or stream.domains % ports:
         raise InputError(f"ports: {ports} cannot be spaced evenly along {stream.domains} domains; take a divisor of {stream.domains}")
@@ -77,7 +77,7 @@ def _travel(instructions: Any, period: int, standing: Any, steps: Any) -> None:
             standing[column] = (domain + domains - 1) % period
 
 
-def column_steps(stream: Stream, period: int) -> NDArray[np.int64]:
+def column_steps(stream: InstructionStream, period: int) -> NDArray[np.int64]:
     """Return the steps of all tracks of each instruction, ports being so many domains apart."""
     steps = np.zeros(len(stream), np.int64)
     _travel(stream.instructions, period, np.zeros(stream.columns, np.int64), steps)
@@ -105,7 +105,7 @@ def _locate(instructions: Any, period: int, standing: Any, named: Any, found: An
             standing[tracks[i, 0]] = (tracks[i, 1] + tracks[i, 2] - 1) % period
 
 
-def locate(stream: Stream, period: int, named: NDArray[np.int64]) -> NDArray[np.int64]:
+def locate(stream: InstructionStream, period: int, named: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return, for column-steps [step, instruction and ordinal] in their order, the position of the tracks, the column, and whether it moves upwards."""
     found = np.zeros((len(named), 3), np.int64)
     _locate(stream.instructions, period, np.zeros(stream.columns, np.int64), named, found)
@@ -129,7 +129,7 @@ def _offers(instructions: Any, numbers: Any, offered: Any, found: Any) -> None:
                 found[k] += offered[numbers[op, place(bit, a_bits, a_signed), place(bit, b_bits, b_signed)]]
 
 
-def cells_offered(stream: Stream) -> NDArray[np.int64]:
+def cells_offered(stream: InstructionStream) -> NDArray[np.int64]:
     """Return how many cells of a row each instruction offers to its writes, one after the other, whether the row matches or not."""
     found = np.zeros(len(stream), np.int64)
     _offers(stream.instructions, TABLE_NUMBERS, np.ascontiguousarray(COSTS[:, _OFFERED]), found)

@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-Cell = Literal["C", "B", "A", "R"]
-CELLS: tuple[Cell, ...] = ("C", "B", "A", "R")
+TruthCell = Literal["C", "B", "A", "R"]
+CELLS: tuple[TruthCell, ...] = ("C", "B", "A", "R")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """Cells that must match, by name, and what is written where they do."""
 
-    key: Mapping[Cell, int]
-    write: Mapping[Cell, int]
+    key: Mapping[TruthCell, int]
+    write: Mapping[TruthCell, int]
 
     @property
     def chance(self) -> float:
@@ -35,14 +35,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TruthTable:
     """Steps for one bit of an operation, and what they are to compute: the new (C, target) of the old C, B and A."""
 
     name: str
     steps: tuple[Step, ...]
-    target: Cell
+    target: TruthCell
     means: Callable[[int, int, int], tuple[int, int]]
-    reads: tuple[Cell, ...]
+    reads: tuple[TruthCell, ...]
 
     @property
     def searches(self) -> int:
@@ -68,7 +68,7 @@ class Table:
 def _steps(text: str) -> tuple[Step, ...]:
     """Return steps from text such as `C0 B1 A1 > C1 B0; C0 B0 A1 > B1`."""
 
-    def cells(part: str) -> dict[Cell, int]:
+    def cells(part: str) -> dict[TruthCell, int]:
         return {name: int(word[1]) for word in part.split() for name in CELLS if name == word[0]}
 
     return tuple(Step(cells(key), cells(write)) for key, _, write in (line.partition(">") for line in text.split(";")))
@@ -82,38 +82,38 @@ def _difference(c: int, b: int, a: int) -> tuple[int, int]:
     return int(b - a - c < 0), (b - a - c) & 1
 
 
-ADD = Table("add", _steps("C0 B1 A1 > C1 B0; C0 B0 A1 > B1; C1 B0 A0 > C0 B1; C1 B1 A0 > B0"), "B", _sum, ("C", "B", "A"))
+ADD = TruthTable("add", _steps("C0 B1 A1 > C1 B0; C0 B0 A1 > B1; C1 B0 A0 > C0 B1; C1 B1 A0 > B0"), "B", _sum, ("C", "B", "A"))
 """B ← B + A."""
-SUBTRACT = Table("subtract", _steps("C0 B0 A1 > C1 B1; C0 B1 A1 > B0; C1 B1 A0 > C0 B0; C1 B0 A0 > B1"), "B", _difference, ("C", "B", "A"))
+SUBTRACT = TruthTable("subtract", _steps("C0 B0 A1 > C1 B1; C0 B1 A1 > B0; C1 B1 A0 > C0 B0; C1 B0 A0 > B1"), "B", _difference, ("C", "B", "A"))
 """B ← B − A."""
-CARRY = Table("carry", _steps("C1 B0 > C0 B1; C1 B1 > B0"), "B", lambda c, b, a: _sum(c, b, 0), ("C", "B"))
+CARRY = TruthTable("carry", _steps("C1 B0 > C0 B1; C1 B1 > B0"), "B", lambda c, b, a: _sum(c, b, 0), ("C", "B"))
 """B ← B + 0: what is left of an addition when A has no bits left."""
-BORROW = Table("borrow", _steps("C1 B1 > C0 B0; C1 B0 > B1"), "B", lambda c, b, a: _difference(c, b, 0), ("C", "B"))
+BORROW = TruthTable("borrow", _steps("C1 B1 > C0 B0; C1 B0 > B1"), "B", lambda c, b, a: _difference(c, b, 0), ("C", "B"))
 """B ← B − 0."""
-SUM = Table("sum", _steps("> R0; C0 B0 A1 > R1; C0 B1 A0 > R1; C1 B0 A0 > C0 R1; C1 B1 A1 > R1; C0 B1 A1 > C1"), "R", _sum, ("C", "B", "A"))
+SUM = TruthTable("sum", _steps("> R0; C0 B0 A1 > R1; C0 B1 A0 > R1; C1 B0 A0 > C0 R1; C1 B1 A1 > R1; C0 B1 A1 > C1"), "R", _sum, ("C", "B", "A"))
 """R ← B + A."""
-DIFFERENCE = Table(
+DIFFERENCE = TruthTable(
     "difference", _steps("> R0; C0 B0 A1 > C1 R1; C0 B1 A0 > R1; C1 B0 A0 > R1; C1 B1 A1 > R1; C1 B1 A0 > C0"), "R", _difference, ("C", "B", "A")
 )
 """R ← B − A."""
-SUM_OF_B = Table("sum_of_b", _steps("> R0; C1 B0 > C0 R1; C0 B1 > R1"), "R", lambda c, b, a: _sum(c, b, 0), ("C", "B"))
+SUM_OF_B = TruthTable("sum_of_b", _steps("> R0; C1 B0 > C0 R1; C0 B1 > R1"), "R", lambda c, b, a: _sum(c, b, 0), ("C", "B"))
 """R ← B + 0."""
-SUM_OF_A = Table("sum_of_a", _steps("> R0; C1 A0 > C0 R1; C0 A1 > R1"), "R", lambda c, b, a: _sum(c, 0, a), ("C", "A"))
+SUM_OF_A = TruthTable("sum_of_a", _steps("> R0; C1 A0 > C0 R1; C0 A1 > R1"), "R", lambda c, b, a: _sum(c, 0, a), ("C", "A"))
 """R ← 0 + A."""
-MINUEND = Table("minuend", _steps("> R1; C0 B0 > R0; C1 B1 > C0 R0"), "R", lambda c, b, a: _difference(c, b, 0), ("C", "B"))
+MINUEND = TruthTable("minuend", _steps("> R1; C0 B0 > R0; C1 B1 > C0 R0"), "R", lambda c, b, a: _difference(c, b, 0), ("C", "B"))
 """R ← B − 0."""
-NEGATIVE = Table("negative", _steps("> R0; C1 A0 > R1; C0 A1 > C1 R1"), "R", lambda c, b, a: _difference(c, 0, a), ("C", "A"))
+NEGATIVE = TruthTable("negative", _steps("> R0; C1 A0 > R1; C0 A1 > C1 R1"), "R", lambda c, b, a: _difference(c, 0, a), ("C", "A"))
 """R ← 0 − A."""
-LAST = Table("last", _steps("> R0; C1 > R1"), "R", lambda c, b, a: (c, c), ("C",))
+LAST = TruthTable("last", _steps("> R0; C1 > R1"), "R", lambda c, b, a: (c, c), ("C",))
 """R ← C: the bits above both operands, of which all but the first are copies of a sign."""
-COPY = Table("copy", _steps("> R0; A1 > R1"), "R", lambda c, b, a: (c, a), ("A",))
+COPY = TruthTable("copy", _steps("> R0; A1 > R1"), "R", lambda c, b, a: (c, a), ("A",))
 """R ← A."""
-CLEAR = Table("clear", _steps("> R0"), "R", lambda c, b, a: (c, 0), ())
+CLEAR = TruthTable("clear", _steps("> R0"), "R", lambda c, b, a: (c, 0), ())
 """R ← 0."""
 TABLES = (ADD, SUBTRACT, CARRY, BORROW, SUM, DIFFERENCE, SUM_OF_B, SUM_OF_A, MINUEND, NEGATIVE, LAST, COPY, CLEAR)
 
 
-def outcomes(table: Table) -> Iterator[tuple[dict[Cell, int], dict[Cell, int]]]:
+def outcomes(table: TruthTable) -> Iterator[tuple[dict[TruthCell, int], dict[TruthCell, int]]]:
     """Yield each state of a row before a table (cells by name), with the state that its steps leave."""
     for values in product((0, 1), repeat=len(CELLS)):
         before = dict(zip(CELLS, values, strict=True))

@@ -7,7 +7,7 @@ from typing import Any
 import numba
 
 from crossloom.engine.associative.isa.codes import OP_CLEAR, OP_COPY, OP_DIFFERENCE, OP_EXTEND, OP_LOAD, OP_SUM, unpack
-from crossloom.engine.associative.isa.instructions import Op, Stream, line_of
+from crossloom.engine.associative.isa.instructions import InstructionStream, Op, line_of
 from crossloom.errors import InputError
 
 _FINE, _UNKNOWN, _EMPTY, _OUTSIDE, _SHARED, _SIGNLESS, _SHRINKS, _BACKWARDS = range(8)
@@ -22,7 +22,7 @@ _PROBLEMS = {
 }
 
 
-def check_stream(stream: Stream) -> None:
+def check_stream(stream: InstructionStream) -> None:
     """Raise InputError that names the first instruction that cannot be executed, and what is wrong with it."""
     number, problem = _first_problem(stream.instructions, stream.columns, stream.domains)
     if problem != _FINE:

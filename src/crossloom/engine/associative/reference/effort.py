@@ -9,13 +9,13 @@ from itertools import pairwise, zip_longest
 import numpy as np
 
 from crossloom.engine.associative.isa.effort import Effort, Numbers
-from crossloom.engine.associative.isa.instructions import CARRIES, Op, Stream, table_of
+from crossloom.engine.associative.isa.instructions import CARRIES, InstructionStream, Op, table_of
 
 Fields = Mapping[str, int]
-Counts = Counter[str]
+EffortCounts = Counter[str]
 
 
-def plain_effort(stream: Stream, ports: int = 1) -> Effort:
+def plain_effort(stream: InstructionStream, ports: int = 1) -> Effort:
     """Return what a stream takes."""
     counts, wear = Counter[str](), np.zeros((stream.columns, stream.domains), np.int64)
     instructions, bits = np.zeros(len(Op), np.int64), np.zeros(len(Op), np.int64)
@@ -35,7 +35,7 @@ def plain_effort(stream: Stream, ports: int = 1) -> Effort:
     return Effort(**{name: counts[name] for name in names}, instructions=instructions, bits=bits, wear_eighths=wear)
 
 
-def _clear(fields: Fields, counts: Counts, wear: Numbers) -> int:
+def _clear(fields: Fields, counts: EffortCounts, wear: Numbers) -> int:
     """Count a clear, all columns side by side, and return its bits."""
     cells = wear[fields["to"] : fields["a"] + 1, fields["to_at"] : fields["to_at"] + fields["bits"]]
     counts["writes"] += fields["bits"]
@@ -43,7 +43,7 @@ def _clear(fields: Fields, counts: Counts, wear: Numbers) -> int:
     return cells.size
 
 
-def _extend(fields: Fields, counts: Counts, wear: Numbers) -> int:
+def _extend(fields: Fields, counts: EffortCounts, wear: Numbers) -> int:
     """Count an extend: a search of the sign, zeros everywhere, ones in half of the rows. Return its bits."""
     cells = wear[fields["to"], fields["to_at"] + fields["a_bits"] : fields["to_at"] + fields["bits"]]
     searched = fields["a_signed"] and cells.size > 0
@@ -54,7 +54,7 @@ def _extend(fields: Fields, counts: Counts, wear: Numbers) -> int:
     return cells.size
 
 
-def _sum(fields: Fields, counts: Counts, wear: Numbers) -> int:
+def _sum(fields: Fields, counts: EffortCounts, wear: Numbers) -> int:
     """Count an instruction that takes a table for each bit, and return its bits."""
     op, carry = Op(fields["op"]), (fields["carry"], fields["carry_at"])
     if op in CARRIES:
@@ -87,7 +87,7 @@ def _ways(fields: Fields) -> dict[int, list[int]]:
     return {column: way for column, way in ways.items() if way}
 
 
-def _shift(ways: Mapping[int, list[int]], standing: dict[int, int], before: set[int], period: int, counts: Counts) -> None:
+def _shift(ways: Mapping[int, list[int]], standing: dict[int, int], before: set[int], period: int, counts: EffortCounts) -> None:
     """Count the steps that columns take from where they stand through their domains."""
     alignments = {column: abs(way[0] % period - standing[column]) for column, way in ways.items()}
     moves = [[abs(later % period - domain % period) for domain, later in pairwise(way)] for way in ways.values()]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from crossloom.engine.associative.isa.instructions import CARRIES, Op, Stream, table_of
-from crossloom.engine.associative.isa.truth_tables import CELLS, Cell, Step
+from crossloom.engine.associative.isa.instructions import CARRIES, InstructionStream, Op, table_of
+from crossloom.engine.associative.isa.truth_tables import CELLS, Step, TruthCell
 
 Slip = Callable[[int, int], bool | None]
 """Whether a track goes too far (True), too short (False) or right (None) at a column-step of an instruction."""
@@ -15,11 +15,11 @@ Miss = Callable[[int, int], bool]
 """Whether a write fails, by the number of the cell among all those that an instruction offers to its writes."""
 Where = tuple[int, int]
 """Column and domain."""
-_NAMES: dict[Cell, str] = {"C": "carry", "R": "to", "A": "a", "B": "b"}
+_NAMES: dict[TruthCell, str] = {"C": "carry", "R": "to", "A": "a", "B": "b"}
 
 
 @dataclass
-class Row:
+class RowState:
     """One row: its tracks, each a list of bits of which `spare` at both ends belong to no domain; where they stand; and what has been done.
 
     Attributes:
@@ -44,7 +44,7 @@ class Row:
     _shifted: int = 0
     _offered: int = 0
 
-    def execute(self, stream: Stream, load: Callable[[int, Row], None] | None = None) -> None:
+    def execute(self, stream: InstructionStream, load: Callable[[int, RowState], None] | None = None) -> None:
         """Execute all instructions; `load` puts inputs of a round into the tracks."""
         due = False
         for self._now, one in enumerate(stream.instructions):
@@ -62,11 +62,11 @@ class Row:
 
     def _arithmetic(self, one: dict[str, int]) -> None:
         op = Op(one["op"])
-        stored: dict[Cell, int] = {"A": one["a_bits"], "B": one["b_bits"] if op in (Op.SUM, Op.DIFFERENCE) else 0}
-        starts: dict[Cell, Where] = {cell: (one[name], one[f"{name}_at"]) for cell, name in _NAMES.items()}
+        stored: dict[TruthCell, int] = {"A": one["a_bits"], "B": one["b_bits"] if op in (Op.SUM, Op.DIFFERENCE) else 0}
+        starts: dict[TruthCell, Where] = {cell: (one[name], one[f"{name}_at"]) for cell, name in _NAMES.items()}
         for bit in range(one["bits"]):
-            moving: dict[Cell, bool] = {"C": bit == 0 and op in CARRIES, "R": True, "A": bit < stored["A"], "B": bit < stored["B"]}
-            places: dict[Cell, Where] = {"C": starts["C"], "R": (one["to"], one["to_at"] + bit)}
+            moving: dict[TruthCell, bool] = {"C": bit == 0 and op in CARRIES, "R": True, "A": bit < stored["A"], "B": bit < stored["B"]}
+            places: dict[TruthCell, Where] = {"C": starts["C"], "R": (one["to"], one["to_at"] + bit)}
             for name, bits in stored.items():
                 places[name] = starts[name][0], starts[name][1] + min(bit, bits - 1)
             for name in moving:
@@ -78,7 +78,7 @@ class Row:
             for step in table.steps:
                 self._step(step, places | {table.target: places["R"]})
 
-    def _step(self, step: Step, places: dict[Cell, Where]) -> None:
+    def _step(self, step: Step, places: dict[TruthCell, Where]) -> None:
         match = all(self._read(places[cell]) == bit for cell, bit in step.key.items())
         self.searches += bool(step.key)
         self.tagged += bool(step.key) and match
@@ -146,8 +146,8 @@ class Row:
                 self._displace(column, -1 if by > 0 else 1)
 
 
-def execute_row(stream: Stream, tracks: list[list[int]], **options: Any) -> Row:
+def execute_row(stream: InstructionStream, tracks: list[list[int]], **options: Any) -> RowState:
     """Return a row with these tracks after a stream."""
-    row = Row(tracks, **options)
+    row = RowState(tracks, **options)
     row.execute(stream)
     return row

@@ -20,9 +20,9 @@ from itertools import pairwise
 import numpy as np
 
 from crossloom.engine.associative.isa.codes import OP_LOAD
-from crossloom.engine.associative.isa.instructions import Stream
+from crossloom.engine.associative.isa.instructions import InstructionStream
 from crossloom.engine.associative.isa.validity import check_stream
-from crossloom.engine.associative.simulate.faults import Faults, draw, no_faults
+from crossloom.engine.associative.simulate.faults import TrackFaults, draw, no_faults
 from crossloom.engine.associative.simulate.row_block import Course
 from crossloom.engine.associative.simulate.state import State
 from crossloom.errors import InputError
@@ -52,7 +52,7 @@ class Segment:
     stop: int
 
 
-def segments(stream: Stream) -> Iterator[Segment]:
+def segments(stream: InstructionStream) -> Iterator[Segment]:
     """Yield a stream's instructions between loads: first those before any load, then for each load those that follow it. Some may be none."""
     loads = np.flatnonzero(stream.instructions["op"] == OP_LOAD).tolist()
     for load, following in pairwise((-1, *loads, len(stream))):
@@ -60,11 +60,11 @@ def segments(stream: Stream) -> Iterator[Segment]:
 
 
 def execute(
-    stream: Stream,
+    stream: InstructionStream,
     state: State,
     *,
     load: Load | None = None,
-    faults: Faults | None = None,
+    faults: TrackFaults | None = None,
     ports: int = 1,
     observed: bool = False,
     threads: int = 1,
@@ -95,7 +95,7 @@ def execute(
     return Activity(searches, writes, sum(block.tagged for block in blocks), sum(block.written for block in blocks))
 
 
-def _check(stream: Stream, state: State, load: Load | None) -> None:
+def _check(stream: InstructionStream, state: State, load: Load | None) -> None:
     check_stream(stream)
     if (stream.columns, stream.domains) != (state.columns, state.domains):
         raise InputError(

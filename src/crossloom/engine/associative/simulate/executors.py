@@ -19,7 +19,7 @@ from crossloom.engine.associative.compile.layer import settled, vectors
 from crossloom.engine.associative.placement import InRows
 from crossloom.engine.associative.settings import Processors
 from crossloom.engine.associative.simulate.execute import execute
-from crossloom.engine.associative.simulate.faults import Faults
+from crossloom.engine.associative.simulate.faults import TrackFaults
 from crossloom.engine.associative.simulate.state import State, read_values, write_values
 from crossloom.engine.base import Counts, Inferences
 from crossloom.network.graph import Node
@@ -103,11 +103,11 @@ class StreamExecutor:
         q = graph.quantization
         return requantize(total, multiplier(q[node.inputs[0]], q[node.inputs[1]], q[node.name], node), q[node.name])
 
-    def _faults(self, stream: int, own: int, first: int) -> tuple[Faults, int]:
+    def _faults(self, stream: int, own: int, first: int) -> tuple[TrackFaults, int]:
         """Return the faults of a stream in inferences of so many rows from one on, and the ports of a track."""
         chip = self.chip
         seed = int(np.random.SeedSequence((self.seed, place_of(self.node, self.program), stream)).generate_state(1, np.uint64)[0] >> 1)
-        faults = Faults(
+        faults = TrackFaults(
             shift=chip.shift_faults, write=chip.write_faults, realign_every=chip.realign_every, seed=seed, inference_rows=own, first_inference=first
         )
         return faults, chip.ports
@@ -118,7 +118,7 @@ def place_of(node: Node, program: Program) -> int:
     return next(place for place, each in enumerate(program.graph.nodes) if each.name == node.name)
 
 
-def executed(compiled: Compiled, whole: CompiledLayer, rows: NDArray[np.int32], faults: tuple[Faults, int] | None = None) -> NDArray[np.int64]:
+def executed(compiled: Compiled, whole: CompiledLayer, rows: NDArray[np.int32], faults: tuple[TrackFaults, int] | None = None) -> NDArray[np.int64]:
     """Return the sums (rows, outputs of the tile) that a stream leaves of the inputs in some rows, with faults of a chip with so many ports or without."""
     layer, layout = whole.layer, whole.layout
     state = State.zeros(len(rows), layout.columns, layout.domains)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crossloom.engine.associative.isa.instructions import Stream
+from crossloom.engine.associative.isa.instructions import InstructionStream
 from crossloom.engine.associative.isa.tracks import cells_offered, column_steps, locate, period_of
 from crossloom.errors import InputError
 
@@ -28,7 +28,7 @@ _SHARES = 1 << 53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
+class TrackFaults:
     """How often steps fail.
 
     Attributes:
@@ -73,7 +73,7 @@ class Events:
     named: Numbers
 
 
-def draw(stream: Stream, rows: int, faults: Faults, ports: int = 1) -> Events:
+def draw(stream: InstructionStream, rows: int, faults: TrackFaults, ports: int = 1) -> Events:
     """Return the faults of a stream in so many rows, columns having so many ports."""
     period = period_of(stream, ports)
     slips = _of_all(faults.shift, column_steps(stream, period), rows, faults, 0)
@@ -85,7 +85,7 @@ def draw(stream: Stream, rows: int, faults: Faults, ports: int = 1) -> Events:
     return Events(found, misses[:, :3], np.column_stack([slips[:, :2], far]))
 
 
-def _of_all(probability: float, counts: Numbers, rows: int, faults: Faults, kind: int) -> Numbers:
+def _of_all(probability: float, counts: Numbers, rows: int, faults: TrackFaults, kind: int) -> Numbers:
     """Return instruction, ordinal and row of the trials that come true in all inferences, and a number that chance draws for each, in order."""
     each = faults.inference_rows or max(1, rows)
     ends = np.cumsum(counts)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.isa.codes import OP_LOAD
-from crossloom.engine.associative.isa.instructions import Stream
+from crossloom.engine.associative.isa.instructions import InstructionStream
 from crossloom.engine.associative.isa.tracks import cells_offered
 from crossloom.engine.associative.simulate.faults import Events
 from crossloom.engine.associative.simulate.lowering import Runs, lower
@@ -21,7 +21,7 @@ Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class RowBlock:
     """A block of a state, ready to be worked on.
 
     Attributes:
@@ -58,26 +58,26 @@ class Course:
         observed: whether every instruction is watched.
     """
 
-    stream: Stream
+    stream: InstructionStream
     height: int
     spare: int
     events: Events
     realign_every: int
     observed: bool
 
-    def blocks(self, state: State) -> list[Block]:
+    def blocks(self, state: State) -> list[RowBlock]:
         """Return the blocks of a state, each with the faults that meet it."""
         watches = self.observed or len(self.events.slips) + len(self.events.misses) > 0
         offered = int(cells_offered(self.stream).max(initial=0)) if watches else 0
         return [self._block(state, number, offered) for number in range(len(state.planes))]
 
-    def _block(self, state: State, number: int, offered: int) -> Block:
+    def _block(self, state: State, number: int, offered: int) -> RowBlock:
         slips, misses = (_within(found, number, state.block_rows) for found in (self.events.slips, self.events.misses))
         realignments = self._realignments(slips[:, 0])
         masks = np.full((SUCCEED + offered, state.planes.shape[3]), ~np.uint64(0))
         masks[IN_USE], masks[[TAGGED, WRITTEN]] = state.used(number), 0
         displaced = np.zeros((state.columns, state.block_rows) if len(slips) else (0, 0), np.int16)
-        return Block(
+        return RowBlock(
             cells=state.cells(number),
             masks=masks,
             faults=(slips, misses, realignments, displaced, np.zeros(CURSORS, np.int64)),
@@ -97,7 +97,7 @@ class Course:
         """Return some of the instructions as runs."""
         return lower(self.stream.instructions[start:stop], self.height, self.spare)
 
-    def perform(self, block: Block, runs: Runs, start: int, stop: int) -> None:
+    def perform(self, block: RowBlock, runs: Runs, start: int, stop: int) -> None:
         """Let a block go through instructions that have been lowered."""
         lanes = (0,) * block.cells.shape[1]
         near = block.watched[(block.watched[:, 0] < stop) & (block.watched[:, 1] > start)].clip(start, stop)

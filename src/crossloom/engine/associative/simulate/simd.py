@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from crossloom.engine.associative.isa.truth_tables import CELLS, TABLES, Step, Table
+from crossloom.engine.associative.isa.truth_tables import CELLS, TABLES, Step, TruthTable
 
 _WORD = ir.IntType(64)
 _BYTES = 8
@@ -80,7 +80,7 @@ _run: Any = intrinsic(_declare_run)
 watched_run: Any = intrinsic(_declare_watched_run)
 
 
-def _bits(builder: Any, table: Table, shape: tuple[Any, Any], places: Mapping[str, tuple[Any, Any]], masks: Any) -> None:
+def _bits(builder: Any, table: TruthTable, shape: tuple[Any, Any], places: Mapping[str, tuple[Any, Any]], masks: Any) -> None:
     """Emit a table's loop over bits."""
     vector, count = shape
     places = {**places, table.target: places["R"]}

@@ -8,18 +8,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossloom.engine.crossbar.analog.conversion import Inputs, Noise, Quantiser, Streams, at_once, digits_of, fours, squares_of, weighted_squares
+from crossloom.engine.crossbar.analog.conversion import (
+    Inputs,
+    Noise,
+    Quantiser,
+    RandomStream,
+    at_once,
+    digits_of,
+    fours,
+    squares_of,
+    weighted_squares,
+)
 from crossloom.engine.crossbar.analog.strips import Strip
-from crossloom.engine.crossbar.analog.trained import Table, front_end, pool
+from crossloom.engine.crossbar.analog.trained import TransferTable, front_end, pool
 from crossloom.engine.crossbar.ideal.product import byte_product
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.network.integer import plain_arithmetic
 from crossloom.periphery.adder import SLICES
 from crossloom.periphery.file import load_adder
 
 
 @dataclass(frozen=True)
-class Columns:
+class PerBufferColumn:
     """A strip whose partial sums meet in the columns of a buffer, which are converted.
 
     `partial` is its matrices: bytes where the cells are ideal, float64 otherwise. `factors` (L, D·K) has what meets in each line, and `sigma` is the fluctuation that the buffer's cells add to
@@ -27,7 +37,7 @@ class Columns:
     """
 
     strip: Strip
-    layer: Layer
+    layer: MappedLayer
     partial: Tensor
     factors: Tensor
     noise: Noise | None
@@ -36,7 +46,7 @@ class Columns:
     inputs: Inputs
 
     @classmethod
-    def of(cls, strip: Strip, layer: Layer) -> Columns:
+    def of(cls, strip: Strip, layer: MappedLayer) -> PerBufferColumn:
         """Return the strip with the machine's buffer and converters."""
         partial = strip.sums.to(torch.int8).contiguous() if layer.xbar.physics.ideal else strip.sums
         noise = Noise.of(strip.variance, ((1 << layer.xbar.input_bits) - 1) ** 2)
@@ -71,7 +81,7 @@ class Columns:
         reading, keeping, converting = self._draws
         return reading + keeping + converting * len(self.quantisers) + self.inputs.draws
 
-    def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
+    def __call__(self, vectors: Tensor, streams: RandomStream, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
         digits = digits_of(vectors, self.layer)
         reading, keeping, converting = self._draws
@@ -86,7 +96,7 @@ class Columns:
             total.add_(quantiser(sums[place].div_(step), streams, first + place * converting), alpha=line.weight * step)
         return total
 
-    def _columns(self, digits: Tensor, streams: Streams, first: int) -> Tensor:
+    def _columns(self, digits: Tensor, streams: RandomStream, first: int) -> Tensor:
         """Return what the columns of the buffer hold, (L, N, columns) float64, for digits (N, D, rows)."""
         flat = digits.reshape(-1, digits.shape[2])
         read = byte_product(flat, self.partial) if self.partial.dtype == torch.int8 else flat.to(torch.float64) @ self.partial
@@ -97,14 +107,14 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Once:
+class PerDotProduct:
     """A strip whose digits and slices are accumulated in analog, and converted once: one product with slices joined.
 
     `joined` is in steps of the converter, `per_step` units of the sum each; `taken` steps are subtracted from each code.
     """
 
     strip: Strip
-    layer: Layer
+    layer: MappedLayer
     joined: Tensor
     noise: Noise | None
     quantiser: Quantiser
@@ -113,7 +123,7 @@ class Once:
     inputs: Inputs
 
     @classmethod
-    def of(cls, strip: Strip, layer: Layer) -> Once:
+    def of(cls, strip: Strip, layer: MappedLayer) -> PerDotProduct:
         """Return the strip with its slices joined, by ideal circuits or trained ones."""
         weights, converter = strip.weights, layer.converters[0]
         inputs, whole = Inputs.of(strip.lean, layer), strip.sums.reshape(len(strip.sums), *strip.weights.shape)
@@ -123,9 +133,9 @@ class Once:
             return cls(strip.lean, layer, joined, at_once(strip, weights / step), Quantiser.of(converter, strip, layer), step, None, inputs)
         adder, cycles, circuits = load_adder(layer.xbar.circuits.adder), len(layer.digits), layer.xbar.circuits
         half = len(layer.slices) // 2
-        front = front_end(adder, layer.xbar.rows, cycles, half, layer.tiling.reach)
+        front = front_end(adder, layer.xbar.rows, cycles, half, layer.tiling.observed_range)
         found = pool(circuits, cycles, front.range_v, strip.seed)
-        table = Table.of(found, strip.arrays, converter, strip.first_circuit)
+        table = TransferTable.of(found, strip.arrays, converter, strip.first_circuit)
         wired = [SLICES - half + abs(weight).bit_length() - 1 for weight in layer.slices.weights]
         place = torch.tensor(wired, device=weights.device)
         sloped = weights * found.slopes.to(weights.device)[table.which][:, place].T / front.per_step
@@ -144,7 +154,7 @@ class Once:
         columns = self.joined.shape[1]
         return (fours(columns) if self.noise else 0) + self.quantiser.draws(columns) + self.inputs.draws
 
-    def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
+    def __call__(self, vectors: Tensor, streams: RandomStream, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
         with plain_arithmetic(self.joined):
             steps = vectors.to(self.joined.dtype) @ self.joined

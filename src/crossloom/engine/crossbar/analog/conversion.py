@@ -11,9 +11,9 @@ from torch import Tensor
 from crossloom.engine.crossbar.adc import Converter
 from crossloom.engine.crossbar.analog.rng import normals
 from crossloom.engine.crossbar.analog.strips import Strip
-from crossloom.engine.crossbar.analog.trained import Table, pool
+from crossloom.engine.crossbar.analog.trained import TransferTable, pool
 from crossloom.engine.crossbar.ideal.product import EXACT_FLOAT32, byte_product
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.trained_settings import Circuits
 from crossloom.network.integer import plain_arithmetic
 from crossloom.periphery.converter import HOLDS_F
@@ -23,7 +23,7 @@ TIE = 2.0**-30
 
 
 @dataclass(frozen=True)
-class Streams:
+class RandomStream:
     """The random numbers of some input vectors: a key for each; None where nothing is random."""
 
     key: Tensor | None
@@ -82,7 +82,7 @@ def fours(count: int) -> int:
     return -(-count // 4) * 4
 
 
-def digits_of(vectors: Tensor, layer: Layer) -> Tensor:
+def digits_of(vectors: Tensor, layer: MappedLayer) -> Tensor:
     """Return the digits (N, D, rows) of input vectors (N, rows), as signed bytes: no digit has more than seven bits."""
     whole = vectors if vectors.dtype == torch.uint8 else vectors.to(torch.int32)
     if layer.digits.signs:
@@ -90,14 +90,14 @@ def digits_of(vectors: Tensor, layer: Layer) -> Tensor:
     return torch.stack([((whole >> shift) & ((1 << width) - 1)).to(torch.int8) for shift, width, _ in layer.digits.cuts], 1)
 
 
-def squares_of(digits: Tensor, layer: Layer) -> Tensor:
+def squares_of(digits: Tensor, layer: MappedLayer) -> Tensor:
     """Return the squares of digits (bytes): bytes while they fit, which those of one bit are themselves."""
     if layer.xbar.input_bits == 1 and not layer.digits.signs:
         return digits
     return digits.square() if layer.xbar.input_bits <= 3 else digits.to(torch.float32).square()
 
 
-def _summed(digits: Tensor, layer: Layer) -> Tensor:
+def _summed(digits: Tensor, layer: MappedLayer) -> Tensor:
     """Return Σ_b α_b · digit (N, ...) for numbers (N, D, ...) of each digit."""
     weights = layer.digits.weights
     total = digits[:, 0] * weights[0]
@@ -111,22 +111,22 @@ class Quantiser:
     """The converters at the end of some sums: ideal, or trained circuits."""
 
     converter: Converter
-    table: Table | None = None
+    table: TransferTable | None = None
 
     @classmethod
-    def of(cls, converter: Converter, strip: Strip, layer: Layer, lines: int = 1) -> Quantiser:
+    def of(cls, converter: Converter, strip: Strip, layer: MappedLayer, lines: int = 1) -> Quantiser:
         """Return the converters of a strip's results, each with so many bit lines."""
         circuits = layer.xbar.circuits
         if not circuits.converter:
             return cls(converter)
         found = pool(Circuits("", circuits.converter, circuits.calibrated), 1, max(HOLDS_F), strip.seed)
-        return cls(converter, Table.of(found, strip.arrays.repeat(lines), converter, strip.first_circuit))
+        return cls(converter, TransferTable.of(found, strip.arrays.repeat(lines), converter, strip.first_circuit))
 
     def draws(self, count: int) -> int:
         """Random numbers for so many sums."""
         return fours(count) if self.table else 0
 
-    def __call__(self, steps: Tensor, streams: Streams, first: int) -> Tensor:
+    def __call__(self, steps: Tensor, streams: RandomStream, first: int) -> Tensor:
         """Return codes for real sums in steps (rows, columns), the rows of one input vector after the other; overwrites its argument."""
         if self.table is not None:
             return self.table.codes(steps, streams.normals(first, steps.numel() // len(streams)))
@@ -134,21 +134,21 @@ class Quantiser:
 
 
 @dataclass(frozen=True)
-class Each:
+class PerPartialSum:
     """A strip each of whose partial sums is converted.
 
     `lines` are its matrices and, if the sum of the inputs counts, its unit columns, all in steps of the converter.
     """
 
     strip: Strip
-    layer: Layer
+    layer: MappedLayer
     converter: Converter
     lines: Tensor
     noise: Noise | None
     quantiser: Quantiser
 
     @classmethod
-    def of(cls, strip: Strip, layer: Layer) -> Each:
+    def of(cls, strip: Strip, layer: MappedLayer) -> PerPartialSum:
         """Return the strip with the machine's converter."""
         converter, counted = layer.converters[0], strip.counts_inputs
         quantiser = Quantiser.of(converter, strip, layer, len(layer.slices))
@@ -183,7 +183,7 @@ class Each:
         """Random numbers for one input vector."""
         return (fours(self.width) if self.noise else 0) + self.quantiser.draws(len(self.layer.digits) * self.strip.weights.numel())
 
-    def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
+    def __call__(self, vectors: Tensor, streams: RandomStream, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
         digits, data = digits_of(vectors, self.layer), self.strip.weights.numel()
         flat = digits.reshape(-1, digits.shape[2])
@@ -205,18 +205,18 @@ class Inputs:
     """The sum of the inputs that unit columns measure, digit after digit, rounded to whole units."""
 
     strip: Strip
-    layer: Layer
+    layer: MappedLayer
     noise: Noise | None
 
     @classmethod
-    def of(cls, strip: Strip, layer: Layer) -> Inputs:
+    def of(cls, strip: Strip, layer: MappedLayer) -> Inputs:
         return cls(strip, layer, Noise.of(strip.unit_variance, ((1 << layer.xbar.input_bits) - 1) ** 2) if strip.counts_inputs else None)
 
     @property
     def draws(self) -> int:
         return fours(len(self.layer.digits) * self.strip.unit.shape[1]) if self.noise else 0
 
-    def __call__(self, digits: Tensor, streams: Streams, first: int) -> Tensor:
+    def __call__(self, digits: Tensor, streams: RandomStream, first: int) -> Tensor:
         """Return what the inputs add to the results, (N, columns) or (N, 1), for digits (N, D, rows)."""
         if not self.strip.counts_inputs:
             return torch.zeros(len(digits), 1, dtype=torch.float64, device=digits.device)
@@ -236,24 +236,24 @@ def at_once(strip: Strip, weights: Tensor) -> Noise | None:
     return Noise.of((each * weights.square()).sum(1), 1 << 30)
 
 
-def weighted_squares(vectors: Tensor, layer: Layer) -> Tensor:
+def weighted_squares(vectors: Tensor, layer: MappedLayer) -> Tensor:
     """Return Σ_b α_b² d_b² (N, rows) of integer input vectors (N, rows)."""
     weights = torch.tensor(layer.digits.weights, dtype=torch.float64, device=vectors.device)
     return torch.einsum("ndr,d->nr", digits_of(vectors, layer).to(torch.float64).square(), weights.square())
 
 
 @dataclass(frozen=True)
-class Never:
+class NoAdc:
     """A strip without converters: whole inputs times the weights as they are."""
 
     strip: Strip
-    layer: Layer
+    layer: MappedLayer
     effective: Tensor
     noise: Noise | None
     unit_noise: Noise | None
 
     @classmethod
-    def of(cls, strip: Strip, layer: Layer) -> Never:
+    def of(cls, strip: Strip, layer: MappedLayer) -> NoAdc:
         """Return the strip with everything that is linear in one matrix."""
         return cls(strip.lean, layer, strip.effective, at_once(strip, strip.weights), Noise.of(strip.unit_variance, 1 << 30))
 
@@ -268,7 +268,7 @@ class Never:
         data = fours(self.effective.shape[1]) if self.noise else 0
         return data + (fours(self.strip.unit.shape[1]) if self.unit_noise else 0)
 
-    def __call__(self, vectors: Tensor, streams: Streams, first: int) -> Tensor:
+    def __call__(self, vectors: Tensor, streams: RandomStream, first: int) -> Tensor:
         """Return the sums (N, columns) of integer input vectors (N, rows)."""
         sums = vectors.to(torch.float64) @ self.effective
         if not self.noise and not self.unit_noise:

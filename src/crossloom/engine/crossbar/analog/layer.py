@@ -8,10 +8,10 @@ with γ and U_b, the sum of the digits, as in `sliced.py`. A unit column measure
 rounds to whole units. Without one, U_b is digital and exact. Noise of reading is normal and independent from cell to cell, so that a
 partial sum has one number of the variance Σ d²·σ². Four ways, chosen by the machine (`dataflow.py`):
 
-* each partial sum is converted: products of digits in float64 (`Each`),
-* partial sums meet in the columns of a buffer, whose cells fluctuate (`Columns`),
-* each row tile is accumulated in analog and converted once: one product a row tile (`Once`),
-* converters are left out (range: ideal): one product with the weights as they are (`Never`).
+* each partial sum is converted: products of digits in float64 (`PerPartialSum`),
+* partial sums meet in the columns of a buffer, whose cells fluctuate (`PerBufferColumn`),
+* each row tile is accumulated in analog and converted once: one product a row tile (`PerDotProduct`),
+* converters are left out (range: ideal): one product with the weights as they are (`NoAdc`).
 
 Sums are rounded after adding 2⁻³⁰, so that a tie is a tie whatever the order of summation. Where reads fluctuate, matrices are held on a grid
 below a sixteenth of the fluctuation of a cell, so coarse that float32 sums them exactly, in any order; and variances are sums of bytes where
@@ -28,11 +28,11 @@ import torch
 from torch import Tensor
 
 from crossloom.engine.base import Inferences
-from crossloom.engine.crossbar.analog.accumulated import Columns, Once
-from crossloom.engine.crossbar.analog.conversion import Each, Never, Streams
+from crossloom.engine.crossbar.analog.accumulated import PerBufferColumn, PerDotProduct
+from crossloom.engine.crossbar.analog.conversion import NoAdc, PerPartialSum, RandomStream
 from crossloom.engine.crossbar.analog.rng import key_of, keys
 from crossloom.engine.crossbar.analog.strips import gains, strips_of
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 
 BLOCK = 1 << 19
 """Partial sums computed at once, so that what is done to them is done in the cache."""
@@ -42,7 +42,7 @@ BLOCK = 1 << 19
 class Deferred:
     """A layer whose arrays are written when the first sums are asked for: times and costs need none."""
 
-    layer: Layer
+    layer: MappedLayer
     seed: int
 
     @cached_property
@@ -66,18 +66,22 @@ class AnalogLayer:
         key: of its random numbers.
     """
 
-    layer: Layer
-    parts: tuple[Each | Columns | Once | Never, ...]
+    layer: MappedLayer
+    parts: tuple[PerPartialSum | PerBufferColumn | PerDotProduct | NoAdc, ...]
     gain: Tensor | None
     key: int
 
     @classmethod
-    def of(cls, layer: Layer, seed: int) -> AnalogLayer:
+    def of(cls, layer: MappedLayer, seed: int) -> AnalogLayer:
         """Write a layer's arrays and return what they compute."""
         found = list(strips_of(layer, seed))
         xbar = layer.xbar
-        by_dataflow: dict[str, type[Each | Columns | Once]] = {"digital": Each, "buffered": Columns, "analog": Once}
-        kind = Never if xbar.range == "ideal" else by_dataflow[xbar.accumulate]
+        by_dataflow: dict[str, type[PerPartialSum | PerBufferColumn | PerDotProduct]] = {
+            "digital": PerPartialSum,
+            "buffered": PerBufferColumn,
+            "analog": PerDotProduct,
+        }
+        kind = NoAdc if xbar.range == "ideal" else by_dataflow[xbar.accumulate]
         return cls(layer, tuple(kind.of(strip, layer) for strip in found), gains(found, layer), key_of(seed, "reads", layer.node.name))
 
     def __call__(self, x: Tensor, inferences: Inferences, residual: Tensor | None = None) -> Tensor:
@@ -95,14 +99,14 @@ class AnalogLayer:
         size = max(1, BLOCK // widest)
         return (slice(start, start + size) for start in range(0, max(vectors, 1), size))
 
-    def _streams(self, part: slice, vectors: int, inferences: Inferences, x: Tensor) -> Streams:
+    def _streams(self, part: slice, vectors: int, inferences: Inferences, x: Tensor) -> RandomStream:
         """Return the random numbers of some of the vectors: each belongs to an inference and a position in it."""
         if not any(each.draws for each in self.parts):
-            return Streams(None)
+            return RandomStream(None)
         inference, position = self.layer.places(x, vectors, torch.arange(part.start, min(part.stop, vectors), device=x.device))
-        return Streams(keys(keys(torch.tensor(self.key, device=x.device), inferences.first + inference), position))
+        return RandomStream(keys(keys(torch.tensor(self.key, device=x.device), inferences.first + inference), position))
 
-    def _block(self, vectors: Tensor, streams: Streams) -> Tensor:
+    def _block(self, vectors: Tensor, streams: RandomStream) -> Tensor:
         """Return the sums (N, G·C) of input vectors (N, G·R)."""
         tiling = self.layer.tiling
         total = torch.zeros(len(vectors), tiling.groups * tiling.columns, dtype=torch.float64, device=vectors.device)

@@ -24,7 +24,7 @@ from crossloom.device.cell import Written
 from crossloom.engine.crossbar.analog.rng import key_of
 from crossloom.engine.crossbar.analog.solved import SOLVED
 from crossloom.engine.crossbar.cell_settings import Physics
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.arrays import Held, arrays
 
 AT_ONCE = 1 << 20
@@ -69,7 +69,7 @@ def levels_s(physics: Physics, bits: int) -> tuple[float, float]:
     return low, (high - low) / ((1 << bits) - 1)
 
 
-def written(layer: Layer, seed: int) -> Iterator[Array]:
+def written(layer: MappedLayer, seed: int) -> Iterator[Array]:
     """Yield the arrays of a layer. What chance decides belongs to the seed, the weights' name and the place among the arrays."""
     physics, xbar = layer.xbar.physics, layer.xbar
     low, step = levels_s(physics, xbar.cell_bits)
@@ -93,7 +93,7 @@ def _as_read(cells: Written, physics: Physics) -> tuple[Tensor, Tensor | None]:
     return conductance, sigma
 
 
-def least_harm(held: Held, stuck: Tensor, layer: Layer) -> Tensor:
+def least_harm(held: Held, stuck: Tensor, layer: MappedLayer) -> Tensor:
     """Return which row each word line gets, so that Σ (weight of the bit line · wrong levels)² is least, faults being known.
 
     An assignment problem: the harm of row a on word line b is Σ_j β_j²·(ℓ_aj − s_bj)² over the stuck cells of b.
@@ -117,20 +117,20 @@ def least_harm(held: Held, stuck: Tensor, layer: Layer) -> Tensor:
     return order
 
 
-def matrices(layer: Layer, seed: int) -> Iterator[Matrix]:
+def matrices(layer: MappedLayer, seed: int) -> Iterator[Matrix]:
     """Yield what each array of a layer multiplies by."""
     for group in _groups(written(layer, seed), max(1, AT_ONCE // (layer.xbar.rows * layer.xbar.columns))):
         yield from _solved(group, layer)
 
 
-def _solved(group: list[Array], layer: Layer) -> list[Matrix]:
+def _solved(group: list[Array], layer: MappedLayer) -> list[Matrix]:
     physics = layer.xbar.physics
     cells = [array.conductance_s for array in group]
     currents = SOLVED(cells, physics.wires, layer.xbar.layers) if "wires" in physics.effects else cells
     return [_in_units(array, current, layer) for array, current in zip(group, currents, strict=True)]
 
 
-def _in_units(array: Array, current: Tensor, layer: Layer) -> Matrix:
+def _in_units(array: Array, current: Tensor, layer: MappedLayer) -> Matrix:
     """Return an array's matrix for the current (A per V) from each word line to each bit line."""
     low, step = levels_s(layer.xbar.physics, layer.xbar.cell_bits)
     driven = array.held.rows.stop - array.held.rows.start

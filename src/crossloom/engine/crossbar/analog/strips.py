@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossloom.engine.crossbar.analog.programmed import Matrix, matrices
 from crossloom.engine.crossbar.analog.rng import key_of
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.encode import program_tiles
 
 
@@ -67,14 +67,14 @@ class Strip:
         return data + self.of_inputs * self.unit[:, self.unit_of]
 
 
-def strips_of(layer: Layer, seed: int) -> Iterator[Strip]:
+def strips_of(layer: MappedLayer, seed: int) -> Iterator[Strip]:
     """Yield the strips of a layer as its arrays are written; ideal cells need no writing."""
     if layer.xbar.physics.ideal and layer.tiling.packed == 1:
         return _ideal(layer, seed)
     return strips(matrices(layer, seed), layer, seed)
 
 
-def _ideal(layer: Layer, seed: int) -> Iterator[Strip]:
+def _ideal(layer: MappedLayer, seed: int) -> Iterator[Strip]:
     """Yield the strips whose cells are what they should be, without going through arrays; matrices that share an array do."""
     slices, tiling, device = layer.slices, layer.tiling, layer.weight.device
     weight = torch.tensor(slices.weights, dtype=torch.float64, device=device)
@@ -102,7 +102,7 @@ def _ideal(layer: Layer, seed: int) -> Iterator[Strip]:
             first += tiling.column_tiles
 
 
-def strips(written: Iterable[Matrix], layer: Layer, seed: int = 0) -> Iterator[Strip]:
+def strips(written: Iterable[Matrix], layer: MappedLayer, seed: int = 0) -> Iterator[Strip]:
     """Yield the strips of a layer's arrays, on the device of its weights. The seed is of the circuits around them."""
     first = 0
     for _, beside in groupby(written, key=lambda m: (m.held.rows.start, m.held.rows.stop)):
@@ -111,7 +111,7 @@ def strips(written: Iterable[Matrix], layer: Layer, seed: int = 0) -> Iterator[S
         first += len(members)
 
 
-def _joined(beside: list[Matrix], layer: Layer, first: int, seed: int) -> Strip:
+def _joined(beside: list[Matrix], layer: MappedLayer, first: int, seed: int) -> Strip:
     slices, device = layer.slices, layer.weight.device
     count = len(slices)
     weight = torch.tensor(slices.weights, dtype=torch.float64)
@@ -155,7 +155,7 @@ def _all(parts: list[Tensor | None]) -> Tensor | None:
     return torch.cat(there, -1) if there else None
 
 
-def effective_weights(found: Iterable[Strip], layer: Layer) -> Tensor:
+def effective_weights(found: Iterable[Strip], layer: MappedLayer) -> Tensor:
     """Return the weights (G, R, C) float64 that a layer's arrays multiply whole inputs by, converters left out.
 
     What packed matrices lend each other (cells at the lowest conductance between them) is left out.
@@ -173,7 +173,7 @@ def effective_weights(found: Iterable[Strip], layer: Layer) -> Tensor:
     return whole
 
 
-def gains(found: Iterable[Strip], layer: Layer) -> Tensor | None:
+def gains(found: Iterable[Strip], layer: MappedLayer) -> Tensor | None:
     """Return the factors on the sums (G·C,) that bring the weights as they are nearest to the weights as they were meant; None without.
 
     α = Σ w·w' / Σ w'², over a column's rows or over the layer: what a chip measures by driving one row after the other. A gain of drift or

@@ -161,7 +161,7 @@ def front_end(adder: Adder, rows: int, cycles: int, slices: int, reach: tuple[in
 
 
 @dataclass(frozen=True)
-class Table:
+class TransferTable:
     """Trained converters for some bit lines or sums: which circuit of the pool each has."""
 
     found: Pool
@@ -169,7 +169,7 @@ class Table:
     bottom: int
 
     @classmethod
-    def of(cls, found: Pool, arrays: Tensor, converter: Converter, first: int) -> Table:
+    def of(cls, found: Pool, arrays: Tensor, converter: Converter, first: int) -> TransferTable:
         """Return the tables for sums of arrays with these numbers; codes are those of the converter, signed or not."""
         device = arrays.device
         moved = Pool(found.slopes, found.offset_v, found.tables.to(device), found.lsb_v, found.noise_v)

@@ -14,7 +14,7 @@ from torch import Tensor
 from crossloom.engine.crossbar.adc import Converter
 from crossloom.engine.crossbar.dataflow import Line
 from crossloom.engine.crossbar.ideal.product import EXACT_FLOAT32, byte_product
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.encode import Digits, Programmed
 from crossloom.network.integer import plain_arithmetic
 
@@ -23,7 +23,7 @@ BLOCK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class ConvertedOnce:
     """Sums of one matrix each of whose row tiles is accumulated and converted once: its rows, and the cells that belong together as one number."""
 
     tiles: tuple[tuple[slice, Tensor], ...]
@@ -31,7 +31,7 @@ class Once:
     converter: Converter
 
     @classmethod
-    def of(cls, tiles: list[Programmed], layer: Layer) -> Once:
+    def of(cls, tiles: list[Programmed], layer: MappedLayer) -> ConvertedOnce:
         """Return the sums of a matrix's row tiles."""
         weights = torch.tensor(layer.slices.weights, device=layer.weight.device)
         whole = [(tile.rows, (tile.cells * weights.reshape(-1, 1, 1)).sum(0)) for tile in tiles]
@@ -63,7 +63,7 @@ class Buffered:
     accumulator: torch.dtype
 
     @classmethod
-    def of(cls, tiles: list[Programmed], layer: Layer) -> Buffered:
+    def of(cls, tiles: list[Programmed], layer: MappedLayer) -> Buffered:
         """Return the sums of a matrix's row tiles."""
         found = layer.lines
         widest = max(max(-low, high) for low, high in (line.span(layer.xbar.rows, layer.digits, layer.slices) for line in found))

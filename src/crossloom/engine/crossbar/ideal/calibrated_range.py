@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from crossloom.engine.crossbar.ideal.product import byte_product
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.encode import Programmed, program_tiles
 
 VECTORS = 1 << 14
 """Input vectors looked at, at most: evenly spread over those of the samples."""
 
 
-def reach(layer: Layer, x: Tensor, residual: Tensor | None = None) -> tuple[int, ...]:
+def observed_range(layer: MappedLayer, x: Tensor, residual: Tensor | None = None) -> tuple[int, ...]:
     """Return the largest magnitude of each line, over all input vectors of the integers x, row tiles and columns, on ideal cells."""
     vectors = layer.vectors(x, residual)
     vectors = vectors[:: -(-len(vectors) // VECTORS)]
@@ -28,7 +28,7 @@ def reach(layer: Layer, x: Tensor, residual: Tensor | None = None) -> tuple[int,
     return tuple(most.tolist())
 
 
-def _of_adder(vectors: Tensor, layer: Layer) -> tuple[int, int]:
+def _of_adder(vectors: Tensor, layer: MappedLayer) -> tuple[int, int]:
     """Return the largest sum, and four standard deviations of what a pair of bit lines gives in its busiest cycle, or the most if that is less."""
     half, cycles = len(layer.slices) // 2, len(layer.digits)
     largest, most, count = 0, 0, 0
@@ -45,7 +45,7 @@ def _of_adder(vectors: Tensor, layer: Layer) -> tuple[int, int]:
     return largest, min(most, math.ceil(4 * math.sqrt(float(squares.max()) / max(count, 1))))
 
 
-def _of_tile(vectors: Tensor, tile: Programmed, layer: Layer) -> Tensor:
+def _of_tile(vectors: Tensor, tile: Programmed, layer: MappedLayer) -> Tensor:
     if layer.xbar.accumulate == "analog":
         whole = (tile.cells * torch.tensor(layer.slices.weights, device=vectors.device).reshape(-1, 1, 1)).sum(0)
         return (vectors.to(torch.float64) @ whole.to(torch.float64)).abs().amax((0, 1)).to(torch.int64).reshape(1)

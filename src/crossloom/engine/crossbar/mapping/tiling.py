@@ -21,7 +21,7 @@ from crossloom.network.graph import Graph, Node
 from crossloom.network.operators import Conv, ConvTranspose, Interleave, Linear, ProductAdd, Unary, product_of
 from crossloom.network.quantization import Quantization
 from crossloom.periphery.adder import SLICES
-from crossloom.program.floorplan import Block
+from crossloom.program.floorplan import CellBlock
 from crossloom.program.placement import placement
 
 
@@ -39,7 +39,7 @@ class Tiling:
         spare: bit lines that a weight leaves unused, where an accumulator is wired to a group of them; they are the rightmost of an array.
         blank: weights that are zero whatever the layer's are: beside the diagonals of a residual, and around the kernels of overlapped windows.
         stagger: of overlapped windows, how many, the points of one and the points from one to the next (`overlap.py`); empty without.
-        reach: the largest magnitude of each line that is converted, as samples showed it; empty if nobody looked.
+        observed_range: the largest magnitude of each line that is converted, as samples showed it; empty if nobody looked.
         input_vectors: of one inference; None where a position reads as many as it has.
         holds: names of the weights, and of a residual's gains; or of the operand that is written.
         written: the arrays hold an operand of the inference, in whatever tiling each of its readers has.
@@ -56,7 +56,7 @@ class Tiling:
     spare: int = 0
     blank: int = 0
     stagger: tuple[int, ...] = ()
-    reach: tuple[int, ...] = ()
+    observed_range: tuple[int, ...] = ()
     input_vectors: int | None = None
     holds: tuple[str, ...] = ()
     written: bool = False
@@ -116,14 +116,14 @@ class Tiling:
         return self.groups * self.row_tiles * self.column_tiles
 
     @property
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> tuple[CellBlock, ...]:
         """The rectangles of cells that one copy takes: full arrays, and what is left at the edges; packed matrices lie on the diagonal of theirs."""
         width = self.slices + self.spare
         if self.packed > 1:
             full, rest = divmod(self.groups, self.packed)
             sizes = [(self.packed, full), (rest, 1 if rest else 0)]
             held = self.weights // self.groups * self.slices + self.rows * self.unit
-            return tuple(Block(many * self.rows, many * (self.columns * width + self.unit), times, many * held) for many, times in sizes if times)
+            return tuple(CellBlock(many * self.rows, many * (self.columns * width + self.unit), times, many * held) for many, times in sizes if times)
         found: Counter[tuple[int, int, int]] = Counter()
         each = self.weights_per_array
         for top in range(0, self.rows, self.array_rows):
@@ -132,7 +132,7 @@ class Tiling:
                 columns = range(left, min(left + each, self.columns))
                 held = (len(rows) * len(columns) - self._blank_in(rows, columns)) * self.slices + len(rows) * self.unit
                 found[len(rows), len(columns) * width + self.unit, held] += self.groups
-        return tuple(Block(rows, columns, count, cells) for (rows, columns, cells), count in found.items())
+        return tuple(CellBlock(rows, columns, count, cells) for (rows, columns, cells), count in found.items())
 
     def _blank_in(self, rows: range, columns: range) -> int:
         """Return how many weights of a part of a matrix are blank."""

@@ -15,10 +15,10 @@ from crossloom.engine.crossbar.adc import Converter
 from crossloom.engine.crossbar.analog.conversion import TIE
 from crossloom.engine.crossbar.analog.programmed import Array, levels_s, written
 from crossloom.engine.crossbar.dataflow import Line
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 
 
-def analog_reference(layer: Layer, x: Tensor, seed: int, residual: Tensor | None = None) -> Tensor:
+def analog_reference(layer: MappedLayer, x: Tensor, seed: int, residual: Tensor | None = None) -> Tensor:
     """Return Σ (x − zero) · w + bias as the arrays give it."""
     vectors = layer.vectors(x.to(torch.int64), residual)
     flat = vectors.reshape(len(vectors), -1)
@@ -29,12 +29,12 @@ def analog_reference(layer: Layer, x: Tensor, seed: int, residual: Tensor | None
     return layer.result(x, sums.reshape(len(flat), layer.tiling.groups, layer.tiling.columns))
 
 
-def results(array: Array, vector: Tensor, layer: Layer) -> Tensor:
+def results(array: Array, vector: Tensor, layer: MappedLayer) -> Tensor:
     """Return what one array adds to its results (columns,) for one vector of inputs (rows,)."""
     return converted(array, [_partial_sums(array, digit, layer) for digit in layer.digits(vector)], vector, layer)
 
 
-def converted(array: Array, partial: list[list[float]], vector: Tensor, layer: Layer) -> Tensor:
+def converted(array: Array, partial: list[list[float]], vector: Tensor, layer: MappedLayer) -> Tensor:
     """Return an array's results for the partial sums of each digit and bit line."""
     held, slices, found = array.held, layer.slices, []
     converters = layer.converters if layer.xbar.range != "ideal" else (None,) * len(layer.lines)
@@ -50,7 +50,7 @@ def converted(array: Array, partial: list[list[float]], vector: Tensor, layer: L
     return torch.tensor(found, dtype=torch.float64)
 
 
-def _partial_sums(array: Array, digit: Tensor, layer: Layer) -> list[float]:
+def _partial_sums(array: Array, digit: Tensor, layer: MappedLayer) -> list[float]:
     """Return the current of each bit line in units, less what the lowest conductance gives."""
     low, step = levels_s(layer.xbar.physics, layer.xbar.cell_bits)
     volts = torch.zeros(len(array.order), dtype=torch.float64)
@@ -69,7 +69,7 @@ def _code(value: float, converter: Converter | None) -> float:
     return step * min(max(floor(value / step + 0.5 + TIE), lowest), highest)
 
 
-def _inputs(array: Array, n: int, partial: list[float], vector: Tensor, b: int, layer: Layer) -> float:
+def _inputs(array: Array, n: int, partial: list[float], vector: Tensor, b: int, layer: MappedLayer) -> float:
     """Return the sum of one digit of the inputs as the unit column of a result gives it, or exactly if there is none."""
     held = array.held
     member = int(held.member_of[n])
@@ -80,7 +80,7 @@ def _inputs(array: Array, n: int, partial: list[float], vector: Tensor, b: int, 
     return measured if layer.xbar.range == "ideal" else floor(measured + 0.5 + TIE)
 
 
-def _mirrored(code: float, line: Line, array: Array, n: int, partial: list[list[float]], vector: Tensor, layer: Layer) -> float:
+def _mirrored(code: float, line: Line, array: Array, n: int, partial: list[list[float]], vector: Tensor, layer: MappedLayer) -> float:
     """Return the sum that a code stands for: itself, or what is missing from the largest if the column holds complements."""
     b, k, _ = line.terms[0]
     if array.held.flipped is None or not bool(array.held.flipped[k, n]):

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from crossloom.engine.base import Counts
 from crossloom.engine.crossbar.dataflow import Line
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.encode import Programmed, Slices, program_tiles
 
 
-def reference_sums(vectors: Tensor, weights: Tensor, layer: Layer, counts: Counts) -> Tensor:
+def reference_sums(vectors: Tensor, weights: Tensor, layer: MappedLayer, counts: Counts) -> Tensor:
     """Return the sums (M, G, C) of int64 vectors (M, G, R) and weights (G, R, C) as a layer's crossbars compute them."""
     groups = [_group(vectors[:, g], weights[g], layer, counts) for g in range(weights.shape[0])]
     _count_arrays(vectors.shape[0], layer, counts)
     return torch.stack(groups, 1)
 
 
-def _group(vectors: Tensor, weights: Tensor, layer: Layer, counts: Counts) -> Tensor:
+def _group(vectors: Tensor, weights: Tensor, layer: MappedLayer, counts: Counts) -> Tensor:
     digits, slices = layer.digits, layer.slices
     total = torch.zeros(vectors.shape[0], weights.shape[1], dtype=torch.int64)
     for tile in program_tiles(weights, slices, layer.xbar):
@@ -43,7 +43,7 @@ def _group(vectors: Tensor, weights: Tensor, layer: Layer, counts: Counts) -> Te
     return total
 
 
-def _analog(partial: list[list[Tensor]], line: Line, layer: Layer, counts: Counts) -> Tensor:
+def _analog(partial: list[list[Tensor]], line: Line, layer: MappedLayer, counts: Counts) -> Tensor:
     """Return the sum of the partial sums (M, C) that meet in a line."""
     total = torch.zeros_like(partial[0][0])
     for b, k, factor in line.terms:
@@ -66,12 +66,12 @@ def _mirrored(codes: Tensor, line: Line, driven: Tensor, tile: Programmed, slice
     return torch.where(tile.flipped[k], ((1 << slices.widths[k]) - 1) * driven[b].sum(1, keepdim=True) - codes, codes)
 
 
-def _sensed(layer: Layer) -> str:
+def _sensed(layer: MappedLayer) -> str:
     """Return what takes the current of a bit line: an amplifier that writes a buffer, or a sample-and-hold."""
     return "tia.sense" if layer.xbar.accumulate == "buffered" else "sample_hold.sample"
 
 
-def _count_arrays(vectors: int, layer: Layer, counts: Counts) -> None:
+def _count_arrays(vectors: int, layer: MappedLayer, counts: Counts) -> None:
     """Count what happens in whole arrays: rows driven, arrays read, unit columns converted."""
     tiling = layer.tiling
     for _ in range(len(layer.digits)):

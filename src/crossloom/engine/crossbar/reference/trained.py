@@ -10,13 +10,13 @@ from torch import Tensor
 
 from crossloom.engine.crossbar.analog.rng import key_of
 from crossloom.engine.crossbar.analog.trained import ADDERS, CONVERTERS, circuits_of, front_end, pool
-from crossloom.engine.crossbar.layer import Layer
+from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.encode import Programmed, program_tiles
 from crossloom.periphery.adder import SLICES
 from crossloom.periphery.converter import BITS
 
 
-def circuits_reference(layer: Layer, x: Tensor, seed: int, noise: torch.Generator | None, residual: Tensor | None = None) -> Tensor:
+def circuits_reference(layer: MappedLayer, x: Tensor, seed: int, noise: torch.Generator | None, residual: Tensor | None = None) -> Tensor:
     """Return Σ (x − zero) · w + bias as a layer's adders and converters give it; without a generator no sample has noise."""
     vectors = layer.vectors(x.to(torch.int64), residual)
     first = key_of(seed, "circuits", layer.node.inputs[1]) % (1 << 16)
@@ -33,11 +33,11 @@ def circuits_reference(layer: Layer, x: Tensor, seed: int, noise: torch.Generato
     return layer.result(x, sums)
 
 
-def _array(digits: Tensor, tile: Programmed, columns: slice, circuit: int, layer: Layer, seed: int, noise: torch.Generator | None) -> Tensor:
+def _array(digits: Tensor, tile: Programmed, columns: slice, circuit: int, layer: MappedLayer, seed: int, noise: torch.Generator | None) -> Tensor:
     """Return the sums (M, columns) of one array by its adder and converter."""
     circuits, half, cycles = layer.xbar.circuits, len(layer.slices) // 2, len(digits)
     adder, adders, converters = circuits_of(circuits, seed)
-    front = front_end(adder, layer.xbar.rows, cycles, half, layer.tiling.reach)
+    front = front_end(adder, layer.xbar.rows, cycles, half, layer.tiling.observed_range)
     cells = (tile.cells[:half, :, columns] - tile.cells[half:, :, columns]).to(torch.float64)
     partial = torch.einsum("cmr,krn->ckmn", digits, cells)
     volts = torch.zeros(cycles, SLICES, partial.shape[2] * partial.shape[3], dtype=torch.float64)

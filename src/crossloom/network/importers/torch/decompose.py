@@ -14,10 +14,10 @@ from torch._decomp import get_decompositions
 from torch._ops import OpOverload
 from torch.export import ExportedProgram, default_decompositions
 
-Table = Mapping[OpOverload[Any, Any], Callable[..., Any]]
+Decompositions = Mapping[OpOverload[Any, Any], Callable[..., Any]]
 
 
-def definitions(operators: Iterable[Any]) -> Table:
+def definitions(operators: Iterable[Any]) -> Decompositions:
     """Return torch's definitions of these operators, of those that it has one for."""
     known = default_decompositions()
     table: dict[OpOverload[Any, Any], Callable[..., Any]] = {}
@@ -28,7 +28,7 @@ def definitions(operators: Iterable[Any]) -> Table:
     return table
 
 
-def taken_apart(program: ExportedProgram, table: Table) -> ExportedProgram:
+def taken_apart(program: ExportedProgram, table: Decompositions) -> ExportedProgram:
     """Return the program with operators replaced by their definitions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
