@@ -57,7 +57,7 @@ def alone(block: MaxBlock) -> Tournament:
 )  # fmt: skip
 def test_matches_and_tournaments(form: Form, bits: int, k: int, lanes: int, windows: int, rows: int, spread: int, seed: int) -> None:
     columns = lanes * max(spread, -(-k // 2) if rows < 200 else 1)
-    rules = tournament(k, bits, form, lanes, rows, columns)
+    rules = tournament(k, bits, form, lanes, rows=rows, columns=columns)
     values = numbers((windows, k, lanes), bits, form is not Form.UNSIGNED, seed)
     found, plane = largest_in_cells(values, rules)
     assert torch.equal(found, largest(values, form))
@@ -92,7 +92,7 @@ def test_relu(bits: int, seed: int) -> None:
 def test_relu_and_max_pooling_of_a_layer() -> None:
     images = numbers((6, 4, 8, 8), 8, True, 3)
     windows = images.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4).permute(0, 2, 3, 4, 1).reshape(-1, 4, 4)
-    found, _ = largest_in_cells(windows, tournament(4, 8, Form.RECTIFIED, 4, 512, 512))
+    found, _ = largest_in_cells(windows, tournament(4, 8, Form.RECTIFIED, 4, rows=512, columns=512))
     pooled = torch.nn.functional.max_pool2d(torch.relu(images).float(), 2).long()
     assert torch.equal(found.reshape(6, 4, 4, 4).permute(0, 3, 1, 2), pooled)
 
@@ -116,7 +116,7 @@ def test_worst_case_wear_is_met(form: Form) -> None:
 
 
 def test_worst_case_wear_of_a_tournament_is_met() -> None:
-    rules = tournament(16, 6, Form.RECTIFIED, 1, 40, 16)
+    rules = tournament(16, 6, Form.RECTIFIED, 1, rows=40, columns=16)
     assert len(rules.levels) > 1
     values = torch.full((1, 16, 1), 31)
     values[:, : rules.levels[0].width] = -1  # the first candidate of each group
@@ -141,13 +141,13 @@ def _splits(n: int, bits: int, form: Form, rows: int, limit: int) -> list[tuple[
     ("n", "bits", "rows", "limit"), [(4, 8, 60, 4), (9, 8, 60, 9), (12, 3, 512, 3), (16, 9, 27, 8), (16, 2, 512, 16), (7, 5, 20, 4)]
 )
 def test_the_cheapest_tournament_is_found(form: Form, n: int, bits: int, rows: int, limit: int) -> None:
-    rules = tournament(n, bits, form, 2, rows, 2 * limit)
+    rules = tournament(n, bits, form, 2, rows=rows, columns=2 * limit)
     assert (rules.cycles, rules.columns // 2) == min(_splits(n, bits, form, rows, limit))
 
 
 def test_tournaments_that_do_not_fit_say_so() -> None:
     with pytest.raises(ValueError, match="does not fit into 20 x 8 cells"):
-        tournament(16, 8, Form.SIGNED, 2, 20, 8)
+        tournament(16, 8, Form.SIGNED, 2, rows=20, columns=8)
     with pytest.raises(ValueError, match="give more bits"):
         largest_in_cells(torch.tensor([[[16]]]), alone(MaxBlock(candidates=1, bits=4)))
     with pytest.raises(ValueError, match="at least 1 value, 2 to 32 bits"):

@@ -56,12 +56,12 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_a_transistor_in_strong_and_weak_inversion() -> None:
     """β/2n·(V_G − V_T)² in saturation, and a factor e for each n·U_T below the threshold (Enz et al. 1995)."""
     process = Process(modulation_um_v=0.0)
-    strong = current_a(volts(1.2), volts(1.2), 0.35, 1e-3, 0.0, process)
+    strong = current_a(volts(1.2), volts(1.2), 0.35, 1e-3, modulation=0.0, process=process)
     assert float(strong) == pytest.approx(1e-3 / (2 * process.slope) * (1.2 - 0.35) ** 2, rel=0.01)
     step = process.slope * process.thermal_v
-    weak = current_a(volts(0.0, step), volts(1.2, 1.2), 0.5, 1e-3, 0.0, process)
+    weak = current_a(volts(0.0, step), volts(1.2, 1.2), 0.5, 1e-3, modulation=0.0, process=process)
     assert float(weak[1] / weak[0]) == pytest.approx(math.e, rel=1e-3)
-    assert float(current_a(volts(1.0), volts(0.0), 0.35, 1e-3, 0.1, process)) == 0.0
+    assert float(current_a(volts(1.0), volts(0.0), 0.35, 1e-3, modulation=0.1, process=process)) == 0.0
 
 
 @given(st.floats(0, 1.2), st.floats(0, 1.15), st.floats(0.2, 20), st.floats(0.13, 5))

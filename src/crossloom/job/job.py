@@ -84,7 +84,7 @@ class Job:
 
     def quantised(self, progress: Progress = silent) -> Quantised:
         """Return the network in integers. Raises ModelError or DataError."""
-        return quantised(self.network, self.samples, self.calibration, self.recipe, self.seed, progress)
+        return quantised(self.network, self.samples, self.calibration, self.recipe, seed=self.seed, progress=progress)
 
     def program(self, progress: Progress = silent) -> Program:
         """Return the compiled program. Raises ModelError, MachineError or CapacityError."""

@@ -60,7 +60,7 @@ def quantize(
 
 
 def quantised(
-    network: Graph, samples: Data | None = None, calibration: Any = None, recipe: Recipe | None = None, seed: int = 0, progress: Progress = silent
+    network: Graph, samples: Data | None = None, calibration: Any = None, recipe: Recipe | None = None, *, seed: int = 0, progress: Progress = silent
 ) -> Quantised:
     """Return the network in integers: calibrated on `calibration`, else on the first of the samples, else on random inputs of a seed."""
     notes = _sparsity_notes(network, recipe)

@@ -138,20 +138,11 @@ def variant(machine: Machine, changes: Mapping[str, Any]) -> Machine:
 
 def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str, Any]:
     """Return the content of a machine file with everything that it inherits, its name, and the file alone."""
-    path = Path(name)
     if name in seen:
         raise MachineError(f"{name}: it extends itself ({' > '.join(seen)}); break the circle")
     if len(seen) > _DEEPEST:
         raise MachineError(f"{name}: more than {_DEEPEST} files extend one another; join some of them")
-    if path.suffix in (".yaml", ".yml") or "/" in name:
-        if not path.is_file():
-            raise MachineError(f"{name}: no such machine file; see 'crossloom machine list' for those that come with Crossloom")
-    elif name in published():
-        path = Path(str(_HERE / "published" / f"{name}.yaml"))
-    elif name in foreign():
-        path = foreign()[name]
-    else:
-        raise MachineError(f"no machine named {name}; choose one of {', '.join((*published(), *foreign()))}, or give a .yaml file")
+    path = _file(name)
     document = read_yaml(path)
     if "machine" not in document:
         raise MachineError(f"{path.name}: it lacks the field 'machine' (a name); see docs/machines.md for the form")
@@ -172,6 +163,20 @@ def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str, An
         apply(merged, plain, str(key), value)
         plain = machine_of(merged, path.name, lines=own)
     return merged, path.name, own
+
+
+def _file(name: str) -> Path:
+    """Return the file of a machine that is named, or that is a file itself. Raises MachineError."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        if not path.is_file():
+            raise MachineError(f"{name}: no such machine file; see 'crossloom machine list' for those that come with Crossloom")
+        return path
+    if name in published():
+        return Path(str(_HERE / "published" / f"{name}.yaml"))
+    if name in foreign():
+        return foreign()[name]
+    raise MachineError(f"no machine named {name}; choose one of {', '.join((*published(), *foreign()))}, or give a .yaml file")
 
 
 def _check_mapping(document: Mapping[str, Any], section: str, origin: str) -> None:

@@ -74,7 +74,7 @@ Deviation = tuple[Tensor | float, Tensor | float, Tensor | float, Tensor | float
 """Of the thresholds of n and p (V), and of their relative β."""
 
 
-def current_a(gate_v: Tensor, drain_v: Tensor, threshold_v: Tensor | float, beta: Tensor | float, modulation: float, process: Process) -> Tensor:
+def current_a(gate_v: Tensor, drain_v: Tensor, threshold_v: Tensor | float, beta: Tensor | float, *, modulation: float, process: Process) -> Tensor:
     """Return the drain current (A) of an n transistor whose source is at 0 V."""
     twice = 2 * process.thermal_v
     pinch = (gate_v - threshold_v) / process.slope
@@ -86,9 +86,11 @@ def inverter_a(gate_v: Tensor, output_v: Tensor, size: Size, process: Process, d
     """Return the current (A) that an inverter drives out of its output node at some voltages (V)."""
     (n_threshold, p_threshold), (n_beta, p_beta) = process.thresholds_v, process.betas_a_v2
     strength, modulation = size.width_um / size.length_um, process.modulation_um_v / size.length_um
-    sunk = current_a(gate_v, output_v, n_threshold + deviation[0], n_beta * strength * (1 + deviation[2]), modulation, process)
+    sunk = current_a(gate_v, output_v, n_threshold + deviation[0], n_beta * strength * (1 + deviation[2]), modulation=modulation, process=process)
     up, across = process.supply_v - gate_v, process.supply_v - output_v
-    driven = current_a(up, across, p_threshold + deviation[1], p_beta * P_WIDTH * strength * (1 + deviation[3]), modulation, process)
+    driven = current_a(
+        up, across, p_threshold + deviation[1], p_beta * P_WIDTH * strength * (1 + deviation[3]), modulation=modulation, process=process
+    )
     return driven - sunk
 
 

@@ -58,8 +58,16 @@ class Flow:
         return tuple(size for label, size in zip(self.labels, self.shape, strict=True) if label == "p")
 
 
+Sources = Sequence[Flow | None]
+"""The flow of each input; None for constants."""
+Followed = tuple[str, list[Rule]]
+"""Labels of a result, and the rule for each input."""
+Follow = Callable[[Node, Sources, Graph], Followed | None]
+_RULES: dict[tuple[type, ...], Follow] = {}
+
+
 def dataflow(graph: Graph) -> tuple[dict[str, Flow], dict[str, tuple[Rule | None, ...]]]:
-    """Return the stream of every tensor, and for each node the rule for each of its inputs (None for constants)."""
+    """Return the flow of every tensor, and for each node the rule for each of its inputs (None for constants)."""
     known = {name: Flow(_input_labels(type), type.sizes()) for name, type in graph.inputs}
     rules: dict[str, tuple[Rule | None, ...]] = {}
     for node in graph.nodes:
@@ -83,53 +91,111 @@ def _input_labels(type: TensorType) -> str:
     return "ncppp"[:dims] if dims != 3 else "npc"
 
 
-def _follow(node: Node, sources: Sequence[Flow | None], graph: Graph) -> tuple[str, list[Rule]]:
+def _follow(node: Node, sources: Sources, graph: Graph) -> Followed:
     """Return a node's labels and its rule for each input."""
-    op, first = node.op, next((s for s in sources if s is not None), None)
+    if all(source is None for source in sources):
+        return "c" * len(node.type.shape), [All() for _ in sources]
+    for kinds, rule in _RULES.items():
+        if isinstance(node.op, kinds) and (found := rule(node, sources, graph)) is not None:
+            return found
+    return _alike(node, sources, len(node.type.shape))
+
+
+def _rule(*kinds: type) -> Callable[[Follow], Follow]:
+    """Make a function the rule of some operators. It returns None where it does not apply."""
+
+    def add(rule: Follow) -> Follow:
+        _RULES[kinds] = rule
+        return rule
+
+    return add
+
+
+def _first(sources: Sources) -> Flow:
+    return next(source for source in sources if source is not None)
+
+
+@_rule(ProductAdd)
+def _product_add(node: Node, sources: Sources, graph: Graph) -> Followed:
+    assert isinstance(node.op, ProductAdd)
+    labels, rules = _follow(replace(node, op=node.op.product), sources[:3], graph)
+    added = sources[3]
+    return labels, [*rules, SamePosition() if added is not None and added.labels == labels else All(), All()]
+
+
+@_rule(Conv, MaxPool, AvgPool)
+def _windowed(node: Node, sources: Sources, graph: Graph) -> Followed:
+    assert isinstance(node.op, Conv | MaxPool | AvgPool)
+    first, labels = _first(sources), "nc" + "p" * (len(node.type.shape) - 2)
+    rules: list[Rule] = [All() for _ in sources]
+    if first.labels == labels:
+        rules[0] = _window(node.op, node, first, graph)
+    return labels, rules
+
+
+@_rule(Interleave)
+def _interleaved(node: Node, sources: Sources, graph: Graph) -> Followed | None:
+    assert isinstance(node.op, Interleave)
+    first = _first(sources)
+    return (first.labels, [Interleaved(node.op.times, node.op.size)]) if first.labels == "nc" + "p" * (len(node.type.shape) - 2) else None
+
+
+@_rule(Linear, MatMul)
+def _product(node: Node, sources: Sources, graph: Graph) -> Followed:
+    left, right = sources[:2]
     dims = len(node.type.shape)
-    wait: list[Rule] = [All() for _ in sources]
-    if first is None:
-        return "c" * dims, wait
-    if isinstance(op, ProductAdd):
-        labels, wait = _follow(replace(node, op=op.product), sources[:3], graph)
-        added = sources[3]
-        return labels, [*wait, SamePosition() if added is not None and added.labels == labels else All(), All()]
-    if isinstance(op, Conv | MaxPool | AvgPool):
-        labels = "nc" + "p" * (dims - 2)
-        if first.labels == labels:
-            wait[0] = _window(op, node, first, graph)
-        return labels, wait
-    if isinstance(op, Interleave) and first.labels == "nc" + "p" * (dims - 2):
-        return first.labels, [Interleaved(op.times, op.size)]
-    if isinstance(op, Linear | MatMul):
-        left, right = sources[:2]
-        if right is not None and left is not None and right.positions == left.positions > 1 and _causal(node, graph):
-            wait[1] = SamePosition()
-        if left is None:
-            return "n" + "p" * (dims - 2) + "c" if dims > 1 else "c", wait
-        if left.labels[-1] == "c" and len(left.labels) == dims:
-            wait[0] = SamePosition()
-        return left.labels[:-1] + "c" if len(left.labels) == dims else "n" + "c" * (dims - 1), wait
-    if isinstance(op, Transpose):
-        labels = "".join(first.labels[i] for i in op.order)
-        moved = [i for i in op.order if first.labels[i] == "p"]
-        return labels, [SamePosition() if moved == sorted(moved) else All()]
-    if isinstance(op, Reshape):
-        labels, streamed = _regroup(first.labels, graph.types[node.inputs[0]].shape, op.shape)
-        return labels, [SamePosition() if streamed else All()]
-    if isinstance(op, Reduce):
-        labels = "".join(("c" if op.keep else "") if i in op.axes else label for i, label in enumerate(first.labels))
-        return labels, [All() if any(first.labels[i] == "p" for i in op.axes) else SamePosition()]
-    if isinstance(op, Gather):
-        table, indices = sources
-        if table is None and indices is not None:
-            return indices.labels + "c" * (dims - len(indices.labels)), [All(), SamePosition()]
-    if isinstance(op, Pad) and first.labels == "ncpp" and not any(op.padding[:2]):
-        return first.labels, [Window(first.space, node.type.sizes()[2:], (1, 1), (1, 1), op.padding[2:4], (1, 1))]
-    return _alike(node, sources, dims)
+    rules: list[Rule] = [All() for _ in sources]
+    if right is not None and left is not None and right.positions == left.positions > 1 and _causal(node, graph):
+        rules[1] = SamePosition()
+    if left is None:
+        return "n" + "p" * (dims - 2) + "c" if dims > 1 else "c", rules
+    whole = len(left.labels) == dims
+    if left.labels[-1] == "c" and whole:
+        rules[0] = SamePosition()
+    return left.labels[:-1] + "c" if whole else "n" + "c" * (dims - 1), rules
 
 
-def _alike(node: Node, sources: Sequence[Flow | None], dims: int) -> tuple[str, list[Rule]]:
+@_rule(Transpose)
+def _transposed(node: Node, sources: Sources, graph: Graph) -> Followed:
+    assert isinstance(node.op, Transpose)
+    first, order = _first(sources), node.op.order
+    moved = [i for i in order if first.labels[i] == "p"]
+    return "".join(first.labels[i] for i in order), [SamePosition() if moved == sorted(moved) else All()]
+
+
+@_rule(Reshape)
+def _reshaped(node: Node, sources: Sources, graph: Graph) -> Followed:
+    assert isinstance(node.op, Reshape)
+    labels, streamed = _regroup(_first(sources).labels, graph.types[node.inputs[0]].shape, node.op.shape)
+    return labels, [SamePosition() if streamed else All()]
+
+
+@_rule(Reduce)
+def _reduced(node: Node, sources: Sources, graph: Graph) -> Followed:
+    assert isinstance(node.op, Reduce)
+    first, axes = _first(sources), node.op.axes
+    labels = "".join(("c" if node.op.keep else "") if i in axes else label for i, label in enumerate(first.labels))
+    return labels, [All() if any(first.labels[i] == "p" for i in axes) else SamePosition()]
+
+
+@_rule(Gather)
+def _gathered(node: Node, sources: Sources, graph: Graph) -> Followed | None:
+    table, indices = sources
+    if table is not None or indices is None:
+        return None
+    return indices.labels + "c" * (len(node.type.shape) - len(indices.labels)), [All(), SamePosition()]
+
+
+@_rule(Pad)
+def _padded(node: Node, sources: Sources, graph: Graph) -> Followed | None:
+    assert isinstance(node.op, Pad)
+    first, padding = _first(sources), node.op.padding
+    if first.labels != "ncpp" or any(padding[:2]):
+        return None
+    return first.labels, [Window(first.space, node.type.sizes()[2:], (1, 1), (1, 1), padding[2:4], (1, 1))]
+
+
+def _alike(node: Node, sources: Sources, dims: int) -> Followed:
     """Return labels and rules of nodes that keep the shape of their widest input, unless they mix positions."""
     widest = max((s for s in sources if s is not None), key=lambda s: (len(s.labels), s.positions))
     labels = widest.labels if len(widest.labels) == dims else "n" + "c" * (dims - 1) if dims else ""

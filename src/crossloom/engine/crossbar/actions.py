@@ -46,7 +46,7 @@ def array_reads(layer: MappedLayer, times: int) -> dict[str, int]:
     return whole | {"array.read_cell": times * tiling.crossings} if xbar.by_cell else whole
 
 
-def traffic(vectors: int, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int, stays: bool = False) -> Counts:
+def traffic(vectors: int, *, input_bits: int, results: int, result_bits: int, hops: int, partial_sums: int, stays: bool = False) -> Counts:
     """Return what moves for a number of input vectors: fetched inputs, merged partial sums, stored and sent results.
 
     Args:

@@ -156,12 +156,12 @@ def layer_traffic(vectors: int, stage: Stage, layer: MappedLayer, graph: Graph) 
         fetched = rows * layer.x.bits * stage.residency.chunks + results * layer.added.q.bits
     return traffic(
         vectors,
-        fetched,
-        results,
-        graph.quantization[stage.name].bits,
-        stage.hops,
-        results * (units - 1),
-        stage.forwards_output,
+        input_bits=fetched,
+        results=results,
+        result_bits=graph.quantization[stage.name].bits,
+        hops=stage.hops,
+        partial_sums=results * (units - 1),
+        stays=stage.forwards_output,
     )
 
 

@@ -22,10 +22,7 @@ from crossloom.engine.crossbar.ideal.product import Product, product, product_wi
 from crossloom.engine.crossbar.ideal.sliced import Sliced
 from crossloom.engine.crossbar.layer import MappedLayer
 from crossloom.engine.crossbar.mapping.encode import Programmed, program_tiles
-from crossloom.engine.crossbar.mapping.tiling import Tiling
-from crossloom.engine.crossbar.settings import Crossbars, largest_sum
-from crossloom.network.graph import Node
-from crossloom.network.integer import Operand
+from crossloom.engine.crossbar.settings import largest_sum
 from crossloom.network.operators import Linear
 
 if TYPE_CHECKING:
@@ -71,7 +68,7 @@ def _exact(layer: MappedLayer) -> Product:
     if layer.added is None:
         return product(layer.node, layer.x, layer.weight, layer.bias)
     assert layer.bias is not None
-    return product_with_residual(layer.node, layer.x, layer.weight, layer.bias, layer.added.q, layer.added.gains)
+    return product_with_residual(layer.node, layer.x, layer.weight, layer.bias, q=layer.added.q, gains=layer.added.gains)
 
 
 def exact_whatever_is_held(layer: MappedLayer) -> str:
@@ -171,9 +168,3 @@ class SlicedLayer:
             part = self.parts[g]
             sums[:, ~self.kept[g]] = part(vectors)
         return sums
-
-
-def operand_layer(node: Node, data: Operand, weight: Operand, bias: Tensor | None, xbar: Crossbars, tiling: Tiling) -> MappedLayer:
-    """Return the layer for operands as the integer reference passes them."""
-    assert data.q is not None and weight.q is not None
-    return MappedLayer(node, data.q, weight.values, weight.q, bias, xbar, tiling)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 from crossloom.network.graph import Node
 from crossloom.network.operators import (
@@ -51,35 +51,36 @@ class Work:
     count: int
 
 
-def work_of(node: Node, inputs: Sequence[tuple[int, ...]], result: tuple[int, ...]) -> Work:
+Shapes = Sequence[tuple[int, ...]]
+Count = Callable[[Any, Shapes, int], int]
+"""Number of operations of an operator, from the shapes of its inputs and the elements of its result."""
+
+_RULES: tuple[tuple[tuple[type, ...], Kind, Count], ...] = (
+    ((Move, Gather, GatherElements), "move", lambda op, inputs, elements: 0),
+    ((MatMul,), "multiply_add", lambda op, inputs, elements: elements * inputs[0][-1]),
+    ((Conv, ConvTranspose, Linear), "multiply_add", lambda op, inputs, elements: elements * prod(inputs[1][1:])),
+    ((ProductAdd,), "multiply_add", lambda op, inputs, elements: elements * (prod(inputs[1][1:]) + 1)),
+    ((Unary,), "function", lambda op, inputs, elements: elements),
+    ((Add, Sub), "add", lambda op, inputs, elements: elements),
+    ((Maximum, Minimum), "compare", lambda op, inputs, elements: elements),
+    ((MaxPool,), "compare", lambda op, inputs, elements: elements * (prod(op.kernel) - 1)),
+    ((AvgPool,), "add", lambda op, inputs, elements: elements * prod(op.kernel)),
+    ((AdaptiveAvgPool,), "add", lambda op, inputs, elements: prod(inputs[0])),
+    ((AdaptiveMaxPool,), "compare", lambda op, inputs, elements: prod(inputs[0])),
+    ((Softmax,), "operate", lambda op, inputs, elements: SOFTMAX * elements),
+    ((LayerNorm, GroupNorm, RmsNorm, LocalResponseNorm), "operate", lambda op, inputs, elements: NORM * elements),
+)
+"""Operators, the kind of their work, and how much of it; the first that fits counts."""
+
+
+def work_of(node: Node, inputs: Shapes, result: tuple[int, ...]) -> Work:
     """Return the work of a node for inputs and a result of these shapes."""
     op, elements = node.op, prod(result)
-    if isinstance(op, Move | Gather | GatherElements) or (isinstance(op, Resize) and op.mode == "nearest"):
+    if isinstance(op, Resize) and op.mode == "nearest":
         return Work("move", 0)
-    if isinstance(op, MatMul):
-        return Work("multiply_add", elements * inputs[0][-1])
-    if isinstance(op, Conv | ConvTranspose | Linear):
-        return Work("multiply_add", elements * prod(inputs[1][1:]))
-    if isinstance(op, ProductAdd):
-        return Work("multiply_add", elements * (prod(inputs[1][1:]) + 1))
-    if isinstance(op, Unary):
-        return Work("function", elements)
-    if isinstance(op, Add | Sub):
-        return Work("add", elements)
-    if isinstance(op, Maximum | Minimum):
-        return Work("compare", elements)
-    if isinstance(op, MaxPool):
-        return Work("compare", elements * (prod(op.kernel) - 1))
-    if isinstance(op, AvgPool):
-        return Work("add", elements * prod(op.kernel))
-    if isinstance(op, AdaptiveAvgPool):
-        return Work("add", prod(inputs[0]))
-    if isinstance(op, AdaptiveMaxPool):
-        return Work("compare", prod(inputs[0]))
     if isinstance(op, Reduce):
         return Work("compare" if op.kind in ("max", "min") else "add", prod(inputs[0]))
-    if isinstance(op, Softmax):
-        return Work("operate", SOFTMAX * elements)
-    if isinstance(op, LayerNorm | GroupNorm | RmsNorm | LocalResponseNorm):
-        return Work("operate", NORM * elements)
+    for kinds, kind, count in _RULES:
+        if isinstance(op, kinds):
+            return Work(kind, count(op, inputs, elements))
     return Work("operate", elements)

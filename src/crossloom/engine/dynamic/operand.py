@@ -60,4 +60,11 @@ def product_traffic(vectors: int, stage: Stage, layer: MappedLayer, graph: Graph
     results = tiling.groups * tiling.columns
     units = -(-tiling.row_tiles // layer.xbar.arrays_per_unit)
     bits = graph.quantization[stage.name].bits
-    return traffic(vectors, tiling.groups * tiling.rows * stage.residency.chunks * layer.x.bits, results, bits, stage.hops, results * (units - 1))
+    return traffic(
+        vectors,
+        input_bits=tiling.groups * tiling.rows * stage.residency.chunks * layer.x.bits,
+        results=results,
+        result_bits=bits,
+        hops=stage.hops,
+        partial_sums=results * (units - 1),
+    )

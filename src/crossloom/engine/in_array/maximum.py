@@ -198,7 +198,7 @@ class Tournament:
 
 
 @lru_cache(maxsize=256)
-def tournament(candidates: int, bits: int, form: Form, lanes: int, rows: int, columns: int) -> Tournament:
+def tournament(candidates: int, bits: int, form: Form, lanes: int, *, rows: int, columns: int) -> Tournament:
     """Return the tournament of fewest cycles, and among those of fewest columns in the first level, that fits into rows x columns cells.
 
     `lanes` results are found at once. Raises ValueError if no split fits.

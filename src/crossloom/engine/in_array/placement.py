@@ -166,7 +166,7 @@ def rule_of(blocks: InBlocks) -> Tournament | Alternating | SumBlock | InMemoryS
     match = MaxBlock(candidates=p.candidates, bits=p.bits, form=form, width=p.width)
     if p.candidates == 1 and form is Form.RECTIFIED and 2 * match.rows <= p.rows:
         return Alternating(match)
-    return Tournament((match,)) if match.rows <= p.rows else tournament(p.candidates, p.bits, form, p.width, p.rows, p.columns)
+    return Tournament((match,)) if match.rows <= p.rows else tournament(p.candidates, p.bits, form, p.width, rows=p.rows, columns=p.columns)
 
 
 def fitted(wanted: InBlocks, positions: int) -> InBlocks:

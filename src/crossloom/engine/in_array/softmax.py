@@ -156,7 +156,7 @@ class InMemorySoftmax:
     def layout(self, length: int) -> SoftmaxLayout:
         """Return how a row of n scores is laid out. Raises ValueError if it does not fit into an array."""
         bits, high, wide = self.arithmetic.format.bits, self.rows // 4, self.columns // 4
-        matches = tournament(length, bits, Form.SIGNED, 1, high, 2 * wide)
+        matches = tournament(length, bits, Form.SIGNED, 1, rows=high, columns=2 * wide)
         abreast = min(length, max(1, min(matches.columns, wide) // bits, -(-length // high)))
         if abreast * bits > wide:
             raise ValueError(f"{length} scores of {bits} bits do not fit into {high} x {wide} cells: take larger arrays or shorter rows")

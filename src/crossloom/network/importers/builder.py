@@ -80,7 +80,7 @@ class GraphBuilder:
         self.types[name] = result
         return name
 
-    def add_unsupported(self, kind: str, reason: str, inputs: tuple[str, ...], type: TensorType, name: str, origin: str = "") -> str:
+    def add_unsupported(self, kind: str, reason: str, inputs: tuple[str, ...], type: TensorType, name: str, *, origin: str = "") -> str:
         """Add a node that stands for an operator without a counterpart; the source model says what type it has."""
         name = self._fresh(name)
         self.nodes.append(Node(name, Unsupported(kind, reason), inputs, type, origin))

@@ -187,8 +187,16 @@ def _slots(axes: Axes, rows: Rows, layout: ArrayLayout, slots: dict[str, Slots])
     count = max(SLOTS, frame(layout, slots))
     for row, laid in enumerate(layout.blocks):
         own = slots[laid.stage]
-        bar(axes, row, 0, count, rows.thickness, FAINT)
+        bar(axes, row, 0, count, thickness=rows.thickness, colour=FAINT)
         for slot in range(own.phase, count, own.period):
-            bar(axes, row, slot + 0.06, 0.88, rows.thickness, role_colour(laid.block.role), f"{rows.names[row]}: {slot_words(own)}")
+            bar(
+                axes,
+                row,
+                slot + 0.06,
+                0.88,
+                thickness=rows.thickness,
+                colour=role_colour(laid.block.role),
+                tooltip=f"{rows.names[row]}: {slot_words(own)}",
+            )
     measure(axes, count, "", 8)
     rows.label(axes)

@@ -105,7 +105,7 @@ def _energy(result: Result, width: float) -> Figure:
     sheet.text(0.02, top + 0.85, "At work, by layer", fontweight="bold")
     axes = sheet.axes(rows.margin, top + 1.15, width - rows.margin - VALUES, rows.height)
     for row, (layer, energies) in enumerate(layers.items()):
-        stack(axes, row, layer, _by_series(energies, series), tint, "J", rows.thickness)
+        stack(axes, row, layer, _by_series(energies, series), tint, unit="J", thickness=rows.thickness)
     measure(axes, max(rows.weights, default=0.0), "J", 6 if width > 6 else 3)
     rows.values(axes, rows.weights, [show(energy, "J", 3) for energy in rows.weights])
     rows.label(axes)
@@ -129,8 +129,8 @@ def _energy_totals(sheet: Sheet, top: float, margin: float, result: Result, work
     static = largest({name: energy for name, energy in result.ledger.static_j.items() if energy}, 3)
     sums = [sum(work.values()), sum(static.values())]
     axes = sheet.axes(margin, top, sheet.width - margin - SHARES, 0.44)
-    stack(axes, 0, "at work", work, tint, "J")
-    stack(axes, 1, "static", static, dict.fromkeys(static, STATIC), "J")
+    stack(axes, 0, "at work", work, tint, unit="J")
+    stack(axes, 1, "static", static, dict.fromkeys(static, STATIC), unit="J")
     measure(axes, max(sums), "J", 4)
     axes.set_xticks([])
     ends = Rows(("at work", "static"), sums, sheet.width)
@@ -151,7 +151,7 @@ def _area(result: Result, width: float) -> Figure:
     sheet = Sheet.of(width, TOP + rows.height + BOTTOM, f"Area of one chip: {show(total, 'mm²')}")
     axes = sheet.axes(rows.margin, TOP, width - rows.margin - SHARES, rows.height)
     for row, (name, area) in enumerate(areas.items()):
-        bar(axes, row, 0.0, area, rows.thickness, tint.get(name, OTHER), f"{name}: {show(area, 'mm²')}")
+        bar(axes, row, 0.0, area, thickness=rows.thickness, colour=tint.get(name, OTHER), tooltip=f"{name}: {show(area, 'mm²')}")
     measure(axes, max(areas.values(), default=0.0), "mm²", 6 if width > 6 else 2)
     rows.values(axes, rows.weights, [f"{show(area, 'mm²', 3)} ({percent(share(area, total))})" for area in areas.values()])
     rows.label(axes)
@@ -193,8 +193,8 @@ def _span(axes: Axes, row: int, layer: Mapping[str, object], start_s: float, row
     pace = layer["name"] == rows.first
     whole, busy = float(str(layer["latency_s"])), float(str(layer["busy_s"]))
     text = f"{layer['name']}: {show(whole, 's')} from first start to last result, {show(busy, 's')} at work"
-    bar(axes, row, start_s, whole, rows.thickness, HIGHLIGHT_LIGHT if pace else PLAIN_LIGHT, text)
-    bar(axes, row, start_s, busy, rows.thickness, HIGHLIGHT if pace else PLAIN, text)
+    bar(axes, row, start_s, whole, thickness=rows.thickness, colour=HIGHLIGHT_LIGHT if pace else PLAIN_LIGHT, tooltip=text)
+    bar(axes, row, start_s, busy, thickness=rows.thickness, colour=HIGHLIGHT if pace else PLAIN, tooltip=text)
 
 
 def _utilization(result: Result, width: float) -> Figure:
@@ -238,7 +238,15 @@ def _column(axes: Axes, rows: Rows, values: list[float], overall: float | None, 
     """Draw one bar for each row: a count, or a share from nothing to all, with a line where the whole machine is."""
     texts = [f"{value:,.0f}" if overall is None else _share(value) for value in values]
     for row, value in enumerate(values):
-        bar(axes, row, 0.0, value, rows.thickness, OTHER if overall is None else PLAIN, f"{rows.names[row]}: {texts[row]} ({name})")
+        bar(
+            axes,
+            row,
+            0.0,
+            value,
+            thickness=rows.thickness,
+            colour=OTHER if overall is None else PLAIN,
+            tooltip=f"{rows.names[row]}: {texts[row]} ({name})",
+        )
     if overall is None:
         measure(axes, max(values, default=0.0), "", 2)
     else:

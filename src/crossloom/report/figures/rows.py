@@ -89,7 +89,7 @@ class Rows:
             )
 
 
-def bar(axes: Axes, row: int, start: float, length: float, thickness: float, colour: str, tooltip: str = "") -> None:
+def bar(axes: Axes, row: int, start: float, length: float, *, thickness: float, colour: str, tooltip: str = "") -> None:
     """Draw one bar."""
     from matplotlib.patches import Rectangle
 
@@ -99,12 +99,12 @@ def bar(axes: Axes, row: int, start: float, length: float, thickness: float, col
         drawn.set_gid(TOOLTIP + printable(tooltip))
 
 
-def stack(axes: Axes, row: int, name: str, values: Mapping[str, float], tint: Mapping[str, str], unit: str, thickness: float = 0.72) -> None:
+def stack(axes: Axes, row: int, name: str, values: Mapping[str, float], tint: Mapping[str, str], *, unit: str, thickness: float = 0.72) -> None:
     """Draw one row of bars end to end."""
     left = 0.0
     for part, value in values.items():
         if value > 0:
-            bar(axes, row, left, value, thickness, tint[part], f"{name}: {part} {show(value, unit)}")
+            bar(axes, row, left, value, thickness=thickness, colour=tint[part], tooltip=f"{name}: {part} {show(value, unit)}")
             left += value
 
 

@@ -61,7 +61,7 @@ class Gain:
         return sums.addcmul_(residual.to(sums.dtype), self.factor.to(sums.dtype))
 
 
-def product_with_residual(node: Node, x: Quantization, weight: Tensor, bias: Tensor, q: Quantization, gains: Tensor) -> Product:
+def product_with_residual(node: Node, x: Quantization, weight: Tensor, bias: Tensor, *, q: Quantization, gains: Tensor) -> Product:
     """Return the fastest exact product of a `ProductAdd`, for weights, bias and gains (integers) and the residual's quantisation."""
     assert isinstance(node.op, ProductAdd)
     constant = bias - gains * q.zero

@@ -249,7 +249,7 @@ class Walk:
         return [
             Missing(complaint)
             if type is None
-            else self.low.builder.add_unsupported(node.op_type, reason, tuple(names), type, _plain(name), self.low.origin)
+            else self.low.builder.add_unsupported(node.op_type, reason, tuple(names), type, _plain(name), origin=self.low.origin)
             for name, type in zip(node.output, types, strict=True)
         ]
 
