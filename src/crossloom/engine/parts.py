@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crossloom.errors import MachineError
-from crossloom.machines import Machine
+from crossloom.machines import ActionKey, Machine
 from crossloom.program.program import Program
 from crossloom.program.stage import Stage
 
@@ -16,19 +16,19 @@ def part_seconds(stage: Stage, program: Program, paced: frozenset[str]) -> dict[
     tiles = program.machine.tiles
     busiest = max(stage.in_tiles)
     for name, count in stage.actions.items():
-        role, _, action = name.partition(".")
-        part = program.machine.part(role)
-        if role not in paced and part.total:
+        key = ActionKey.of(name)
+        part = program.machine.part(key.part)
+        if key.part not in paced and part.total:
             instances = part.total / tiles / busiest if part.in_tile else part.total * program.chips
-            found[name] = count * part.actions[action].latency_s.value / (instances * part.parameters.get("lanes", 1))
+            found[name] = count * part.actions[key.action].latency_s.value / (instances * part.parameters.get("lanes", 1))
     return found
 
 
 def part_named(action: str, machine: Machine) -> str:
     """Return a `role.action` of a view under the name of the part that plays the role: `array.read` is `array_128.read` in array type 128."""
-    role, _, done = action.partition(".")
-    part = machine.by_role.get(role)
-    return f"{part.name}.{done}" if part is not None else action
+    key = ActionKey.of(action)
+    part = machine.by_role.get(key.part)
+    return f"{part.name}.{key.action}" if part is not None else action
 
 
 def paced_names(roles: frozenset[str], machine: Machine) -> frozenset[str]:
@@ -43,14 +43,14 @@ def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:
     """
     kept = {}
     for name, count in counts.items():
-        role, _, action = name.partition(".")
-        part = program.machine.optional(role)
+        key = ActionKey.of(name)
+        part = program.machine.optional(key.part)
         if not count or part is None:
             continue
-        if action not in part.actions:
+        if key.action not in part.actions:
             able = ", ".join(part.actions) or "nothing"
             raise MachineError(
-                f"machine {program.machine.name}: {part.path} ({part.component}) is asked to {action} and can do {able}; give it another component, or remove it"
+                f"machine {program.machine.name}: {part.path} ({part.component}) is asked to {key.action} and can do {able}; give it another component, or remove it"
             )
         kept[name] = count
     return kept
@@ -58,5 +58,5 @@ def performed(program: Program, counts: dict[str, int]) -> dict[str, int]:
 
 def missing(program: Program, counts: Mapping[str, int]) -> frozenset[str]:
     """Return the roles whose actions cost nothing because the machine has no such part."""
-    roles = {name.partition(".")[0] for name, count in counts.items() if count}
+    roles = {ActionKey.of(name).part for name, count in counts.items() if count}
     return frozenset(role for role in roles if program.machine.optional(role) is None)

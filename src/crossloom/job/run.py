@@ -24,7 +24,7 @@ from crossloom.job.quantised import Quantised
 from crossloom.job.result import Accuracy, Perplexity, Result
 from crossloom.job.seed_statistics import SeedStatistics
 from crossloom.job.source import machine as machine_of
-from crossloom.machines import Machine
+from crossloom.machines import ActionKey, Machine
 from crossloom.network.graph import Graph
 from crossloom.network.quantize.post_training import Recipe
 from crossloom.program.program import Program
@@ -182,11 +182,13 @@ def _judged(found: Mapping[str, Metrics], samples: int, *, for_tokens: bool) -> 
 def _limits(program: Program, timeline: Timeline) -> list[str]:
     """Return a warning if the throughput depends on a number that is not published."""
     limit = timeline.limited_by
-    role, _, action = limit.partition(".")
-    part = program.machine.optional(role)
-    if part is None or action not in part.actions or part.actions[action].latency_s.mark in ("published", "derived"):
+    key = ActionKey.of(limit)
+    part = program.machine.optional(key.part)
+    if part is None or key.action not in part.actions:
         return []
-    latency = part.actions[action].latency_s
+    latency = part.actions[key.action].latency_s
+    if latency.mark in ("published", "derived"):
+        return []
     return [f"throughput is limited by {limit}, whose latency is {latency.mark}, not published: {latency.source}"]
 
 

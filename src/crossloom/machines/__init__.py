@@ -8,6 +8,7 @@ their settings are carried here as they stand in the file.
 from crossloom.machines.load import available as available
 from crossloom.machines.load import load_machine as load_machine
 from crossloom.machines.load import published as published
+from crossloom.machines.machine import ActionKey as ActionKey
 from crossloom.machines.machine import Machine as Machine
 from crossloom.machines.machine import Part as Part
 from crossloom.machines.quantity import Quantity as Quantity

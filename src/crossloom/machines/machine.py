@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from crossloom.errors import MachineError
 from crossloom.machines.quantity import Quantity
@@ -18,6 +18,22 @@ class Action:
     energy_j: Quantity
     latency_s: Quantity
     endurance: Quantity | None = None
+
+
+class ActionKey(NamedTuple):
+    """Which action of which part: `adc.convert` in text."""
+
+    part: str
+    action: str
+
+    @classmethod
+    def of(cls, text: str) -> ActionKey:
+        """Return the key that a text such as `adc.convert` stands for."""
+        part, _, action = text.partition(".")
+        return cls(part, action)
+
+    def __str__(self) -> str:
+        return f"{self.part}.{self.action}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +156,16 @@ class Machine:
             problem = f"has several parts named {role} ({', '.join(paths)})" if paths else f"has no part named {role}"
             raise MachineError(f"machine {self.name} {problem}; the engine needs exactly one")
         return self.by_role[role]
+
+    def action(self, name: str) -> Action:
+        """Return what a text such as `adc.convert` names. Raises MachineError."""
+        key = ActionKey.of(name)
+        part = self.part(key.part)
+        if key.action not in part.actions:
+            raise MachineError(
+                f"machine {self.name}: {part.path} ({part.component}) has no action {key.action}; it has {', '.join(part.actions) or 'none'}"
+            )
+        return part.actions[key.action]
 
     def optional(self, role: str) -> Part | None:
         """Return the part that plays a role, or None; a part that is there zero times is not there."""

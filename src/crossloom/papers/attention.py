@@ -13,7 +13,7 @@ from crossloom.engine.crossbar.peak import peak
 from crossloom.engine.softmax.settings import softmax_unit
 from crossloom.engine.softmax.unit import Unit
 from crossloom.job.source import load
-from crossloom.machines import Machine, load_machine
+from crossloom.machines import ActionKey, Machine, load_machine
 from crossloom.network.graph import Graph
 from crossloom.network.operators import MatMul, Softmax
 from crossloom.network.zoo.transformer import Attention
@@ -144,7 +144,7 @@ class SoftmaxUnit:
         """Return the energy of a row."""
         parts = self.machine.parts
         path = next(path for path in self.machine.units if path.endswith(".softmax_unit"))
-        counts = {name.partition(".")[::2]: count for name, count in self.unit.actions(length, 1, length).items()}
+        counts = {ActionKey.of(name): count for name, count in self.unit.actions(length, 1, length).items()}
         return sum(count * parts[f"{path}.{part}"].actions[action].energy_j.value for (part, action), count in counts.items())
 
 
@@ -155,11 +155,10 @@ def softmax_of(use: str, form: str = "6.3") -> SoftmaxUnit:
     found = softmax_unit(machine)
     assert found is not None
     parts = [part for part in machine.parts.values() if part.unit.endswith(".softmax_unit")]
-    role, _, action = found.clock.partition(".")
     return SoftmaxUnit(
         found.arithmetic,
         machine,
         sum(part.total * part.area_mm2.value for part in parts),
         sum(part.total * part.power_w.value for part in parts),
-        machine.part(role).actions[action].latency_s.value,
+        machine.action(found.clock).latency_s.value,
     )

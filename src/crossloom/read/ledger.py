@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from crossloom.machines import Part, Quantity
+from crossloom.machines import ActionKey, Part, Quantity
 from crossloom.program.program import Program
 from crossloom.program.stage import Stage
 from crossloom.read.timeline import Timeline
@@ -112,7 +112,7 @@ def read_ledger(program: Program, timeline: Timeline) -> Ledger:
     entries = []
     for stage in program.stages:
         for name, count in stage.actions.items():
-            component, _, action = name.partition(".")
+            component, action = ActionKey.of(name)
             price = program.machine.part(component).actions[action].energy_j.value
             entries.append(Entry(stage.name, component, action, count, count * price))
     used = {entry.component for entry in entries}

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from crossloom.engine.parts import paced_names, part_seconds
 from crossloom.engine.registry import engine_of
+from crossloom.machines import ActionKey
 from crossloom.network.operators import Store
 from crossloom.program.program import Program, streamed_s
 from crossloom.program.stage import Slots, Stage
@@ -257,9 +258,9 @@ def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
         engine = engine_of(stage, program)
         paced = paced_names(engine.paced_parts, engine.machine) if stage.arrays else frozenset[str]()
         whole = part_seconds(stage, program, paced)
-        for role in dict.fromkeys(name.partition(".")[0] for name in whole):
+        for role in dict.fromkeys(ActionKey.of(name).part for name in whole):
             where, shares = _there(stage, program.machine.part(role).in_tile)
-            own = {name: seconds for name, seconds in whole.items() if name.partition(".")[0] == role}
+            own = {name: seconds for name, seconds in whole.items() if ActionKey.of(name).part == role}
             busy.setdefault(role, np.zeros(tiles))[where] += sum(own.values()) * shares
             contenders.setdefault(role, np.zeros(tiles, np.int64))[where] += any(own.values())
             most[role] = max(most.get(role, (0.0, "", "")), *((seconds, stage.name, name) for name, seconds in own.items()))

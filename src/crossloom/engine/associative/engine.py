@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crossloom.engine.associative.compile.cache import compiled
+from crossloom.engine.associative.compile.cache import compiled_layer
 from crossloom.engine.associative.compile.layer import TernaryLayer, distinct_inputs, unfit
 from crossloom.engine.associative.compile.listing import PASSES, listing
 from crossloom.engine.associative.placement import InRows, placed
@@ -75,7 +75,7 @@ class MappedAssociative:
         positions = node.type.count(1) // layer.all_outputs
         row_groups = -(-positions // chip.rows)
         try:
-            whole = compiled(layer, row_groups, chip)
+            whole = compiled_layer(layer, row_groups, chip)
         except CapacityError as short:
             raise CapacityError(f"{short.what} of {node.name}", short.need, short.have, short.remedy) from short
         return placed(whole, distinct_inputs(node, graph, chip.rows), positions, chip)
@@ -112,7 +112,7 @@ class MappedAssociative:
         """Yield the lines of a stream after a pass."""
         rows = _placement(stage)
         layer = TernaryLayer.of(program.graph.node(stage.nodes[0]), program.graph)
-        yield from listing(compiled(layer, rows.row_groups, self.chip), rows.positions, self.chip, after, piece)
+        yield from listing(compiled_layer(layer, rows.row_groups, self.chip), rows.positions, self.chip, after, piece)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return what computes a layer: its stream, step by step, or the integer product that equals it."""
@@ -124,7 +124,7 @@ class MappedAssociative:
         if not steps:
             return ProductExecutor(node, program, counts, why)
         layer = TernaryLayer.of(node, program.graph)
-        return StreamExecutor(node, program, counts, why, compiled(layer, _placement(stage).row_groups, chip), chip, seed)
+        return StreamExecutor(node, program, counts, why, compiled_layer(layer, _placement(stage).row_groups, chip), chip, seed)
 
 
 def _placement(stage: Stage) -> InRows:

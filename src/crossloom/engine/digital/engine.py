@@ -11,7 +11,7 @@ from torch import Tensor
 from crossloom.engine.base import Cost, Counts, Executor, Inferences
 from crossloom.engine.digital.work import Work, work_of
 from crossloom.errors import MachineError
-from crossloom.machines import Machine
+from crossloom.machines import ActionKey, Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import evaluate
 from crossloom.program.placement import NO_ARRAYS, WholeArrays
@@ -40,7 +40,7 @@ class Digital:
         for kind, name in settings.items():
             if kind not in DEFAULTS:
                 raise MachineError(f"machine {machine.name}: engines.digital.{kind}: no such kind of work; there are {', '.join(DEFAULTS)}")
-            part, _, action = str(name).partition(".")
+            part, action = ActionKey.of(str(name))
             if part not in machine.by_role or action not in machine.by_role[part].actions:
                 raise _no_action(kind, name, machine)
         return MappedDigital(machine, settings)
@@ -78,9 +78,8 @@ class MappedDigital:
             if work.kind == "move" or not work.count:
                 continue
             performing = self.performer(work.kind) or ""
-            part_name, _, action = performing.partition(".")
-            part = self.machine.part(part_name)
-            each = part.actions[action].latency_s.value
+            part = self.machine.part(ActionKey.of(performing).part)
+            each = self.machine.action(performing).latency_s.value
             units = part.count * max(1, stage.tiles[1]) if part.in_tile else part.total
             seconds += work.count * each / (max(units, 1) * part.parameters.get("lanes", 1))
             latency += each
@@ -101,7 +100,7 @@ class MappedDigital:
     def performer(self, kind: str) -> str | None:
         """Return the `part.action` that does a kind of work: the machine's choice, else the vector unit, else None. Raises MachineError."""
         for name in (self.settings.get(kind, DEFAULTS[kind]), DEFAULTS["operate"]):
-            part, _, action = str(name).partition(".")
+            part, action = ActionKey.of(str(name))
             found = self.machine.optional(part)
             if found is not None and action in found.actions:
                 return f"{part}.{action}"

@@ -18,7 +18,7 @@ from crossloom.engine.softmax.formatted import in_formats
 from crossloom.engine.softmax.settings import ROLE, SoftmaxUnit, softmax_unit
 from crossloom.engine.softmax.unit import Unit
 from crossloom.errors import MachineError
-from crossloom.machines import Machine
+from crossloom.machines import ActionKey, Machine
 from crossloom.network.graph import Graph, Node
 from crossloom.network.integer import Operand, evaluate
 from crossloom.network.integer.arithmetic import rescaled
@@ -85,8 +85,7 @@ class MappedSoftmax:
         """Return the time of a position (the rows of all heads), when the stage's units share its rows, and until its last result."""
         node, (unit, clock) = graph.node(stage.nodes[0]), self._arithmetic
         assert isinstance(node.op, Softmax)
-        role, _, action = clock.partition(".")
-        cycle_s, units = self.machine.part(role).actions[action].latency_s.value, self._units(stage)
+        cycle_s, units = self.machine.action(clock).latency_s.value, self._units(stage)
         length = node.type.sizes()[node.op.axis]
         rows = node.type.count(1) // (length * stage.positions)
         cycles, until = unit.cycles(length)
@@ -117,9 +116,8 @@ class MappedSoftmax:
         count = self.machine.units[self.unit.path]
         seconds: dict[str, float] = {}
         for name, times in self.unit.arithmetic.actions(length, 1, length).items():
-            role, _, action = name.partition(".")
-            part = self.machine.part(role)
-            seconds[name] = times * part.actions[action].latency_s.value * count / part.total
+            part = self.machine.part(ActionKey.of(name).part)
+            seconds[name] = times * self.machine.action(name).latency_s.value * count / part.total
         slowest = max(seconds, key=lambda name: seconds[name])
         return seconds[slowest], slowest
 

@@ -15,7 +15,7 @@ from crossloom.engine.softmax.softermax import Softermax
 from crossloom.engine.softmax.star import Star
 from crossloom.engine.softmax.unit import Unit
 from crossloom.errors import MachineError
-from crossloom.machines import Machine
+from crossloom.machines import ActionKey, Machine
 
 ROLE = "softmax_unit"
 """Name of the unit of a machine that computes softmax."""
@@ -95,7 +95,7 @@ def unit_path(machine: Machine) -> str | None:
 def _check_parts(unit: Unit, machine: Machine) -> None:
     """Raise MachineError for a unit without a part, or with one that cannot do what the arithmetic asks of it."""
     for name in unit.actions(1, 1, 1):
-        role, _, action = name.partition(".")
+        role, action = ActionKey.of(name)
         part = machine.part(role)
         if action not in part.actions or not part.total:
             raise MachineError(

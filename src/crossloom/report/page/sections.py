@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from crossloom.machines import ActionKey
 from crossloom.report.numbers import bottleneck
 from crossloom.report.numbers.breakdown import component_rows, layer_name, mark_rows, share, source_rows, used_parts
 from crossloom.report.numbers.headline import lifetime, percent, plural, rate
@@ -234,7 +235,7 @@ def actions(result: Result) -> Section:
     columns = (*text("action"), *numbers("count", "energy each", "energy", "share"), *text("mark"), Column("source of the price", wide=True))
     rows = []
     for name, count in sorted(result.ledger.actions.items()):
-        component, _, action = name.partition(".")
+        component, action = ActionKey.of(name)
         price = result.program.machine.part(component).actions[action].energy_j
         whole = count * price.value
         rows.append(

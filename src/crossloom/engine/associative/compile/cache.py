@@ -10,7 +10,7 @@ from crossloom.engine.associative.compile.layer import TernaryLayer
 from crossloom.engine.associative.settings import Processors
 
 
-def compiled(layer: TernaryLayer, row_groups: int, chip: Processors) -> CompiledLayer:
+def compiled_layer(layer: TernaryLayer, row_groups: int, chip: Processors) -> CompiledLayer:
     """Return a layer's streams; those of the last 64 layers are kept, whatever settings differ that streams do not depend on. Raises CapacityError."""
     plain = replace(
         chip, all_rows=False, hidden_alignment=True, execute="auto", shift_faults=0.0, write_faults=0.0, realign_every=0, ports=1, rows=0, routers=0

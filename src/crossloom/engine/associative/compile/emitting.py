@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ from crossloom.engine.associative.compile.layout import ColumnLayout
 from crossloom.engine.associative.compile.ordering import order, uses_of
 from crossloom.engine.associative.compile.widths import width
 from crossloom.engine.associative.isa.instructions import INSTRUCTION, Instructions, Op
+from crossloom.kernels.jit import compiled
 
 TURN = 16
 """Instructions after which the carry moves to the next domain."""
@@ -159,7 +159,7 @@ class _Operand(NamedTuple):
     high: int
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _emit(order: Array, graph: _Graph, places: _Places, sums: _Sums, carry: _Carry) -> tuple[Array, bool]:
     """Return the fields of the instructions, and whether temporaries found room."""
     temporaries = len(graph.left)
@@ -187,7 +187,7 @@ def _emit(order: Array, graph: _Graph, places: _Places, sums: _Sums, carry: _Car
     return state.out[: state.length[0]], True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _readers(graph: _Graph) -> tuple[Array, Array, Array]:
     """Return which temporaries read each temporary (CSR) and, for each of them, the other operand."""
     first = np.zeros(len(graph.left) + 1, np.int64)
@@ -205,7 +205,7 @@ def _readers(graph: _Graph) -> tuple[Array, Array, Array]:
     return first, reader, other
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _read(value: int, graph: _Graph, places: _Places, state: _State) -> _Operand:
     """Return a value as it is stored, and count that it is read."""
     state.uses[value] -= 1
@@ -219,7 +219,7 @@ def _read(value: int, graph: _Graph, places: _Places, state: _State) -> _Operand
     return _Operand(places.base + state.column[t], state.slot[t] * places.widest, bits, signed, low, high)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _release(value: int, graph: _Graph, state: _State) -> None:
     """Free the slot of a temporary that nobody reads any more."""
     t = value - graph.inputs
@@ -229,7 +229,7 @@ def _release(value: int, graph: _Graph, state: _State) -> None:
         state.column[t] = -1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _put(op: int, bits: int, to: int, at: int, a: _Operand, b: _Operand, carry: _Carry, state: _State) -> None:
     """Append an instruction."""
     n = state.length[0]
@@ -242,14 +242,14 @@ def _put(op: int, bits: int, to: int, at: int, a: _Operand, b: _Operand, carry: 
     state.length[0] = n + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _extend(bits: int, to: int, at: int, before: int, signed: bool, carry: _Carry, state: _State) -> None:
     """Append an instruction that makes a stored value wider, if it is narrower."""
     if bits > before:
         _put(_EXTEND, bits, to, at, _Operand(0, 0, before, signed, 0, 0), _Operand(0, 0, 0, False, 0, 0), carry, state)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _accumulate(k: int, o: int, graph: _Graph, places: _Places, sums: _Sums, carry: _Carry, state: _State) -> None:
     """Add the k-th term to a sum."""
     value, minus = graph.term[k], graph.negative[k]
@@ -270,7 +270,7 @@ def _accumulate(k: int, o: int, graph: _Graph, places: _Places, sums: _Sums, car
     _release(value, graph, state)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _define(t: int, graph: _Graph, places: _Places, readers: tuple[Array, Array, Array], carry: _Carry, state: _State) -> bool:
     """Compute a temporary, and return whether there was room for it. What is stored is p + q, or p - q."""
     p, q = graph.left[t], graph.right[t]
@@ -304,13 +304,13 @@ def _define(t: int, graph: _Graph, places: _Places, readers: tuple[Array, Array,
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _over(value: int, graph: _Graph, state: _State) -> bool:
     """Return whether a value can be overwritten by the temporary that has just read it."""
     return value >= graph.inputs and state.uses[value] == 0 and not state.banned[state.column[value - graph.inputs]]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _ban(t: int, graph: _Graph, readers: tuple[Array, Array, Array], state: _State) -> None:
     """Ban the columns of live temporaries that will be read together with a temporary."""
     first, reader, other = readers
@@ -321,7 +321,7 @@ def _ban(t: int, graph: _Graph, readers: tuple[Array, Array, Array], state: _Sta
             state.banned[state.column[partner]] = True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _find_room(t: int, state: _State) -> bool:
     """Give a temporary a slot in the emptiest column that is not banned, and return whether there is one."""
     best = -1

@@ -7,11 +7,11 @@ one that takes fewest new operations. This is the usual greedy rule for a short 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.compile.dataflow import Dataflow
+from crossloom.kernels.jit import compiled
 
 Order = NDArray[np.int32]
 Flags = NDArray[np.bool_]
@@ -25,7 +25,7 @@ def order(dataflow: Dataflow) -> Order:
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def uses_of(inputs: int, left: Order, right: Order, term: Order) -> Order:
     """Return how often each value is read."""
     uses = np.zeros(inputs + len(left), np.int32)
@@ -37,7 +37,7 @@ def uses_of(inputs: int, left: Order, right: Order, term: Order) -> Order:
     return uses
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _order(inputs: int, left: Order, right: Order, first: Order, term: Order) -> Order:
     temporaries, outputs = len(left), len(first) - 1
     uses = uses_of(inputs, left, right, term)
@@ -67,7 +67,7 @@ def _order(inputs: int, left: Order, right: Order, first: Order, term: Order) ->
     return found[:length]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _cost(
     output: int, inputs: int, left: Order, right: Order, first: Order, term: Order, uses: Order, done: Flags, mark: Order, stamp: int, stack: Order
 ) -> int:
@@ -95,7 +95,7 @@ def _cost(
     return stays * 65536 + fresh
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _compute(value: int, inputs: int, left: Order, right: Order, uses: Order, done: Flags, stack: Order, found: Order, length: int) -> int:
     """Note the operations that a value still takes, operands first, and return how many are noted then."""
     depth = 1

@@ -6,14 +6,15 @@ temporaries of a few inputs are narrow, and a sum over channels grows channel by
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from crossloom.kernels.jit import compiled
 
 Integers = NDArray[np.int64]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def width(low: int, high: int) -> tuple[int, bool]:
     """Return the bits of the shortest integer that holds a range, and whether it is signed: only if something is negative. At least one bit."""
     bits = 1

@@ -12,13 +12,13 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.isa import truth_tables
 from crossloom.engine.associative.isa.instructions import Op, table_of
 from crossloom.engine.associative.isa.truth_tables import TABLES, TruthTable
+from crossloom.kernels.jit import compiled
 
 CLEAR, COPY = TABLES.index(truth_tables.CLEAR), TABLES.index(truth_tables.COPY)
 OP_SUM, OP_DIFFERENCE, OP_COPY, OP_EXTEND, OP_CLEAR, OP_LOAD = (int(op) for op in (Op.SUM, Op.DIFFERENCE, Op.COPY, Op.EXTEND, Op.CLEAR, Op.LOAD))
@@ -50,7 +50,7 @@ COSTS = np.array(
 """Of each table: searches, writes, cells compared, cells offered to its writes one after the other, eighths written of the carry and of the target."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def unpack(one: Any) -> tuple[Any, ...]:
     """Return an instruction's fields as wide integers: op and bits; column and domain of the target; then of A and B, with bits and sign; of the carry."""
     wide = np.int64
@@ -63,7 +63,7 @@ def unpack(one: Any) -> tuple[Any, ...]:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def place(bit: int, stored: int, signed: int) -> int:
     """Return how a bit lies to the end of an operand, as `TABLE_NUMBERS` has it."""
     return 2 * ((bit >= stored) + (bit > stored)) + signed

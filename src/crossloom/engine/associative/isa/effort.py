@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.isa.codes import CLEAR, COPY, COSTS, OP_CLEAR, OP_COPY, OP_EXTEND, OP_LOAD, TABLE_NUMBERS, place, unpack
 from crossloom.engine.associative.isa.instructions import InstructionStream, Op
 from crossloom.engine.associative.isa.tracks import move, period_of, tracks_of
+from crossloom.kernels.jit import compiled
 
 Numbers = NDArray[np.int64]
 _ALL = 8
@@ -78,7 +78,7 @@ def effort_of(stream: InstructionStream, ports: int = 1) -> Effort:
     return Effort(**dict(zip(_COUNTED, counts.tolist(), strict=True)), instructions=by_op[0], bits=by_op[1], wear_eighths=wear)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count_steps(instructions: Any, numbers: Any, costs: Any, out: tuple[Any, Any, Any, Any]) -> None:
     """Add up searches, writes and cells compared, instructions and bits of each operation, and the wear."""
     steps, instructions_of, bits_of, wear = out
@@ -91,7 +91,7 @@ def _count_steps(instructions: Any, numbers: Any, costs: Any, out: tuple[Any, An
             bits_of[op] += _count_sum(instructions[k], numbers, costs, (steps, wear))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count_zeros(one: Any, costs: Any, steps: Any, wear: Any) -> Any:
     """Add up a clear, whose columns are written side by side, or an extend, which searches the sign once. Return its bits."""
     (op, bits), (to, to_at), (a, _, a_bits, a_signed), _, _ = unpack(one)
@@ -107,7 +107,7 @@ def _count_zeros(one: Any, costs: Any, steps: Any, wear: Any) -> Any:
     return new * (last - to + 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count_sum(one: Any, numbers: Any, costs: Any, out: tuple[Any, Any]) -> Any:
     """Add up any other instruction, bit after bit, and return its bits."""
     (op, bits), (to, to_at), (_, _, a_bits, a_signed), (_, _, b_bits, b_signed), (carry, carry_at) = unpack(one)
@@ -125,7 +125,7 @@ def _count_sum(one: Any, numbers: Any, costs: Any, out: tuple[Any, Any]) -> Any:
     return bits
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count_shifts(instructions: Any, period: int, standing: Any, out: Any) -> None:
     """Add up the steps of tracks: one after the other, with alignment ahead, and of all columns."""
     tracks, used_by = np.empty((len(standing), 3), np.int64), np.zeros(len(standing), np.int64)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.engine.associative.isa.codes import COSTS, OP_CLEAR, OP_COPY, OP_DIFFERENCE, OP_EXTEND, OP_LOAD, OP_SUM, TABLE_NUMBERS, place, unpack
 from crossloom.engine.associative.isa.instructions import InstructionStream
 from crossloom.errors import InputError
+from crossloom.kernels.jit import compiled
 
 _OFFERED = 3
 """Cells offered to a table's writes, in `COSTS`."""
@@ -29,7 +29,7 @@ def period_of(stream: InstructionStream, ports: int) -> int:
     return stream.domains // ports
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def tracks_of(one: Any, tracks: Any) -> int:
     """Fill in column, first domain and number of domains of each track that an instruction moves, carry before target, A and B; return how many."""
     (op, bits), (to, to_at), (a, a_at, a_bits, a_signed), (b, b_at, b_bits, _), (carry, carry_at) = unpack(one)
@@ -52,19 +52,19 @@ def tracks_of(one: Any, tracks: Any) -> int:
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _put(tracks: Any, count: int, column: int, domain: int, domains: int) -> int:
     tracks[count, 0], tracks[count, 1], tracks[count, 2] = column, domain, domains
     return count + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def move(domain: int, period: int) -> int:
     """Return by how many steps a track moves from the domain before to this one: upwards if positive."""
     return 1 if domain % period else 1 - period
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _travel(instructions: Any, period: int, standing: Any, steps: Any) -> None:
     """Fill in the steps of all of each instruction's tracks together."""
     tracks = np.empty((len(standing), 3), np.int64)
@@ -84,7 +84,7 @@ def column_steps(stream: InstructionStream, period: int) -> NDArray[np.int64]:
     return steps
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _locate(instructions: Any, period: int, standing: Any, named: Any, found: Any) -> None:
     """Fill in position, column and direction of the column-steps that are named by instruction and ordinal, in this order."""
     tracks, n = np.empty((len(standing), 3), np.int64), 0
@@ -112,7 +112,7 @@ def locate(stream: InstructionStream, period: int, named: NDArray[np.int64]) -> 
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _offers(instructions: Any, numbers: Any, offered: Any, found: Any) -> None:
     """Fill in how many cells each instruction offers to its writes, one after the other."""
     for k in range(len(instructions)):

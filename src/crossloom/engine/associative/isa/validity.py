@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
-
 from crossloom.engine.associative.isa.codes import OP_CLEAR, OP_COPY, OP_DIFFERENCE, OP_EXTEND, OP_LOAD, OP_SUM, unpack
 from crossloom.engine.associative.isa.instructions import InstructionStream, Op, line_of
 from crossloom.errors import InputError
+from crossloom.kernels.jit import compiled
 
 _FINE, _UNKNOWN, _EMPTY, _OUTSIDE, _SHARED, _SIGNLESS, _SHRINKS, _BACKWARDS = range(8)
 _PROBLEMS = {
@@ -31,7 +30,7 @@ def check_stream(stream: InstructionStream) -> None:
         raise InputError(f"stream: for {stream.columns} columns of {stream.domains} domains, instruction {number}, {text!r}, {_PROBLEMS[problem]}")
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _first_problem(instructions: Any, columns: int, domains: int) -> tuple[int, int]:
     for k in range(len(instructions)):
         problem = _problem(instructions[k], columns, domains)
@@ -40,7 +39,7 @@ def _first_problem(instructions: Any, columns: int, domains: int) -> tuple[int, 
     return -1, _FINE
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _problem(one: Any, columns: int, domains: int) -> int:
     """Return what is wrong with an instruction."""
     (op, bits), (to, to_at), (a, _, a_bits, a_signed), _, _ = unpack(one)
@@ -61,7 +60,7 @@ def _problem(one: Any, columns: int, domains: int) -> int:
     return _operands_problem(one, columns, domains)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _operands_problem(one: Any, columns: int, domains: int) -> int:
     """Return what is wrong with A, B and the carry of an instruction."""
     (op, _), (to, _), (a, a_at, a_bits, _), (b, b_at, b_bits, b_signed), (carry, carry_at) = unpack(one)
@@ -79,6 +78,6 @@ def _operands_problem(one: Any, columns: int, domains: int) -> int:
     return _SHARED if b in (to, a, carry) else _FINE
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _inside(column: int, domain: int, bits: int, columns: int, domains: int) -> bool:
     return 0 <= column < columns and domain + bits <= domains

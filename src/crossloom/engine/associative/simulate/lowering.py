@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from crossloom.engine.associative.isa.codes import (
     unpack,
 )
 from crossloom.engine.associative.isa.instructions import Instructions
+from crossloom.kernels.jit import compiled
 
 RUN_FIELDS = 11
 """Table, bits; the cells' places: carry, target, A and how far A moves with each bit (0 or 1), B and how far B moves; the position of the instruction's
@@ -51,7 +51,7 @@ def lower(instructions: Instructions, height: int, spare: int) -> Runs:
     return Runs(fields[: first[-1]], first, *steps.tolist())
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _lower(instructions: Any, shape: tuple[int, int], tables: Any, out: Any) -> None:
     """Fill in runs, where those of each instruction begin, and the searches and writes of all."""
     fields, first, steps = out
@@ -66,7 +66,7 @@ def _lower(instructions: Any, shape: tuple[int, int], tables: Any, out: Any) -> 
     first[len(instructions)] = n
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _lower_zeros(one: Any, shape: tuple[int, int], out: Any) -> Any:
     """Add the runs of a clear, whose columns are written side by side, or an extend, which searches the sign once. Return the number of runs so far."""
     (op, bits), (to, to_at), (a, _, a_bits, a_signed), _, _ = unpack(one)
@@ -91,7 +91,7 @@ def _lower_zeros(one: Any, shape: tuple[int, int], out: Any) -> Any:
     return n + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _lower_sum(one: Any, shape: tuple[int, int], tables: Any, out: Any) -> Any:
     """Add the runs of any other instruction: one for each stretch of bits between the ends of A and B. Return the number of runs so far."""
     (op, bits), (to, to_at), (a, a_at, a_bits, a_signed), (b, b_at, b_bits, b_signed), (carry, carry_at) = unpack(one)
@@ -124,7 +124,7 @@ def _lower_sum(one: Any, shape: tuple[int, int], tables: Any, out: Any) -> Any:
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _put(fields: Any, n: int, what: tuple[Any, ...], ends: tuple[Any, ...], order: tuple[Any, ...]) -> None:
     """Fill in a run."""
     fields[n, 0], fields[n, 1], fields[n, 2], fields[n, 3] = what

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from crossloom.errors import InputError
+from crossloom.kernels.jit import compiled
 
 WORD = 64
 """Rows in a word."""
@@ -106,7 +106,7 @@ def _cells(state: State, columns: NDArray[Any], domains: NDArray[Any], bits: int
     return across, along + state.spare
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _write(planes: Any, values: Any, places: Any, bits: int) -> None:
     """Turn 64 rows of integers at a time into bits of words."""
     (columns, cells), lanes = places, planes.shape[3]
@@ -123,7 +123,7 @@ def _write(planes: Any, values: Any, places: Any, bits: int) -> None:
                 planes[block, columns[i], cells[i] + bit, lane] = words[bit, i]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _read(planes: Any, values: Any, places: Any, bits: int) -> None:
     """Turn bits of words into 64 rows of integers at a time."""
     (columns, cells), lanes = places, planes.shape[3]
