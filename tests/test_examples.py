@@ -75,3 +75,18 @@ def test_attention_streams(capsys: pytest.CaptureFixture[str], tmp_path: Path, m
     assert len(found) == 3 and found[0][0] < found[1][0] < found[2][0]
     assert len({energy for _, energy in found}) == 1
     assert picture.stat().st_size > 10_000
+
+
+def test_the_machines_of_the_tutorial_load_and_run(tmp_path: Path) -> None:
+    """Each YAML block of docs/own_machine.md is a machine file, or one with the blocks before it."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "own_machine.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    variant, parts, tree = blocks
+    with_parts = variant.replace("set:\n", parts.split("set:\n")[0] + "set:\n  adc.use: mine.adc\n")
+    for name, text in {"variant": variant, "parts": with_parts, "tree": tree}.items():
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    graph = xl.load("zoo:digits")
+    found = {name: xl.run(graph, tmp_path / f"{name}.yaml") for name in ("variant", "parts", "tree")}
+    assert found["parts"].program.machine.part("adc").component == "mine.adc"
+    assert any("has no" in warning and "router" in warning for warning in found["tree"].warnings)
+    assert found["tree"].energy > 0 and found["variant"].program.machine.part("adc").whole("bits") == 7
