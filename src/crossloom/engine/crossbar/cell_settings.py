@@ -113,7 +113,7 @@ class Physics:
         return not self.effects
 
     def only(self, effects: tuple[Effect, ...]) -> Physics:
-        """Return the same with some of the effects alone."""
+        """Return the same with only some of the effects."""
         off = [effect for effect in EFFECTS if effect not in effects]
         neutral = {"programming": Exact(), "faults": Faults(), "drift": Steady(), "reading": Quiet(), "curve": Ohmic()}
         names = {"curve": "iv"}

@@ -125,7 +125,7 @@ class MappedLayer:
         return along // times, (index // (inner * size) * times + along % times) * inner + index % inner
 
     def result(self, x: Tensor, sums: Tensor) -> Tensor:
-        """Return Σ (x − zero) · w + bias in the layout of the layer's result, for the sums (M, G, C) of x · w; likewise K · (r − zero)."""
+        """Return Σ (x − zero) · w + bias in the layout of the layer's result, for the sums (M, G, C) of x · w; a residual adds K · (r − zero)."""
         flat = sums.flatten(1)
         if self.x.zero:
             flat = flat - self.x.zero * weight_matrices(self.op, self.weight.to(torch.int64)).sum(1).flatten()

@@ -1,10 +1,10 @@
-"""Choose the cheapest way to compute a layer that gives the same integers as the crossbar's own arithmetic.
+"""The cheapest plan that yields the same integers as the crossbar's own arithmetic.
 
-* **one integer product**: the converter changes no partial sum that can occur. Known from the sizes alone, or from a bound
+* **one integer product**: the converter changes no partial sum that can occur. Known from the sizes only, or from a bound
   computed from the programmed cells: digits of at most 2^v − 1 make at most (2^v − 1) · Σ cells of a column.
 * **one product per row tile**: everything is accumulated in analog and converted once.
 * **by buffer column**: partial sums meet in a buffer, whose columns are converted.
-* **slice by slice**: conversion of every partial sum, for those columns alone where the bound says that it matters.
+* **slice by slice**: conversion of every partial sum, only for the columns in which the bound allows a change.
 
 Cells and wires with errors, fluctuating buffers and trained circuits make the sums real numbers: **real cells**, **real circuits**, see `analog.py`.
 """
@@ -72,7 +72,7 @@ def _exact(layer: MappedLayer) -> Product:
 
 
 def exact_whatever_is_held(layer: MappedLayer) -> str:
-    """Return why a layer's sums are exact for any weights, by the sizes alone; empty if they may not be."""
+    """Return why a layer's sums are exact for any weights, judged only by the sizes; empty if they may not be."""
     xbar = layer.xbar
     if not xbar.physics.ideal or xbar.fluctuates:
         return ""
@@ -106,7 +106,7 @@ def _accumulated(layer: MappedLayer) -> Plan:
 
 
 def _holds_all(layer: MappedLayer) -> bool:
-    """Return whether the converters can change no sum of a layer, by the sizes alone."""
+    """Return whether no converter can change a sum of a layer, judged only by the sizes."""
     rows = min(layer.tiling.rows, layer.xbar.rows)
     spans = (line.span(rows, layer.digits, layer.slices) for line in layer.lines)
     return all(converter.holds(*span) for converter, span in zip(layer.converters, spans, strict=True))

@@ -76,7 +76,7 @@ class _File(PhysicsFields):
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Cells that keep partial sums: so many bits of levels, and the deviation of what is read from what was to be written, in levels.
+    """Cells that hold partial sums: bits of levels, and the standard deviation of the value read around the value written, in levels.
 
     What is written is a voltage, not a level (chou2019, Section 3.3): nothing is rounded.
     """
@@ -139,7 +139,7 @@ class Crossbars:
         return largest_sum(self.rows, self.input_bits, self.cell_bits, self.flip)
 
     def lines_of(self, slices: int) -> int:
-        """Return the bit lines that a weight of so many slices takes: whole groups of them where an accumulator is wired to a group."""
+        """Return the number of bit lines for a weight of `slices` bit slices: whole groups where an accumulator is wired to a group."""
         return slices + (-slices % self.accumulator_lines if self.accumulate == "analog" else 0)
 
     def converter(self, span: tuple[int, int] | None = None, shift: int = 0, reach: int = 0) -> Converter:
@@ -200,7 +200,7 @@ def paced_roles(accumulate: Accumulates) -> frozenset[str]:
 def _seconds_per_read(role: str, machine: Machine, accumulate: Accumulates, layers: int) -> float:
     """Return for how long one read of a full array occupies a part that several arrays may share.
 
-    Where conversion comes after accumulation the converters' work is no part of a cycle; the compiler adds it to the operation.
+    Where conversion follows accumulation, the converters do not work in every cycle; the compiler adds them to the operation.
     The unit column is converted beside the others (shafiee2016 keeps its cycle of 100 ns with it).
     """
     part, array = machine.optional(role), machine.part("array")
@@ -303,10 +303,10 @@ def _shared(machine: Machine, given: _File) -> bool:
 
 
 def _check_cells(machine: Machine, found: Crossbars) -> None:
-    """Raise MachineError for arrays so large that real cells, each with numbers of its own, are no sensible question."""
+    """Raise MachineError for arrays too large to simulate cell by cell."""
     if not found.physics.ideal and (cells := found.rows * found.columns) > MOST_REAL:
         raise MachineError(
-            f"machine {machine.name}: an array of {found.rows} x {found.columns} has {cells:,} cells, and real ones are computed up to {MOST_REAL:,}; "
+            f"machine {machine.name}: an array of {found.rows} x {found.columns} has {cells:,} cells, and real cells are simulated only up to {MOST_REAL:,}; "
             "use smaller arrays, or set effects=none"
         )
 

@@ -11,7 +11,7 @@ from crossloom.program.dataflow import position_axes
 
 
 def with_stores(graph: Graph, sets: int = 1) -> tuple[Graph, tuple[str, ...]]:
-    """Return the network with the right operand of each product of two activations stored, in so many sets of cells; what cannot be is left, and said.
+    """Return the network with the right operand of each product of two activations stored, in `sets` sets of cells, and notes on what cannot be stored.
 
     A cache has one set: it belongs to a sequence.
     """

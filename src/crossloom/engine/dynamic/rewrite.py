@@ -140,7 +140,7 @@ def _attention(scores: Node, softmax: Node, graph: Graph) -> Attention | str:
         return "scores have no dimension of heads"
     keys, values = _projection(scores.inputs[1], graph, -1), _projection(summed.inputs[1], graph, -2)
     if keys is None or values is None:
-        return "keys or values are no moved result of a linear layer (rotated, joined to a cache, or normalised)"
+        return "keys or values are not the plain result of a linear layer (they are rotated, joined to a cache, or normalised)"
     if keys.layer.inputs[0] != values.layer.inputs[0]:
         return "keys and values come from different tensors"
     if any(each.layer.name in graph.outputs or len(graph.users[each.layer.name]) > 1 for each in (keys, values)):
@@ -157,12 +157,12 @@ def _softmax_after(node: Node, graph: Graph) -> Node | str | None:
             over_rows = node.op.axis == len(node.type.shape) - 1 and not node.op.log
             return (unseen or node) if over_rows else None
         if not _keeps_rows(node, before, graph):
-            unseen = f"{node.name} ({type(node.op).__name__}) between scores and softmax is no addition, scaling of rows or mask of what is hidden"
+            unseen = f"{node.name} ({type(node.op).__name__}) between scores and softmax is not an addition, a scaling of rows or a mask"
     return None
 
 
 MASKED = -1e3
-"""Real value below which a constant in place of a score hides it: nothing is left of it after the exponential, whatever is added to the others."""
+"""Real value below which a constant in place of a score hides it: its exponential vanishes against any other score."""
 
 
 def _keeps_rows(node: Node, scores: str, graph: Graph) -> bool:
@@ -208,7 +208,7 @@ def _projection(name: str, graph: Graph, tokens: int) -> Projection | None:
 
 
 SAMPLES = 2
-"""Samples for which it is looked at where elements move: so many show whether samples are kept apart."""
+"""Number of samples for which moves of elements are traced: enough to show whether samples are kept apart."""
 
 
 def _batch_axis(node: Node) -> int | None:
@@ -251,7 +251,7 @@ def _seen(attention: Attention, kept: dict[str, Tensor], graph: Graph) -> tuple[
 
 def _largest(attention: Attention, graph: Graph) -> Quantization:
     q, weights = graph.quantization[attention.scores.inputs[0]], _weights(attention.keys, graph)
-    if weights.is_meta:  # shapes alone: no values will be asked for
+    if weights.is_meta:  # only shapes: no values will be asked for
         return q
     most = max(q.high - q.zero, q.zero - q.low) * q.scale[0] * float(weights.abs().sum(1).max())
     return symmetric(-most, most, q.bits)

@@ -25,7 +25,7 @@ class _File(BaseModel):
 class Dynamics:
     """How a machine multiplies two activations.
 
-    `digital`: not in arrays. `written`: the right operand is written into cells. `rewritten`: likewise, but in attention that is the layer's input,
+    `digital`: not in arrays. `written`: the right operand is written into cells. `rewritten`: the same, but in attention the operand is the layer's input,
     for two products: once, in arrays that are driven from either side (`dual_access`), or in arrays for each.
     There are `operand_sets` of cells for each operand, which inferences take in turn.
     """

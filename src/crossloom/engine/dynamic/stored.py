@@ -15,7 +15,7 @@ def unfit(node: Node, graph: Graph) -> str | None:
     if any(name in graph.constants for name in node.inputs):
         return "one operand is constant"
     if any(name not in graph.quantization for name in (*node.inputs, node.name)):
-        return "its operands are no integers"
+        return "its operands are not integers"
     if not all(type.shape and type.shape[0] == Batch() for type in (left, right)):
         return "its operands differ in where the samples of a batch lie"
     if len(left.shape) != len(right.shape) or len(left.shape) < 3:
@@ -26,7 +26,7 @@ def unfit(node: Node, graph: Graph) -> str | None:
 
 
 def store_of(node: Node, graph: Graph) -> Node | None:
-    """Return the store that the right operand of a product comes from, by way of moves alone; None if there is none."""
+    """Return the store that the right operand of a product comes from, through moves only; None if there is none."""
     name = node.inputs[1]
     while name in graph.by_name:
         found = graph.node(name)

@@ -2,7 +2,7 @@
 
 An index of the rows (a key of V, a token of X) is a word line in each array of its row tile; an index of the columns (a token of Kᵀ) is as
 many bit lines as a weight has slices, in each row tile. Lines of one array are written one after the other, arrays side by side; a line takes
-one write, whatever its length.
+one write at any length.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def max_distance(form: Fixed) -> int:
 def in_blocks(codes: Tensor, seen: Tensor | None, form: Fixed, output: Quantization, compute: Callable[[Tensor], Tensor]) -> Tensor:
     """Return what `compute` makes of scores (..., n), given it as int16 (rows, n) a block of rows at a time.
 
-    What is not seen lies far below the lowest code, so that it is no maximum and every table gives 0 for it.
+    What is not seen lies far below the lowest code, so that it is never the maximum and every table gives 0 for it.
     """
     codes = codes.to(torch.int16)
     if seen is not None:

@@ -50,7 +50,7 @@ SUM_HIGH, WEIGHT_HIGH = (1 << 16) - 1, (1 << 8) - 1
 
 @dataclass(frozen=True, slots=True)
 class Softermax:
-    """Softermax with so many lanes."""
+    """Softermax with `lanes` lanes."""
 
     name: ClassVar[str] = "softermax"
 
@@ -121,7 +121,7 @@ def _running(maxima: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _shifted(numbers: Tensor, places: Tensor) -> Tensor:
-    """Return numbers without so many of their low bits. torch leaves shifts by more than 31 places undefined; nothing is left anyway."""
+    """Return numbers without their lowest bits. torch leaves shifts by more than 31 places undefined; the result is 0 there."""
     return numbers >> places.clamp(max=30)
 
 

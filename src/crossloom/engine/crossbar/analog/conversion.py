@@ -78,7 +78,7 @@ def _coarse(lines: Tensor, digit: int, sigma: float) -> Tensor:
 
 
 def fours(count: int) -> int:
-    """Return a count rounded up to a multiple of four: so many numbers does one word make."""
+    """Return a count rounded up to a multiple of four: one random word yields four numbers."""
     return -(-count // 4) * 4
 
 
@@ -115,7 +115,7 @@ class Quantiser:
 
     @classmethod
     def of(cls, converter: Converter, strip: Strip, layer: MappedLayer, lines: int = 1) -> Quantiser:
-        """Return the converters of a strip's results, each with so many bit lines."""
+        """Return the converters of a strip's results, by the number of bit lines of each."""
         circuits = layer.xbar.circuits
         if not circuits.converter:
             return cls(converter)
@@ -123,7 +123,7 @@ class Quantiser:
         return cls(converter, TransferTable.of(found, strip.arrays.repeat(lines), converter, strip.first_circuit))
 
     def draws(self, count: int) -> int:
-        """Random numbers for so many sums."""
+        """Random numbers for `count` sums."""
         return fours(count) if self.table else 0
 
     def __call__(self, steps: Tensor, streams: RandomStream, first: int) -> Tensor:

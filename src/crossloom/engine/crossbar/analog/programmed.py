@@ -110,7 +110,7 @@ def least_harm(held: Held, stuck: Tensor, layer: MappedLayer) -> Tensor:
     level = held.levels.to(torch.float64)
     high, low = ((stuck == state).to(torch.float64) * factor for state in (1, -1))
     harm = (highest - level).square() @ high.T + level.square() @ low.T
-    harm[held.rows.stop - held.rows.start :] = 0.0  # rows that nothing drives bear any line
+    harm[held.rows.stop - held.rows.start :] = 0.0  # rows that nothing drives tolerate any line
     rows, lines = linear_sum_assignment(harm.numpy())
     order = torch.empty(len(rows), dtype=torch.int64)
     order[torch.as_tensor(lines)] = torch.as_tensor(rows)

@@ -1,4 +1,4 @@
-"""Random numbers that belong to places: the same for a seed, a layer, an inference and a position, whatever is computed beside them.
+"""Counter-based random numbers: fixed by seed, layer, inference and position, independent of what else is computed.
 
 A stream has a key of 64 bits, and its i-th number is a function of key and i alone: SplitMix64 (Steele, Lea, Flood; OOPSLA 2014), whose
 output for state key + i·γ is the state well mixed. So a batch may be cut in any way, on any number of threads, on any device. Sixteen bits

@@ -27,7 +27,7 @@ class Strip:
         weights: (K, columns) with which a partial sum counts; negative where a bit line holds complements.
         of_inputs: (columns,) with which the sum of the inputs counts.
         variance: (rows, K·columns) from read to read, of a digit 1; None if there is none.
-        unit_variance: (rows, unit columns) likewise.
+        unit_variance: (rows, unit columns), the same for unit columns.
         arrays: (columns,) the number of the array, among the layer's, that has each result.
         seed, first_circuit: which circuits of their pool the arrays have.
     """

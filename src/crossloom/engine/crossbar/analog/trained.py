@@ -59,7 +59,7 @@ class Pool:
 
 @cache
 def pool(circuits: Circuits, cycles: int, range_v: float, seed: int) -> Pool:
-    """Return the circuits of a seed for dot products of so many cycles and a range of the converter."""
+    """Return the circuits of a seed, for dot products of `cycles` cycles and a converter range."""
     entries = ((1 << BITS) + 2 * BEYOND) * FINE
     lsb_v = range_v / (1 << BITS)
     grid = (torch.arange(entries, dtype=torch.float64) - entries // 2 + 0.5) * lsb_v / FINE
@@ -108,7 +108,7 @@ def _bias(points: int) -> Tensor:
 
 
 def _offsets(adder: Adder, built: Instances, cycles: int) -> Tensor:
-    """Return what adders give for no input at all after so many cycles (B,)."""
+    """Return the adders' output (B,) for zero input after `cycles` cycles."""
     held = torch.zeros(len(built), 1, dtype=torch.float64)
     for _ in range(cycles):
         signals = _bias(1).expand(len(built), -1, -1).clone()
@@ -128,7 +128,7 @@ def _bent(adder: Adder, built: Instances, wanted: Tensor) -> Tensor:
 
 
 def _noise(adder: Adder, cycles: int, low_first: bool) -> float:
-    """Return the variance (V²) of the samples' noise at an adder's output after so many cycles.
+    """Return the variance (V²) of the sampling noise at an adder's output after `cycles` cycles.
 
     With the highest digit first nothing divides what the first cycles add: their noise counts in full.
     """

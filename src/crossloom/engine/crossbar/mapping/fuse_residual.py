@@ -46,7 +46,7 @@ class _Fusion:
 
 
 def with_residuals(graph: Graph, xbar: Crossbars) -> tuple[Graph, tuple[str, ...]]:
-    """Return the network with residual additions in the arrays where they can be, and what a reader should know. Adding a constant is none."""
+    """Return the network with residual additions in the arrays where they can be, and notes for the reader. Adding a constant is not a residual."""
     found: dict[str, _Fusion] = {}
     left: Counter[str] = Counter()
     for node in graph.nodes:

@@ -48,12 +48,12 @@ class Windows:
         return None if off or shift >= kernel else cls(kernel, shift, node.type.sizes()[-1])
 
     def union(self, times: int) -> int:
-        """Return the points that so many neighbours read between them."""
+        """Return the number of points that `times` neighbouring windows read in all."""
         return self.kernel + (times - 1) * self.shift
 
 
 def with_overlap(graph: Graph, xbar_of: Callable[[Node], Crossbars]) -> tuple[Graph, tuple[str, ...]]:
-    """Return the network with overlapped convolutions where the crossbars of a layer ask for it, and what a reader should know.
+    """Return the network with overlapped convolutions where the crossbars of a layer ask for it, and notes for the reader.
 
     What is overlapped already, and layers that share their weights with others, stay as they are.
     """
@@ -86,7 +86,7 @@ def times_of(node: Node, windows: Windows, graph: Graph, xbar: Crossbars) -> int
 
 
 def overlapped_shape(shape: tuple[int, int, int], windows: Windows, times: int) -> tuple[int, int, int]:
-    """Return (groups, rows, columns) of the matrices of a layer, so many windows of which share them."""
+    """Return (groups, rows, columns) of the matrices of a layer that `times` windows share."""
     groups, rows, columns = shape
     return groups, rows // windows.kernel * windows.union(times), columns * times
 
@@ -130,7 +130,7 @@ def _overlap(
 
 
 def _followed(conv: Node, graph: Graph) -> list[Node]:
-    """Return a convolution and the functions of single elements that alone read its result, one after the other."""
+    """Return a convolution and the chain of element-wise functions that are the only readers of its result."""
     chain = [conv]
     while len(users := graph.users[chain[-1].name]) == 1 and chain[-1].name not in graph.outputs:
         if not isinstance(users[0].op, Unary) or users[0].name not in graph.quantization:
@@ -140,7 +140,7 @@ def _followed(conv: Node, graph: Graph) -> list[Node]:
 
 
 def _wider(conv: Node, windows: Windows, times: int, graph: Graph) -> Conv:
-    """Return the convolution of a kernel that covers so many windows; what its last one reads beyond the edge is padding."""
+    """Return the convolution whose kernel covers `times` windows; what its last window reads beyond the edge is padding."""
     op = conv.op
     assert isinstance(op, Conv)
     stride, dilation, width = op.stride[-1], op.dilation[-1], graph.types[conv.inputs[0]].sizes()[-1]
@@ -158,7 +158,7 @@ def _apart(type: TensorType, times: int) -> TensorType:
 
 
 def _repeated(q: Quantization, times: int) -> Quantization:
-    """Return a quantisation of which each channel is there so many times."""
+    """Return a quantisation with each channel repeated `times` times."""
     return q if q.axis is None else replace(q, scale=tuple(scale for scale in q.scale for _ in range(times)))
 
 

@@ -70,7 +70,7 @@ class Added:
 
 
 def places_of(largest: int, weight: Quantization, most_rows: int) -> int:
-    """Return the fewest binary places by which a gain is too large for so many rows of weights."""
+    """Return the fewest binary places by which a gain exceeds what `rows` rows of weights can represent."""
     most = most_rows * weight.high
     return max(0, (-(-largest // most) - 1).bit_length())
 
