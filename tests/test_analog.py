@@ -361,7 +361,7 @@ def test_splitmix64_is_the_published_one() -> None:
         ({"cell": "pcm", "highest": "80 uS"}, "within what pcm can hold"),
         ({"cell": "milo-hfo2", "dac_bits": 2, "adc_bits": 10}, "set dac.bits=1"),
         ({"compensate": "magic"}, "compensate"),
-        ({"word_resistance": "1 Ohm", "array_rows": 4096, "array_columns": 4096, "adc_bits": 13}, "real ones are computed up to"),
+        ({"word_resistance": "1 Ohm", "array_rows": 4096, "array_columns": 4096, "adc_bits": 13}, "real cells are simulated only up to"),
         ({"word_resistance": float("nan")}, "word_resistance: give a number"),
         ({"crossbar.gravity": 1}, "gravity"),
         ({"word_ends": "middle"}, "word_ends"),

@@ -260,7 +260,7 @@ def test_what_cannot_be_rewritten_is_written_and_said() -> None:
     module, x = Rotated(16, 2).eval(), seeded(1, 4, 6, 16)
     graph = quantize(load(module, (x[:1],)), [x])
     program = compile_network(graph, REWRITTEN)
-    assert any("is not rewritten: keys or values are no moved result of a linear layer" in note for note in program.notes)
+    assert any("is not rewritten: keys or values are not the plain result of a linear layer" in note for note in program.notes)
     assert len([node for node in program.graph.nodes if isinstance(node.op, Store)]) == 2
     assert torch.equal(Values.of(program)((x,))[0][0], graph(x))
 
