@@ -286,7 +286,7 @@ def test_ways_to_give_a_network_and_its_inputs(tmp_path: Any) -> None:
     assert torch.equal(arrays(*x), x[0] + 2 * x[1])
     exported = torch.export.export(Two(), (VECTOR, VECTOR.clone()))
     torch.testing.assert_close(xl.load(exported)(x[0][:1], x[1][:1]), x[0][:1] + 2 * x[1][:1])
-    for wrong, problem in (({"weight": VECTOR}, "a dict is no network"), (nn.Linear, "a type is no network")):
+    for wrong, problem in (({"weight": VECTOR}, "a dict is not a network"), (nn.Linear, "a type is not a network")):
         with pytest.raises(CrossloomError, match=problem):
             xl.load(wrong)  # type: ignore[arg-type]
 

@@ -91,7 +91,7 @@ def main() -> None:
     except OSError as problem:
         place = problem.filename or "standard output"
         if problem.filename is None:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - likewise
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as above
         _fail(f"{place}: {problem.strerror or problem}; choose another place, or make room")
     except typer.Exit as stop:
         sys.exit(stop.exit_code)

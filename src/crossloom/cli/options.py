@@ -1,4 +1,4 @@
-"""The options that several commands have in common, and what they mean."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ Shapes = Annotated[
     typer.Option("--shape", help="Dimensions that an .onnx file leaves open; _ keeps what it says. Repeatable.", metavar="NAME=1,3,224,224"),
 ]
 DataOption = Annotated[str | None, typer.Option("--data", help="An .npz with x and y, a folder of images by class, or package.module:factory.")]
-Calibration = Annotated[str | None, typer.Option("--calibration", help="Samples that calibrate the quantisation, in the forms of --data.")]
+Calibration = Annotated[str | None, typer.Option("--calibration", help="Samples for calibration, in the forms of --data.")]
 Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 16.")]
 Activations = Annotated[int, typer.Option("--activations", help="Bits of an activation, 2 to 16.")]
-Scheme = Annotated[str, typer.Option("--scheme", help="Activations symmetric around zero, or affine with a zero point.")]
+Scheme = Annotated[str, typer.Option("--scheme", help="Quantisation of activations: symmetric around zero, or affine with a zero point.")]
 Ranges = Annotated[str, typer.Option("--calibrator", help="How ranges are chosen: minmax, percentile or mse.")]
 Sparsity = Annotated[
     float | None,
-    typer.Option("--sparsity", help="Make weights -1, 0 or 1 with that share of zeros, untrained: for costs. See ternarize."),
+    typer.Option("--sparsity", help="Ternarise weights to this sparsity without training (cost estimates only). See ternarize."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=(1 << 63) - 1)]
-BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed at once; does not change the result.", min=1)]
+BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed together; does not change the result.", min=1)]
 Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]
-Runs = Annotated[int, typer.Option("--runs", help="Seeds with which the machine's cells are written anew.", min=1, max=100_000)]
+Runs = Annotated[int, typer.Option("--runs", help="Number of seeds; the machine's cells are reprogrammed for each.", min=1, max=100_000)]
 Rate = Annotated[float | None, typer.Option("--rate", help="Inference rate (1/s) at which cell lifetime is reported; by default the throughput.")]
 On = Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")]
 

@@ -52,7 +52,7 @@ def check(
 def run(
     options: JobOptions,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder to write: result, layers, machine, program, report, trace.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Print which plan each layer got, and why.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print how each layer is computed, and why.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a network on a machine: accuracy, latency, energy, area."""

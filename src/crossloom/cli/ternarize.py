@@ -25,9 +25,9 @@ Trainable = Annotated[str, typer.Argument(help="package.module:factory of (modul
 Training = Annotated[str, typer.Option("--data", help="Samples with labels to train on: an .npz with x and y, a folder, or package.module:factory.")]
 Test = Annotated[str | None, typer.Option("--test", help="Samples with labels to measure the accuracy on, before and after.")]
 Out = Annotated[Path, typer.Option("--out", help="File to write (.pt2); must not exist.")]
-Scope = Annotated[str, typer.Option("--scope", help="Whether the share of zeros is that of each layer, or of the network.")]
+Scope = Annotated[str, typer.Option("--scope", help="Whether the share of zeros holds for each layer or for the whole network.")]
 Distil = Annotated[
-    float, typer.Option("--distil", help="Share of the loss that is learned from the network's own answers; at 1 no labels are needed.")
+    float, typer.Option("--distil", help="Share of the loss that comes from the network's own floating-point answers; at 1 no labels are needed.")
 ]
 
 
@@ -36,12 +36,12 @@ def ternarize(
     data: Training,
     out: Out,
     test: Test = None,
-    sparsity: Annotated[float, typer.Option("--sparsity", help="Share of weights that are zero, at least 0 and below 1.")] = 0.85,
+    sparsity: Annotated[float, typer.Option("--sparsity", help="Share of zero weights, at least 0 and below 1.")] = 0.85,
     scope: Scope = "layer",
-    activations: Annotated[int, typer.Option("--activations", help="Bits of what layers read, 2 to 8.")] = 4,
-    epochs: Annotated[int, typer.Option("--epochs", help="Times that the data are gone through.")] = 20,
-    batch: Annotated[int, typer.Option("--batch", help="Samples in a step of the training.")] = 64,
-    rate: Annotated[float, typer.Option("--rate", help="Highest rate of the training.")] = 0.01,
+    activations: Annotated[int, typer.Option("--activations", help="Bits of activations, 2 to 8.")] = 4,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the data.")] = 20,
+    batch: Annotated[int, typer.Option("--batch", help="Training batch size.")] = 64,
+    rate: Annotated[float, typer.Option("--rate", help="Peak learning rate.")] = 0.01,
     distil: Distil = 0.0,
     seed: Seed = 0,
     as_json: Json = False,
@@ -62,7 +62,7 @@ def ternarize(
         task = task_of(model, data, None, recipe)
         samples = None if test is None else load_data(test, task.graph)
         draft = in_integers(untrained(task), task)
-        _written(draft)  # what cannot be written had better be known before the training
+        _written(draft)  # fail before the training if the result cannot be written
     notes = left_out(draft)
     start = _begin(draft, recipe.epochs, task.batches.extent, notes)
     network = in_integers(trained(task, progress), task)

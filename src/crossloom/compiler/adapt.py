@@ -1,4 +1,4 @@
-"""Each engine gets the network in the form it needs."""
+"""Adaptation of the network to the engines of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tiles each stage lies in, and how far its results travel."""
+"""Tiles of each stage, and the hops of its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which array type holds which layer, on a machine that has arrays of several sizes.
+"""Choice of an array type for each layer, on a machine with arrays of several sizes.
 
 A layer l takes a_lk arrays of array type k for one copy, computes n_lk positions, each in t_lk seconds (overlapped windows, converters and cycles differ
 from array type to array type). If an inference is to be done every T seconds it needs
@@ -7,7 +7,7 @@ from array type to array type). If an inference is to be done every T seconds it
 
 of the B_k arrays that the chips have of the array type. Looked for is the smallest T for which there is a choice k(l) with Σ_{l: k(l) = k} u_lk(T) ≤ 1 for
 every k. For a given T that is the scheduling of jobs on unrelated machines, which is NP-hard, and small: dozens of layers, a few array types. A solver of integer
-programs looks for a choice, so many nodes of its search tree far, and T is found by bisection.
+programs looks for a choice, up to a fixed number of nodes of its search tree, and T is found by bisection.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class LayerDemand:
     interval_s: float
 
     def need(self, seconds: float) -> float:
-        """Return the arrays with which it is done in so many seconds; infinitely many if a single position takes longer."""
+        """Return the number of arrays that finish in `seconds`; infinite if a single position takes longer."""
         steps = int(seconds / self.interval_s + 1e-9) if self.interval_s else self.positions
         return self.arrays * -(-self.positions // steps) if steps else float("inf")
 
@@ -58,7 +58,7 @@ DemandTable = Sequence[Sequence[LayerDemand]]
 class ChooseArrayTypes:
     """Say for all weights in which array type they lie, so that inferences follow each other as fast as they can.
 
-    Chips are as many as one copy of everything needs, or `exactly` so many. A machine of one kind of array needs no choice. Raises CapacityError for
+    The chips are those that one copy of everything needs, or exactly `exactly`. A machine of one kind of array needs no choice. Raises CapacityError for
     what does not fit.
     """
 
@@ -126,7 +126,7 @@ def longest(table: DemandTable) -> float:
 
 
 def seconds_of(table: DemandTable, budgets: Sequence[int], choice: Choice) -> float:
-    """Return the time from one inference to the next for a choice; infinite for one of which one copy does not fit."""
+    """Return the time from one inference to the next for a choice; infinite if one copy does not fit."""
 
     def fits(seconds: float) -> bool:
         used = [0.0] * len(budgets)
@@ -157,7 +157,7 @@ def fastest(table: DemandTable, budgets: Sequence[int], choice: Choice) -> Choic
 
 
 def fitting(table: DemandTable, budgets: Sequence[int], seconds: float) -> Choice | None:
-    """Return a choice with which everything is done in so many seconds, or None if none is found."""
+    """Return a choice with which everything finishes in `seconds`, or None if none is found."""
     shares = np.array([[demand.need(seconds) / budget for demand, budget in zip(row, budgets, strict=True)] for row in table])
     possible = shares <= 1
     if not possible.any(1).all() or np.where(possible, shares, np.inf).min(1).sum() > len(budgets):

@@ -1,4 +1,4 @@
-"""Which engine computes which node, and which nodes run together."""
+"""Assignment of nodes to engines, and of nodes that run together to stages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crossloom.program.stage import Stage
 class Assign:
     """Give each node to the first engine of the machine that takes it.
 
-    A node that alone reads a stage's result joins it if the stage's engine fuses it, or if it is a function that digital units
+    A node that is the only reader of a stage's result joins it if the stage's engine fuses it, or if it is a function that digital units
     compute as results come.
     """
 

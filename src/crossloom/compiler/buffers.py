@@ -1,4 +1,4 @@
-"""Whether each layer's input fits into the buffers of its tiles."""
+"""Check that each layer's input fits into the buffers of its tiles."""
 
 from __future__ import annotations
 

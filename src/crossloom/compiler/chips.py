@@ -1,4 +1,4 @@
-"""How many chips a network takes."""
+"""The number of chips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossloom.program.program import Program
 
 @dataclass(frozen=True, slots=True)
 class UseChips:
-    """Take a board of `exactly` so many chips, or as many as one copy of everything needs; refuse what does not fit.
+    """Use exactly `exactly` chips, or the number that one copy of everything needs; refuse what does not fit.
 
     Raises CapacityError with what is needed and what there is.
     """
@@ -31,7 +31,7 @@ class UseChips:
         return replace(program, chips=chips, notes=(*program.notes, *notes))
 
     def _chips(self, need: int, have: int, array_type: str, program: Program) -> int:
-        """Return the chips on which there are so many arrays of one array type."""
+        """Return the number of chips that hold `need` arrays of one array type."""
         if have < 1:
             raise MachineError(f"machine {program.machine.name} has no arrays; give its units a count of at least 1")
         allowed = self.exactly or self.most

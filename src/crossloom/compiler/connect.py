@@ -1,4 +1,4 @@
-"""Which positions of which earlier stages each stage waits for."""
+"""Dependencies between stages, position by position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crossloom.program.stage import Dependency
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Work out how many positions each stage has, and which positions of which earlier stages each of them needs."""
+    """Set the number of positions of each stage, and the positions of earlier stages that each position needs."""
 
     def __call__(self, program: Program) -> Program:
         flows, rules = dataflow(program.graph)

@@ -1,4 +1,4 @@
-"""Blocks of several stages in one array: how many copies each stage has, how often its slot comes, and where its blocks lie.
+"""Floor plan of shared arrays: copies of each stage, its time slots, and the places of its blocks.
 
 One inference asks of a stage D = ⌈positions / (positions per step · copies)⌉ · slots per step. If all is to be done in T slots, a stage needs
 
@@ -36,7 +36,7 @@ QUICKLY = 2_000
 
 
 def longest(slots: int) -> int:
-    """Return the longest period for an inference of so many slots."""
+    """Return the longest period for an inference of `slots` slots."""
     return min(LONGEST, 1 << max(0, (slots // SHARE).bit_length() - 1))
 
 
@@ -62,7 +62,7 @@ class Need:
     most: int
 
     def copies(self, slots: int) -> int:
-        """Return the copies with which everything is done in so many slots, if there may be so many."""
+        """Return the number of copies that finish in `slots` slots, up to the largest useful number."""
         return min(self.most, -(-self.steps // max(1, slots // self.per_step)))
 
     def period(self, slots: int) -> int:
@@ -133,7 +133,7 @@ class LayOut:
 
 
 def _slot_s(program: Program) -> float:
-    """Return the length of a slot: the longest of which all products take a whole number; a cycle, if there are none.
+    """Return the length of a slot (s): the longest of which every product takes a whole number; one cycle if there are no products.
 
     Between two cycles everything is in cells, latches and registers, so that a step need not be done in one slot.
     """
@@ -190,7 +190,7 @@ def _packed(needs: Mapping[str, Need], program: Program, slots: int, size: tuple
 
 
 def _fastest(needs: Mapping[str, Need], program: Program, budget: int, least: _Plan, slowest: int) -> _Plan:
-    """Return the plan of fewest slots that takes no more than so many arrays; `least` is one that does."""
+    """Return the plan with the fewest slots that takes at most `budget` arrays; `least` is one that does."""
     size = least.packing.rows, least.packing.columns
     low, high = 1, slowest
     while low < high:

@@ -1,4 +1,4 @@
-"""How finely attention streams: row by row, block by block, or operand by operand."""
+"""Granularity of streaming in attention: by row, by block of rows, or by operand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPERAND = 0
 
 @dataclass(frozen=True, slots=True)
 class Granularity:
-    """Let the stages of attention hand on so many rows at once; 0 for the whole operand (song2017), 1 for a row (zhai2023).
+    """Let the stages of attention hand on `rows` rows together; 0 for the whole operand (song2017), 1 for a row (zhai2023).
 
     What streams row by row between products of two activations and softmax is held back until its block is complete. What needs a whole
     operand anyway (keys before the first scores) is left as it is.

@@ -1,4 +1,4 @@
-"""What the compiler made of a network, as text: the whole program, or one layer after one of its engine's passes."""
+"""The compiled program as text: all of it, or one layer after a pass of its engine."""
 
 from __future__ import annotations
 

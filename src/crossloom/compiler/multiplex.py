@@ -1,4 +1,4 @@
-"""Networks larger than the chips: which layers are on the chips together, and what is written when."""
+"""Time multiplexing of networks larger than the chips: segments of layers, and when their cells are written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TimeMultiplex:
     share the rest: several sizes are tried, and that with the least estimated time is taken, of equal ones that with the fewest segments.
     Within a unit, arrays are written one row after the other; units are written side by side. Where arrays hold several sets of weights
     (`banks`), the next segment is written while one is computed; if there are no more segments than banks, all are written once and stay. A
-    layer larger than the chips is cut by its results into chunks. Raises CapacityError for a layer of which not even one result fits.
+    layer larger than the chips is cut by its results into chunks. Raises CapacityError for a layer whose single result does not fit.
 
     Attributes:
         chips: on the board.
@@ -62,7 +62,7 @@ class TimeMultiplex:
         return replace(program, stages=tuple(stages), chips=self.chips, notes=(*program.notes, note))
 
     def _cut(self, program: Program, size: int, budget: int) -> list[Stage]:
-        """Return the stages in segments of at most so many arrays; a layer that is larger has a segment of its own."""
+        """Return the stages in segments of at most `size` arrays; a larger layer has a segment of its own."""
         stages: list[Stage] = []
         segment, used = 0, 0
         holders: dict[tuple[int, str], str] = {}
@@ -111,14 +111,14 @@ def _phases(stages: list[Stage]) -> int:
 
 
 def _in_chunks(stage: Stage, budget: int) -> Stage:
-    """Return a stage in as few chunks as it takes to fit. Raises CapacityError if the arrays of one result alone do not.
+    """Return a stage in as few chunks as it takes to fit. Raises CapacityError if the arrays of one result do not.
 
     Each step of layers with the same weights needs all chunks of the step before, so that nothing is left in the arrays to share.
     """
     whole = stage.placement.smallest_chunk
     if whole > budget:
         raise CapacityError(
-            "arrays", whole, budget, f"one result of layer {stage.nodes[0]} alone is larger than the board: set compile.chips or overflow=chips"
+            "arrays", whole, budget, f"a single result of layer {stage.nodes[0]} is larger than the board: set compile.chips or overflow=chips"
         )
     arrays = budget // whole * whole
     chunks = -(-stage.arrays // arrays)

@@ -1,4 +1,4 @@
-"""A machine's recipe: which passes, in which order."""
+"""The compiler's pipeline: passes and their order, as a machine's `compile` options ask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where one copy of each stage lies."""
+"""Placement of one copy of each stage."""
 
 from __future__ import annotations
 

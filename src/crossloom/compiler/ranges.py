@@ -1,4 +1,4 @@
-"""Converters that are set by what each layer gives them."""
+"""Calibration of converters on samples."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SetRanges:
 
 
 def _few(program: Program) -> tuple[Tensor, ...]:
-    """Return the first of a network's samples, so many that looking at them takes no longer than `WORK`, at least one."""
+    """Return the first of a network's samples: as many as `WORK` multiply-accumulates allow, at least one."""
     graph = program.graph
     if graph.batch is not None:
         return graph.samples

@@ -1,4 +1,4 @@
-"""Copies of layers, so that all of them take about as long."""
+"""Replication: copies of layers, so that all take about the same time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Demand:
     each: float = 1.0
 
     def copies(self, steps: int) -> int:
-        """Return the copies with which all is done in so many steps, if there may be so many."""
+        """Return the number of copies that finish in `steps` steps, up to the largest useful number."""
         whole = int(steps / self.each + 1e-9)
         return min(-(-self.reads // whole), self.most) if whole else self.most
 

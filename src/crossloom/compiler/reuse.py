@@ -1,4 +1,4 @@
-"""Stages that leave nothing in their arrays use the same ones, one after the other."""
+"""Reuse of arrays by stages that leave nothing in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast each stage steps, and what one inference makes it do."""
+"""Timing and actions of each stage."""
 
 from __future__ import annotations
 

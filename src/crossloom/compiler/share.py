@@ -14,9 +14,9 @@ from crossloom.program.stage import Dependency
 
 @dataclass(frozen=True, slots=True)
 class ShareWeights:
-    """Let stages that hold the very same, such as the steps of a recurrent layer, work in the same arrays one after the other.
+    """Let stages of equal contents, such as the steps of a recurrent layer, work in the same arrays one after the other.
 
-    Products that read what another stage stores find it there by their own waits; each other's turns they wait for. Without `tied`, layers of the
+    Products that read a stored operand depend on the store already; readers also wait for each other. Without `tied`, layers of the
     same weights have arrays of their own all the same.
     """
 

@@ -62,10 +62,10 @@ def load_data(source: Any, graph: Graph, *, labels: bool = True) -> Data:
 
     Args:
         source: an `.npz` file with `x`, or an array for each input by its name (and `y`); a folder with one folder of images
-            for each class; `package.module:factory` that returns (x, y); a pair of arrays or tensors; or a tensor alone. For a network
+            for each class; `package.module:factory` that returns (x, y); a pair of arrays or tensors; or only a tensor. For a network
             with several inputs, one tensor for each, or a pair of these and labels.
         graph: the network that will get them.
-        labels: whether labels are wanted; else they are left out, whatever they are.
+        labels: whether labels are wanted; otherwise they are left out.
 
     Raises:
         DataError: missing, empty, not finite, of the wrong shape or number; the message says what was expected.
@@ -125,11 +125,11 @@ def tensor_of(x: Any, where: str, name: str) -> Tensor:
 
 
 def _array(x: Any, where: str, name: str) -> np.ndarray[Any, Any]:
-    """Return an array of numbers. Raises DataError for words, dates, objects, complex numbers and what is no array at all."""
+    """Return an array of numbers. Raises DataError for words, dates, objects, complex numbers and what is not an array."""
     try:
         array = np.asarray(x)
     except (ValueError, TypeError) as problem:
-        raise DataError(f"{where}: {name} is no array of numbers ({one_line(problem)}); give one of equal rows") from problem
+        raise DataError(f"{where}: {name} is not an array of numbers ({one_line(problem)}); give one of equal rows") from problem
     if array.dtype.kind not in "fiub":
         raise DataError(f"{where}: {name} holds {array.dtype}, not numbers; give an array of real or whole numbers")
     return array
@@ -170,7 +170,7 @@ def _labels(y: Any, graph: Graph, where: str) -> Tensor:
         wanted = f"each of a sample's {list(each)} tokens" if each else "each sample"
         remedy = f"label each token, {UNLABELLED} where it does not count, or leave y out" if each else "number the classes from 0"
         if array.dtype.kind == "f" and not each:
-            remedy += ", or leave y out where it is no class, and compare the answers of to_torch"
+            remedy += ", or leave y out where it is not a class, and compare the answers of to_torch"
         if array.ndim == 2 + len(each):
             remedy = f"give the number of the class, such as scores.argmax({1 + len(each)})"
         raise DataError(f"{where}: y must hold one whole number for {wanted}, got {array.dtype} of shape {array.shape}; {remedy}")

@@ -92,7 +92,7 @@ class Job:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on the network and the machine, whatever is computed: a fixed batch size, a description that leaves the measured range."""
+        """Notes on the network and the machine, independent of what is computed: a fixed batch size, a description that leaves the measured range."""
         network = self.network
         fixed = (f"{network.name} runs only at batch {network.batch}, and one inference is one call with all of it: {network.fixed}",)
         engines = (engine for engine in all_engines(self.machine) if isinstance(engine, Annotates))

@@ -1,4 +1,4 @@
-"""The network in integers: quantised by a recipe, calibrated on the samples that there are."""
+"""Quantisation for a job: by its recipe, calibrated on its samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RANDOM = 8
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """A network in integers, and what a reader of results should know of how it came about."""
+    """A network in integers, and notes on how it was quantised."""
 
     graph: Graph
     notes: tuple[str, ...] = ()

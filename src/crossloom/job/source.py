@@ -67,7 +67,7 @@ def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shape
 
         return from_program(model, name=name or "exported", allow_unsupported=allow)
     if not text:
-        raise ModelError(f"a {type(model).__name__} is no network; give a torch module with example inputs, or the path of an .onnx or .pt2 file")
+        raise ModelError(f"a {type(model).__name__} is not a network; give a torch module with example inputs, or the path of an .onnx or .pt2 file")
     if text.startswith("zoo:"):
         from crossloom.network.zoo import build
 

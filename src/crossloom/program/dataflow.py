@@ -79,7 +79,7 @@ def dataflow(graph: Graph) -> tuple[dict[str, Flow], dict[str, tuple[Rule | None
 
 
 def position_axes(graph: Graph) -> dict[str, frozenset[int]]:
-    """Return for every tensor the dimensions whose indices come into being one after the other."""
+    """Return for every tensor the dimensions whose indices are produced one after the other."""
     return {name: frozenset(i for i, label in enumerate(stream.labels) if label == "p") for name, stream in dataflow(graph)[0].items()}
 
 

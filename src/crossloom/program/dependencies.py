@@ -1,4 +1,4 @@
-"""Which position of an earlier stage a position needs: the dependencies of a pipeline as index arithmetic.
+"""Dependencies between positions as index arithmetic.
 
 A stage's positions are numbered in the order in which it computes them, row after row. Each rule answers for all
 positions at once: the last source position that must be ready.
@@ -17,7 +17,7 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Rule(ABC):
-    """Says what a position waits for."""
+    """The positions of an earlier stage that a position needs."""
 
     @abstractmethod
     def last(self, positions: Positions, source: int) -> Positions:
@@ -44,7 +44,7 @@ class Chunks(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Interleaved(Rule):
-    """Rows of `width` positions, of which the source computes `times` at once: position i of a row comes with position i // times of its row."""
+    """Rows of `width` positions, computed `times` at a time by the source: position i of a row comes with position i // times of its row."""
 
     times: int
     width: int

@@ -30,7 +30,7 @@ def streamed_s(phases: Sequence[tuple[float, float]], double_buffered: bool) -> 
 class Program:
     """A network compiled for a machine.
 
-    `graph` is the network as the machine's engines have it; `chips` is how many the placement uses; `notes` say what a reader should know;
+    `graph` is the network as the machine's engines have it; `chips` is the number of chips in use; `notes` are notes for the reader;
     `floor` is what lies where in arrays that stages share, None where each array is one stage's; `array types` says which array type of a machine with
     several holds which weights, by their name.
     """

@@ -1,4 +1,4 @@
-"""What must hold between any two passes."""
+"""Invariants of a program, checked between passes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class BrokenProgram(CrossloomError):
 
 
 def verify(program: Program) -> None:
-    """Check that each node runs once, in order, and that stages wait for earlier stages alone; before there are stages, nothing. Raises BrokenProgram."""
+    """Check that each node runs once, in order, and that stages depend only on earlier stages. A program without stages passes. Raises BrokenProgram."""
     done: set[str] = set()
     stages: set[str] = set()
     for stage in program.stages:
@@ -20,7 +20,7 @@ def verify(program: Program) -> None:
                 raise BrokenProgram(f"node {name} runs twice")
             done.add(name)
         if stage.name != stage.nodes[-1]:
-            raise BrokenProgram(f"stage {stage.name} does not bear the name of its last node {stage.nodes[-1]}")
+            raise BrokenProgram(f"stage {stage.name} does not have the name of its last node {stage.nodes[-1]}")
         for wait in stage.dependencies:
             if wait.stage not in stages:
                 raise BrokenProgram(f"stage {stage.name} waits for {wait.stage}, which comes later or not at all")

@@ -1,4 +1,4 @@
-"""What an inference costs: actions times prices, power that is drawn while it lasts, area that it sits on."""
+"""The ledger: energy of actions, static energy, area and wear of one inference."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ YEAR_S = 365.25 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Wear:
-    """Arrays whose cells are written while the machine works: how often each of them by one inference, and how often they bear it.
+    """Wear of arrays that inferences write: writes per cell and inference, and the write endurance.
 
     `stages` write them by the `part.action` named; more than one if arrays go from stage to stage. `stage` is the one that has the arrays.
     """
@@ -46,7 +46,7 @@ class Wear:
         return self.endurance.value / self.per_inference
 
     def years(self, rate_hz: float) -> float:
-        """Return the years until then at so many inferences per second."""
+        """Return the years until then at `rate_hz` inferences per second."""
         return self.inferences / rate_hz / YEAR_S
 
 

@@ -1,4 +1,4 @@
-"""When everything happens: one inference through the pipeline, and the rate at which inferences follow each other.
+"""The timeline: one inference through the pipeline, and the initiation interval of a stream of inferences.
 
 A stage works through its steps in order. Step j starts when the step before it has left the stage free, and when what it needs
 is there:
@@ -17,7 +17,7 @@ Stages that share arrays have slots there (`crossloom.program.floorplan`): a ste
 that with u slots to a step, and times counted in g, start_j = u · j + max_{i ≤ j} (⌈ready_i⌉ − u · i). So that the next inference finds the same slots,
 the interval is a whole number of the longest period.
 
-Stages that work alone (`compile.pipeline: none`) begin when all before them are through: the latency is the sum of the stages, and the next inference
+Sequential stages (`compile.pipeline: none`) begin when all before them are done: the latency is the sum of the stages, and the next inference
 begins when this one is done.
 
 A cache of keys and values in the cells belongs to one sequence, whose next token is known when this one is done: the interval is the latency then.
@@ -139,7 +139,7 @@ def read_timeline(program: Program) -> Timeline:
 
 
 def _whole_periods(seconds: float, program: Program) -> float:
-    """Return the shortest interval of at least so many seconds after which every stage finds its slots again."""
+    """Return the shortest interval of at least `seconds` after which every stage finds its slots again."""
     longest = max((stage.slots.between_s for stage in program.stages if stage.slots is not None), default=0.0)
     return ceil(seconds / longest - 1e-6) * longest if longest else seconds
 
@@ -158,7 +158,7 @@ def _stores(stage: Stage, program: Program) -> bool:
 
 
 def _rows(stages: list[Stage], program: Program, finish: dict[str, Times], begin: float) -> list[StageTime]:
-    """Return the rows of a segment's stages; one that works alone begins when all before it are through, and has waited for the last of them."""
+    """Return the rows of a segment's stages; a sequential one begins when all before it are done, and has waited for the last of them."""
     found: list[StageTime] = []
     for stage in stages:
         if not stage.sequential:

@@ -1,4 +1,4 @@
-"""What the machine computes, and what it does while computing it."""
+"""The values: what the machine computes, and the actions it performs."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Values:
         return result
 
     def inferences(self, samples: int) -> int:
-        """Return how many inferences so many samples are: a network of one fixed batch size takes all of it at once."""
+        """Return the number of inferences for `samples` samples; a network of one fixed batch size takes a whole batch as one inference."""
         return samples // (self.program.graph.batch or 1)
 
     @property

@@ -1,7 +1,7 @@
-"""Where a network's accuracy goes on a machine: one effect after the other, and layer by layer.
+"""Diagnosis of accuracy loss on a machine: effect by effect, and layer by layer.
 
 The ladder switches effects on one at a time and keeps those before: floating point, quantised, converters, what stands before them (buffers,
-trained circuits), then what the machine's cells and wires do. Cells are drawn alike on every rung, so that two rungs differ by the new effect alone. For each layer and rung there is the ratio of
+trained circuits), then what the machine's cells and wires do. Cells are drawn alike on every rung, so that two rungs differ only by the new effect. For each layer and rung there is the ratio of
 signal to error of its result, in decibels: its *own* error, with exact inputs, names the layer at fault; the error that has *arrived* there
 includes what earlier layers passed on.
 """

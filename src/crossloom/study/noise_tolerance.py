@@ -1,4 +1,4 @@
-"""How much error a network bears: noise of a given strength added to what each of its layers gives (cao2022, Section 5.3, Equation 13)."""
+"""Noise tolerance of a network: accuracy with noise of a given strength added to the output of each layer (cao2022, Section 5.3, Equation 13)."""
 
 from __future__ import annotations
 

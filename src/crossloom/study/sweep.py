@@ -1,4 +1,4 @@
-"""One network on many versions of a machine: what a field, or two, does to accuracy and costs."""
+"""Sweeps: accuracy and costs of one network over fields of a machine."""
 
 from __future__ import annotations
 

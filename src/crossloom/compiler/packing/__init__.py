@@ -15,9 +15,9 @@ What no packing can beat
     Area: Σ rows · columns <= R · C · arrays.
     Time: the blocks that cross a line are active in turn, so Σ 1/period <= 1 for every line (Kraft's inequality for the phases as a
     prefix code; conversely, phases exist for any one line on which it holds). Summed over an array's word lines: Σ rows / period <= R · arrays, and
-    likewise for columns. With period 1, an array holds one diagonal, and k equal blocks fill 1/k of it
+    the same holds for columns. With period 1, an array holds one diagonal, and k equal blocks fill 1/k of it
     at most.
-    Owner: Σ rows <= R · arrays over the blocks of one owner, whatever its period, and likewise for columns.
+    Owner: Σ rows <= R · arrays over the blocks of one owner, for any period; the same holds for columns.
     Writing: Σ 1/period <= arrays over the blocks that write, and an owner's writing blocks lie in as many arrays.
 
     Exclusion: blocks of which no two can share an array need an array each.

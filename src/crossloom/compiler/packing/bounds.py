@@ -46,7 +46,7 @@ def fewest_arrays(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
 
 
 def _clique(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
-    """Return how many blocks were found of which no two can share an array, whatever the phases."""
+    """Return the size of a set of blocks of which no two can share an array, for any phases."""
     height, width, period = (np.array([getattr(kind, name) for kind in kinds]) for name in ("rows", "columns", "period"))
     writes = np.array([kind.writes for kind in kinds])
     tall = height[:, None] + height > rows

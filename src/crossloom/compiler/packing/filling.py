@@ -18,7 +18,7 @@ _LEAST_PACE = 480
 
 @dataclass(frozen=True, slots=True)
 class FillingTask:
-    """What is to be packed, into arrays of which size, and which owner's blocks would best lie near which other's."""
+    """A packing task: the blocks, the size of the arrays, and which owners' blocks should lie near each other."""
 
     kinds: tuple[BlockKind, ...]
     rows: int
@@ -111,7 +111,7 @@ class Filling:
         return blocks
 
     def _order(self) -> list[int]:
-        """Return the kinds of which there are blocks left, in the order in which they are to be placed."""
+        """Return the kinds with blocks left, in the order of placement."""
         kinds, weights = self.task.kinds, self.plan.weights
         order = [index for index, left in enumerate(self.left) if left]
         if self.plan.scarce:
@@ -133,7 +133,7 @@ class Filling:
         return {owner: max(need) for owner, need in sums.items()}
 
     def _followers(self, order: Sequence[int]) -> dict[Owner, list[int]]:
-        """Return which kinds wait for an owner of which there are blocks left."""
+        """Return the kinds that wait for an owner with blocks left."""
         owners = {self.task.kinds[kind].owner for kind in order}
         followers: dict[Owner, list[int]] = {}
         for kind in order:

@@ -86,7 +86,7 @@ def _make(task: FillingTask, plan: FillingPlan) -> _Made:
 def _search(task: FillingTask, plans: Iterator[FillingPlan], budget: int) -> _Made:
     """Return the best of what these plans lead to, and then small changes of the best; as far as the budget goes."""
     goal = fewest_arrays(task.kinds, task.rows, task.columns), -sum(kind.count for kind in task.kinds if kind.owner in task.near)
-    rng = random.Random(0)  # its own generator: the result depends on the arguments alone
+    rng = random.Random(0)  # its own generator: the result depends only on the arguments
     best = _make(task, next(plans))
     budget -= best.steps
     while budget > 0 and best.score[:2] > goal:
