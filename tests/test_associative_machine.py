@@ -240,7 +240,7 @@ def test_the_result_says_that_layers_take_turns_and_what_their_programs_are() ->
     result = run(graph, load_machine("rtm-ap"))
     first, second = result.program.stages[0].placement, result.program.stages[1].placement
     assert result.timeline.contenders == 2
-    assert in_short(result) == "2 layers use the same arrays by turns, n0 longest"
+    assert in_short(result) == "2 layers take turns on the same arrays, n0 longest"
     assert [row["operations"] for row in result.placements] == [first.operations, second.operations]
     busy = [stage.arrays * stage.active_s for stage in result.program.stages]
     assert result.utilization["temporal"] == pytest.approx(sum(busy) / result.timeline.interval_s / max(s.arrays for s in result.program.stages))

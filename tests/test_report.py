@@ -382,7 +382,7 @@ def test_a_write_that_fails_leaves_the_old_report(tmp_path: Path, digits: Result
 
 
 def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path, digits: Result) -> None:
-    with pytest.raises(InputError, match=r"missing is no folder; make it first"):
+    with pytest.raises(InputError, match=r"missing is not a folder; make it first"):
         write_trace(digits, tmp_path / "missing" / "trace.json")
     with pytest.raises(InputError, match="is a folder; name a file in it"):
         write_trace(digits, tmp_path)

@@ -66,7 +66,7 @@ def write_whole(path: str | Path, content: str | bytes) -> Path:
     target = Path(path)
     folder = target.absolute().parent
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; make it first, or write {target.name} elsewhere")
+        raise InputError(f"{folder} is not a folder; make it first, or write {target.name} elsewhere")
     if target.is_dir():
         raise InputError(f"{target} is a folder; name a file in it, such as {target / 'report.html'}")
     working = folder / f".{target.name}.{secrets.token_hex(4)}"
@@ -85,7 +85,7 @@ def check_new(path: Path) -> None:
     if path.exists():
         raise InputError(f"{path} exists; choose another name, or remove it first")
     if not path.absolute().parent.is_dir():
-        raise InputError(f"{path.absolute().parent} is no folder; make it first")
+        raise InputError(f"{path.absolute().parent} is not a folder; make it first")
 
 
 def check_picture(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What claims about attention are computed on: attention layers alone, whole transformers, softmax units."""
+"""What claims about attention are computed on: attention layers, whole transformers, softmax units."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from crossloom.program.program import Program
 from crossloom.read.ledger import Ledger, read_ledger
 from crossloom.read.timeline import read_timeline
 
-WORK = "attention alone: the twelve attention layers of BERT-base from projections to projection, without residuals, norms and feed-forward"
+WORK = "only attention: the twelve attention layers of BERT-base from projections to projection, without residuals, norms and feed-forward"
 COUNT = "a multiply-accumulate of the original formula is two operations, on every machine; what a rewritten formula adds counts for nothing"
-LENGTH = "128 tokens: the papers' lengths are not at hand"
+LENGTH = "128 tokens: the papers' lengths are not available to us"
 BITS = "8 bits for weights and activations"
 ENERGY = "efficiency is operations over the energy of one inference; parts that wait draw nothing, except those with static power"
 THE_SAME = "as for efficiency"
@@ -45,7 +45,7 @@ class Attentions(nn.Module):
 
 @cache
 def attention(length: int, width: int = 768, heads: int = 12, layers: int = 12) -> Graph:
-    """Return attention layers, those of BERT-base unless sizes are given, for so many tokens; shapes alone."""
+    """Return attention layers, those of BERT-base unless sizes are given, for `length` tokens; only shapes."""
     with torch.device("meta"):
         module, x = Attentions(width, heads, layers).eval(), torch.zeros(1, length, width)
     return load(module, (x,), name=f"attention-{length}")
@@ -74,7 +74,7 @@ class Inference:
 
     @property
     def power_w(self) -> float:
-        """Energy over latency: the mean power while one inference passes through alone."""
+        """Energy over latency: the mean power while a single inference passes through."""
         return self.ledger.energy_j / self.latency_s
 
 

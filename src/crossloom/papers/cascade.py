@@ -131,7 +131,7 @@ def _systems() -> list[Claim]:
         note = ", ".join(f"{name} {each:.2f}" for name, each in ratios.items())
         note += f"; geometric average {geometric_mean(ratios.values()):.2f}; on as many chips as it takes {boards[1]:.2f}, on four times as many {boards[4]:.2f}"
         if what == "throughput":
-            note += "; both take 16 cycles for an operation, so that the ratio is that of the tiles which fit an area: it hangs on assumed areas"
+            note += "; both take 16 cycles for an operation, so that the ratio is that of the tiles which fit an area: it depends on assumed areas"
         made.append(
             _claim(
                 f"{what}-adc",
@@ -148,7 +148,7 @@ def _systems() -> list[Claim]:
 
 
 def _not_computed() -> list[Claim]:
-    why = "the sense amplifiers' energy and time are not printed, and their source is not at hand"
+    why = "the sense amplifiers' energy and time are not printed, and their source is not available to us"
     rows = (
         ("energy-sa", "Figure 11: energy of the SA-based baseline over CASCADE's", 11.0, why),
         ("throughput-sa", "Figure 11: throughput of CASCADE over the SA-based baseline's", 17.83, why),

@@ -149,7 +149,7 @@ def _largest_layer(graph: Graph) -> float:
 def baseline_energy(graph: Graph, baseline: Baseline | None = None) -> Cost:
     """Return what an inference of a quantised network costs on a crossbar chip of its size; bits of weights and activations are the network's.
 
-    Without a configuration it is the cheapest of those that DNN+NeuroSim's defaults leave open. For networks of which shapes alone are known see
+    Without a configuration it is the cheapest of those that DNN+NeuroSim's defaults leave open. For networks known only by shape see
     `workloads.with_bits`. Raises InputError for a node without a machine.
     """
     program = compile_network(graph, fitted(graph, baseline_machine(baseline or Baseline())))

@@ -1,6 +1,6 @@
 """CrossStack (Eshraghian, Cho, Kang; arXiv 2102.06536, 2021): two memristor layers on a shared middle electrode.
 
-The abstract alone is at hand. It prints two numbers, 22 % less IR drop and 29 % faster convolutions, and none of what they were computed
+We had only the abstract. It prints two numbers, 22 % less IR drop and 29 % faster convolutions, and none of what they were computed
 from: no resistances, no array size for the 22 %, no definition of either. So each number is computed under every reading of it that makes
 sense, by solving the circuits and by compiling for the machine `crossstack`, and each reading gets a verdict of its own. What the paper does
 not have follows below them: what both modes do to the digits network and to ResNet-18.
@@ -33,7 +33,7 @@ from crossloom.read.timeline import read_timeline
 PAPER = "eshraghian2021"
 DROP, SPEED = 0.22, 0.29
 SMALL = 1e-6
-"""Wire segment over cell in the small-drop limit, where the reduction depends on the shape alone."""
+"""Wire segment over cell in the small-drop limit, where the reduction depends only on the shape."""
 BITS, ROWS = 10, 10
 CELL_S, OFF_S = (1e-6, 100e-6), 1e-9
 """Conductances of the two states of a cell, and of a hybrid cell's open switch: assumed."""
@@ -61,7 +61,7 @@ def mean_loss(stack: Stack) -> float:
 
 
 def stacked(inputs: int, columns: int, ratio: float, layers: int) -> Stack:
-    """Return equal cells for so many inputs in one or two layers; `ratio` is a wire segment over a cell."""
+    """Return equal cells for `inputs` inputs in one or two planes; `ratio` is a wire segment over a cell."""
     cells = torch.ones(layers, inputs // layers, columns, dtype=torch.float64)
     wires = Wires(word_ohm=ratio, bit_ohm=ratio)
     return Stack(cells, wires) if layers > 1 else planar(cells[0], wires)
@@ -111,12 +111,12 @@ def _resistive() -> Claim:
     return Claim(
         id="ir-drop-built-array-ratio",
         paper=PAPER,
-        statement="the array that was built shows 22 % only if a cell is so many times a wire segment",
+        statement="the array that was built shows 22 % only if a cell has this multiple of a wire segment's resistance",
         published=None,
         computed=resistive_ratio(),
         tolerance=0.05,
         basis="looked for, so that the reading with 20 inputs and 10 columns gives 22 %: no reproduction",
-        note="the paper's resistances are not at hand; cells of 10 kohm would need wires of 50 ohm per segment",
+        note="the paper's resistances are not available to us; cells of 10 kohm would need wires of 50 ohm per segment",
     )
 
 
@@ -130,7 +130,7 @@ def _why(name: str) -> str:
         return "twenty inputs on ten columns gain more: the bit lines, which halve, are then the longer ones"
     if name == "64x64 folded":
         return "the reduction grows with the array towards 25 %: word lines keep their length, bit lines halve"
-    return "depends on the shape alone; the size is a guess, close to the array that was built"
+    return "depends only on the shape; the size is a guess, close to the array that was built"
 
 
 def layers_of_ten_bits(count: int) -> Graph:
@@ -175,7 +175,7 @@ def _speeds() -> list[Claim]:
             tolerance=0.1,
             basis="four layers of ten 10-bit weights stream through one array: compiled for both modes, timeline of a steady stream",
             free_parameters=free,
-            note="the paper's times are not at hand; by the time to write a row, "
+            note="the paper's times are not available to us; by the time to write a row, "
             + ", ".join(f"{write}: {gain(*pair):.0%}" for write, pair in swept.items()),
         )
         for name, what, gain in readings
@@ -203,7 +203,7 @@ def _write_time() -> Claim:
         computed=float(optimize.brentq(missing, 1.0, 150.0, xtol=1e-3)) * 1e-9,
         tolerance=0.05,
         basis="looked for, so that the second reading gives 29 %: no reproduction",
-        note="the paper's pulses are not at hand; PipeLayer writes in 50.88 ns",
+        note="the paper's pulses are not available to us; PipeLayer writes in 50.88 ns",
     )
 
 

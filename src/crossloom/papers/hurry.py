@@ -1,6 +1,6 @@
 """HURRY (Shin, Kim, Kim, Kim 2024, arXiv 2409.16640): its claims, computed from the machine files.
 
-Of the paper the abstract and public summaries are at hand: neither its tables of components, nor its networks, baselines and their sizes. What
+We had only the abstract and public summaries: neither its tables of components, nor its networks, baselines and their sizes. What
 is compared here is therefore our HURRY (docs/blocks.md) with our baselines; each claim says what was chosen.
 """
 
@@ -89,7 +89,7 @@ def _periphery() -> list[Claim]:
 
 
 def _area_ratio(isaac: Machine, hurry: Machine, *, flat: bool = False) -> float:
-    """Return the area of sixteen small arrays with their periphery over that of a large one; with `flat` an ADC takes 1200 µm² whatever its bits."""
+    """Return the area of sixteen small arrays with their periphery over that of a large one; with `flat` an ADC takes 1200 µm² at any number of bits."""
 
     def area(machine: Machine) -> float:
         inside = [part for part in machine.parts.values() if ".ima." in part.path]
@@ -195,7 +195,7 @@ def _maxima() -> list[Claim]:
 
 
 REMARKS = {
-    "speed": " Of so many pairs one may come near the number by chance.",
+    "speed": " Among this many pairs, one may come near the number by chance.",
     "energy": " Writing cells for functions costs more than it saves, and cells of one bit take twice ISAAC's conversions.",
     "area": " On as much area this is the ratio of speeds. The paper's 7.91 is 2.36 x 3.35: where it is largest, the baseline's area is larger.",
 }
@@ -261,5 +261,5 @@ def _movement() -> Claim:
         computed=None,
         tolerance=0.1,
         basis="nothing",
-        note=f"What counts as movement is not at hand. Of the {stage.latency_s / cycle.value:.0f} cycles of an operation of 8 bits {100 * outside:.0f} % are outside the arrays.",
+        note=f"What counts as movement is not available to us. Of the {stage.latency_s / cycle.value:.0f} cycles of an operation of 8 bits {100 * outside:.0f} % are outside the arrays.",
     )

@@ -293,7 +293,7 @@ def _against_dadiannao() -> list[Claim]:
             note=note,
         )
         for what, value, computed, note in (
-            ("ce", 63.46, ce, "hangs on the recalled 288 + 288 operators; with 256 + 256 it would be 56.4"),
+            ("ce", 63.46, ce, "depends on the recalled 288 + 288 operators; with 256 + 256 it would be 56.4"),
             ("pe", 286.4, pe, "286.4 would need 19.5 W; the table sums to 20.1 W"),
             ("se", 0.41, se, ""),
         )

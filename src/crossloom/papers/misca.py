@@ -1,6 +1,6 @@
 """MISCA (Zhu et al., ICCAD 2018): its claims, computed from the machine files.
 
-Of the paper the abstract and a digest of the full text are at hand. Its chip's mix of sizes, its cells, converters and components are not.
+We had only the abstract and a digest of the full text. Its chip's mix of sizes, its cells, converters and components are not.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _spans() -> list[Claim]:
     made = []
     for id, words, least, most, what in (
         ("whole", "Section 6: the whole system is 1.7 to 2.7 times as fast", 1.7, 2.7, "interval_s"),
-        ("convolutions", "Section 6: convolutions alone are 3.1 to 6.7 times as fast", 3.1, 6.7, "arrays_s"),
+        ("convolutions", "Section 6: the convolutions are 3.1 to 6.7 times as fast", 3.1, 6.7, "arrays_s"),
     ):
         means = [geometric_mean(values) for values in _ratios(what).values()]
         for end, published, computed in (("least", least, min(means)), ("most", most, max(means))):
@@ -205,7 +205,7 @@ def _spans() -> list[Claim]:
                     tolerance=0.1,
                     basis="interval of the compiled pipelines" + (" if digital units kept up" if what == "arrays_s" else ""),
                     free_parameters=CHOSEN,
-                    note="What the range runs over is not at hand; here it runs over the three sizes that MISCA is compared with, each a mean of five networks.",
+                    note="What the range runs over is not available to us; here it runs over the three sizes that MISCA is compared with, each a mean of five networks.",
                 )
             )
     return made
@@ -215,7 +215,7 @@ def _not_computed() -> list[Claim]:
     rows = (
         ("gpu-speed", "Abstract: 20 times as fast as a Titan X", 20.0, "nothing here computes a GPU"),
         ("gpu-energy", "Abstract: 490.4 times the energy efficiency of a Titan X", 490.4, "nothing here computes a GPU"),
-        ("prime", "Against PRIME on VGG-D: 26.4 times as fast", 26.4, "PRIME's buffers and periphery are not at hand"),
+        ("prime", "Against PRIME on VGG-D: 26.4 times as fast", 26.4, "PRIME's buffers and periphery are not available to us"),
     )
     return [
         _claim(id=id, statement=statement, published=published, computed=None, tolerance=0.1, basis="nothing", note=note)

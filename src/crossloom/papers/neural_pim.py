@@ -228,7 +228,7 @@ def _design_space() -> list[Claim]:
 
 @cache
 def runs(name: str, boards: int = 2, changes: tuple[tuple[str, str], ...] = tuple(FAST.items())) -> dict[str, Run]:
-    """Return a network's runs on the three machines, all with so many times the chips of the one that needs most."""
+    """Return a network's runs on the three machines, each with the same multiple of the chips of the one that needs most."""
     machines = {each: _machine(each).with_(**dict(changes)) for each in ("isaac-style", "cascade-style", "neural-pim")}
     return side_by_side(with_bits(network(name), 8, signed=False), machines, boards)
 

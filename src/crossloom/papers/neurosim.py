@@ -122,7 +122,7 @@ def claims() -> list[Claim]:
 
 @cache
 def graph_of(id: str) -> Graph:
-    """Return the network of a run, shapes alone, in its bits."""
+    """Return the network of a run in its bits, with shapes only."""
     run = RUNS[id]
     return with_bits(network(run.network), run.activations, signed=False, weights=run.weights)
 

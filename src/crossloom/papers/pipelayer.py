@@ -1,6 +1,6 @@
 """PipeLayer (Song, Qian, Li, Chen, HPCA 2017): its claims, computed from the machine file.
 
-A reading note made from the whole text by others is at hand. Area and energy of the machine's arrays are fitted to two of the paper's numbers,
+We had only a reading note made from the whole text by others. Area and energy of the machine's arrays are fitted to two of the paper's numbers,
 so that these two, and what follows from them, prove nothing; the claims say so.
 """
 
@@ -116,15 +116,15 @@ def _against_isaac() -> list[Claim]:
             "isaac-density",
             "Section 6.6: 1485 GOPS/s/mm2 against ISAAC's 479.0",
             density,
-            f"Printed: {1485 / 479.0:.2f}. PipeLayer's side is fitted; ISAAC alone is computed, at {theirs.computational_efficiency:.1f}.",
+            f"Printed: {1485 / 479.0:.2f}. PipeLayer's side is fitted; only ISAAC is computed, at {theirs.computational_efficiency:.1f}.",
         ),
         (
             "isaac-efficiency",
             "Section 6.6: 142.9 GOPS/s/W against ISAAC's 380.7",
             power,
             (
-                f"Printed: {142.9 / 380.7:.3f}. PipeLayer's side is fitted; ISAAC alone is computed, at {theirs.power_efficiency:.1f}, and its corrected paper "
-                "prints 627.5; where 380.7 comes from is not at hand."
+                f"Printed: {142.9 / 380.7:.3f}. PipeLayer's side is fitted; only ISAAC is computed, at {theirs.power_efficiency:.1f}, and its corrected paper "
+                "prints 627.5; where 380.7 comes from is not available to us."
             ),
         ),
     )

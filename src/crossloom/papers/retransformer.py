@@ -1,6 +1,6 @@
 """ReTransformer (Yang, Yan, Li, Chen, ICCAD 2020): its claims, computed from the machine files.
 
-The abstract is at hand, and a reading note made from the whole text by others; the tables of devices, models and throughput are not.
+We had only the abstract and a reading note made from the whole text by others; the tables of devices, models and throughput are not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from crossloom.read.ledger import read_ledger
 from crossloom.read.timeline import read_timeline
 
 PAPER = "yang2020"
-PRODUCTS = "arrays, converters and buffers: ISAAC's; the paper's tables are not at hand"
+PRODUCTS = "arrays, converters and buffers: ISAAC's; the paper's tables are not available to us"
 UNITS = "64 softmax units"
 CHOSEN = (WORK, COUNT, LENGTH, BITS, ENERGY, PRODUCTS, UNITS)
 GPU = 467.68 / 23.21
@@ -66,7 +66,7 @@ def _efficiencies() -> list[Claim]:
             basis="twelve attention layers of BERT-base compiled, ledger of one inference",
             free_parameters=CHOSEN,
             note=(
-                f"An operation takes {1e3 / 467.68:.2f} pJ there and {1e3 / ours:.2f} pJ here. Arrays and converters of the paper are not at hand. ISAAC's stand in for "
+                f"An operation takes {1e3 / 467.68:.2f} pJ there and {1e3 / ours:.2f} pJ here. Arrays and converters of the paper are not available to us. ISAAC's stand in for "
                 f"them, and these could do {limit:.0f} GOPS/s/W at 8 bits. Other cases: {elsewhere('retransformer', model)}."
             ),
         ),
@@ -103,7 +103,7 @@ def _powers() -> list[Claim]:
             computed=theirs.power_w / ours.power_w,
             tolerance=0.1,
             basis="energy over latency of one inference on each machine, both at 8 bits",
-            free_parameters=(THE_SAME, "power is energy over latency: the paper's definition is not at hand"),
+            free_parameters=(THE_SAME, "power is energy over latency: the paper's definition is not available to us"),
             note=(
                 f"3.25 times the efficiency with 1/2.82 of the power means 1/{3.25 / 2.82:.2f} of PipeLayer's time. Here it takes "
                 f"{ours.latency_s / theirs.latency_s:.2f} times as long: a read takes 100 ns in ISAAC's arrays and 29.31 ns in PipeLayer's. "
@@ -150,7 +150,7 @@ def _latencies() -> list[Claim]:
     made = []
     for model, name, published, assumed in (
         ("A", "transformer-base", 1.32, "Model A: the Transformer, base"),
-        ("B", "transformer-big", 1.16, "Model B: the Transformer, big; the paper's sizes are not at hand"),
+        ("B", "transformer-big", 1.16, "Model B: the Transformer, big; the paper's sizes are not available to us"),
     ):
         written, rewritten = (_scores(name, products) for products in ("written", "rewritten"))
         made += [
@@ -166,7 +166,7 @@ def _latencies() -> list[Claim]:
                     f"{1e6 * written.until_s:.0f} us over {1e6 * rewritten.until_s:.0f} us. The writing is not what counts: it takes {1e6 * written.write_s:.1f} us. "
                     "Written keys must all be there before the first score, and rewritten scores begin with the first row: up to 2 times as fast. "
                     f"But all heads read the same input in turn, in {rewritten.scores.copies} copies of it. "
-                    "So the number hangs on the copies that fit, and where it agrees, that is chance."
+                    "So the number depends on the copies that fit, and agreement is by chance."
                 ),
             ),
             _formula(model, published, written, assumed),
@@ -188,7 +188,7 @@ def _formula(model: str, published: float, written: _Scores, assumed: str) -> Cl
         note=(
             f"For a token a product takes {1e9 * product:.0f} ns here and the write {1e9 * write:.1f} ns, which is the time of {written.store.limited_by}. "
             f"With 7.2 ns for the write, {published:g} would come out if a product took {1e9 * WRITE_S / (2 * (published - 1)):.1f} ns. "
-            "The paper's time for a product is not at hand."
+            "The paper's time for a product is not available to us."
         ),
     )
 
@@ -219,7 +219,7 @@ def _softmax() -> list[Claim]:
             free_parameters=("energies of operations: horowitz2014, halved for 32 nm; one operation a ns",),
             note=(
                 f"The 0.533 mW of the comparator are an input of the library and left out. {1e3 * digital.machine.part('divider').power_w.value:.1f} mW of it are "
-                "the divider's; whether the paper's unit in CMOS has one is not at hand."
+                "the divider's; whether the paper's unit in CMOS has one is not available to us."
             ),
         ),
         _claim(
@@ -235,7 +235,7 @@ def _softmax() -> list[Claim]:
 
 
 def _counts() -> list[Claim]:
-    """Compare counts that follow from the networks alone."""
+    """Compare counts that follow only from the networks."""
     graph = network("transformer-base")
     heads = sum(node.type.sizes()[1] for node in graph.nodes if isinstance(node.op, Softmax))
     made = [

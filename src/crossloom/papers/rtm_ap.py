@@ -1,6 +1,6 @@
 """RTM-AP (de Lima, Khan, Carro, Castrillon, DATE 2024, arXiv 2401.12630): its claims, computed from the machine files.
 
-Of the paper the abstract and public summaries are at hand: neither its tables (operations, energies, latencies, accuracies), nor what its components take, nor the
+We had only the abstract and public summaries: neither its tables (operations, energies, latencies, accuracies), nor what its components take, nor the
 configuration of the crossbar that it is compared with. Weights of networks for ImageNet and CIFAR are drawn: each is zero with the sparsity named, else 1 or -1.
 """
 
@@ -109,7 +109,7 @@ def _operations() -> list[Claim]:
                 computed=float(counts[0.80][1]),
                 tolerance=0.1,
                 basis="operations of all layers at a sparsity of 0.80, subexpressions within an input channel, a sum's first term among them",
-                note=f"The table was not at hand. Here, by sparsity: {text}. In scopes of several channels, as the machine is compiled,"
+                note=f"The table was not available to us. Here, by sparsity: {text}. In scopes of several channels, as the machine is compiled,"
                 f" {reading(name, 0.80).total('operations') / 1e3:.0f} K at 0.80.",
             )
         )
@@ -138,7 +138,7 @@ def _arrays() -> Claim:
         computed=float(found.program.arrays),
         tolerance=0.0,
         basis="the most that a layer takes, a row for each output position: 112 x 112 / 256 for the first",
-        note="The number is not in what is at hand. It is 4 for images of 32x32.",
+        note="The number is not in what is available to us. It is 4 for images of 32x32.",
     )
 
 
@@ -211,7 +211,7 @@ def _movement() -> Claim:
         tolerance=0.5,
         basis="buffers, buses and routers, ResNet-18, sparsity 0.80, 4 bits",
         note=f"{found.total('fetched') / 8e6:.2g} MB go to the arrays for an image, and {found.total('read') / 8e6:.2g} MB of sums, partial ones of channels that are spread over"
-        f" arrays, come back: most of it. Instructions, of which nothing at hand speaks, are"
+        f" arrays, come back: most of it. Instructions, of which nothing available to us speaks, are"
         f" {found.total('instructions') * 8 / 1e6:.0f} MB and {_of_actions('instruction_memory.read', 'controller.issue') / found.ledger.energy_j:.0%} of the energy.",
     )
 
@@ -229,7 +229,7 @@ def _latency() -> Claim:
         basis="the fastest configuration of the NeuroSim-style crossbar over ours, ResNet-18",
         note=f"Here {ours * 1e3:.2f} ms, inputs of a layer spread over all arrays; {serial * 1e3:.0f} ms if a layer takes only the arrays for its rows. Crossbars {min(crossbars) * 1e3:.2f} to"
         f" {max(crossbars) * 1e3:.2f} ms, one layer at a time (5 to 20 times faster than the tool after which they are modelled says). With other cells of the literature:"
-        f" {', '.join(f'{name} {other.timeline.latency_s * 1e3:.2f} ms' for name, other in _other_cells().items())}. No number was at hand.",
+        f" {', '.join(f'{name} {other.timeline.latency_s * 1e3:.2f} ms' for name, other in _other_cells().items())}. No number was available to us.",
     )
 
 
@@ -266,7 +266,7 @@ def _endurance() -> Claim:
     port = sum(placement.worn_port * placement.waves for _, placement in found.stages)
     return _claim(
         id="endurance",
-        statement="Racetrack memory bears about 10^16 writes: images until the cell that is written most is worn out",
+        statement="Racetrack memory endures about 10^16 writes: images until the cell that is written most is worn out",
         published=None,
         computed=first.inferences,
         tolerance=0.1,
@@ -285,7 +285,7 @@ def _beside_deepcam() -> Claim:
         published=2.16,
         computed=None,
         tolerance=0.1,
-        basis="cited: its cells, networks and energies are not at hand, and it is no machine here",
+        basis="cited: its cells, networks and energies are not available to us, and it is not a machine here",
         free_parameters=CHOSEN,
-        note=f"It is up to 523 times as fast as Eyeriss. RTM-AP's advantage over it is in tables that were not at hand; ours takes {found * 1e6:.0f} uJ for an image of ResNet-18.",
+        note=f"It is up to 523 times as fast as Eyeriss. RTM-AP's advantage over it is in tables that were not available to us; ours takes {found * 1e6:.0f} uJ for an image of ResNet-18.",
     )

@@ -1,6 +1,6 @@
 """STAR (Zhai, Li, Yan, Wang, DATE 2023): its claims, computed from the machine files.
 
-Of the paper the abstract and the first lines of the introduction are at hand, and public summaries of the rest. Numbers that are only in
+We had only the abstract, the first lines of the introduction, and public summaries of the rest. Numbers that are only in
 circulation are compared with all the same; their notes say so.
 """
 
@@ -33,7 +33,7 @@ from crossloom.papers.workloads import with_bits
 from crossloom.read.timeline import read_timeline
 
 PAPER = "zhai2023"
-CIRCULATES = "Not printed in what is at hand: in circulation"
+CIRCULATES = "Not printed in what is available to us: in circulation"
 PRODUCTS = "products in ISAAC's arrays, converters and buffers, as in the machine retransformer"
 FIGURES = "power and area of softmax parts: the library's, from public figures for operations and cells"
 UNITS = "1024 softmax engines; 64 softmax units in ReTransformer"
@@ -81,7 +81,7 @@ def _why() -> str:
     limit = peak(load_machine("isaac-ce"), 8, 8).power_efficiency
     return (
         f"An operation takes {1e3 / 612.66:.2f} pJ there and {1e3 / efficiency('star'):.2f} pJ here, {100 * converters:.0f} % of it in converters. "
-        f"Arrays and converters of the paper are not at hand. ISAAC's stand in for them, and these could do {limit:.0f} GOPS/s/W at 8 bits."
+        f"Arrays and converters of the paper are not available to us. ISAAC's stand in for them, and these could do {limit:.0f} GOPS/s/W at 8 bits."
     )
 
 
@@ -113,7 +113,7 @@ def _against_retransformer(ratio: float) -> Claim:
         note=(
             f"Softmax takes {100 * shares['star']:.1f} % of STAR's energy here and {100 * shares['retransformer']:.1f} % of ReTransformer's. The products are the "
             "same, so that no softmax can gain 31 % of energy. If all parts drew power for the whole of one inference, the ratio would be "
-            f"{alone['star'] / alone['retransformer']:.2f}; that hangs on the numbers of softmax units. The paper's definition is not at hand."
+            f"{alone['star'] / alone['retransformer']:.2f}; that depends on the numbers of softmax units. The paper's definition is not available to us."
         ),
     )
 
@@ -184,7 +184,7 @@ def _sizes() -> list[Claim]:
 
 
 def _pipeline() -> list[Claim]:
-    """Return what handing rows on at once gains on the machine."""
+    """Return the gain of handing rows on as they are computed."""
     machine, graph = load_machine("star"), with_bits(attention(128), 8)
     times, apart = (
         {grain: read_timeline(compile_network(graph, chip.with_(**{"compile.grain": grain}))).latency_s for grain in ("vector", "operand")}
@@ -208,7 +208,7 @@ def _pipeline() -> list[Claim]:
 
 
 def _not_computed() -> list[Claim]:
-    task = "The data, and BERT-base trained for it, are not at hand. What formats cost transformers that are trained here is in docs/attention.md."
+    task = "The data, and BERT-base trained for it, are not available to us. What formats cost transformers that are trained here is in docs/attention.md."
     rows: tuple[tuple[str, str, float, str], ...] = (
         ("bits-cnews", "CNEWS: no loss of accuracy with 8 bits", 8, task),
         ("bits-mrpc", "MRPC: no loss of accuracy with 9 bits", 9, task),

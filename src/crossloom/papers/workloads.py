@@ -29,7 +29,7 @@ from crossloom.read.timeline import read_timeline
 
 @cache
 def network(name: str) -> Graph:
-    """Return a network of the zoo, shapes alone."""
+    """Return a network of the zoo, with shapes only."""
     return load(*build(name, weights=False), name=name)
 
 

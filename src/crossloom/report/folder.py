@@ -25,7 +25,7 @@ def check_free(folder: str | Path) -> Path:
     if os.path.lexists(path):
         raise InputError(f"{path} exists; choose another folder, or remove it first")
     if not path.absolute().parent.is_dir():
-        raise InputError(f"{path.absolute().parent} is no folder; make it first")
+        raise InputError(f"{path.absolute().parent} is not a folder; make it first")
     if not os.access(path.absolute().parent, os.W_OK):
         raise InputError(f"{path.absolute().parent} is not writable; choose another folder")
     return path

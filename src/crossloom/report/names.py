@@ -10,7 +10,7 @@ __all__ = ["plain", "printable", "shorten"]
 
 
 def shorten(name: str, letters: int) -> str:
-    """Return a name of at most so many letters; its end says most, so that two thirds of them are kept there."""
+    """Return a name shortened to `most` letters; its end says most, so two thirds of the letters are kept there."""
     name = printable(name)
     if len(name) <= letters:
         return name
@@ -19,6 +19,6 @@ def shorten(name: str, letters: int) -> str:
 
 
 def plain(text: str, look: str = "") -> Text:
-    """Return text for a terminal as it is: brackets in a name are no markup, and nothing in it moves the cursor."""
+    """Return text for a terminal as it is: brackets in a name are not markup, and nothing in it moves the cursor."""
     indent = text[: len(text) - len(text.lstrip(" "))]
     return Text(indent + printable(text), style=look)

@@ -38,7 +38,7 @@ LINE = 0.2
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in our style, whatever the user's settings are. Raises InputError if matplotlib is missing."""
+    """Draw in our style, independent of the user's settings. Raises InputError if matplotlib is missing."""
     try:
         from matplotlib import style
     except ImportError as problem:

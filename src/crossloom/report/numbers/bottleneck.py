@@ -56,4 +56,4 @@ def _in_turn(result: Result) -> str:
         return f"{time.contenders} layers work one at a time"
     stage = result.program.by_name[time.bottleneck]
     arrays = stage.arrays and time.limited_by == stage.limited_by
-    return f"{time.contenders} layers use {'the same arrays' if arrays else time.limited_by.partition('.')[0]} by turns"
+    return f"{time.contenders} layers take turns on {'the same arrays' if arrays else time.limited_by.partition('.')[0]}"

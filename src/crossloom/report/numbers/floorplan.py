@@ -68,7 +68,7 @@ def _shape(laid: LaidBlock) -> tuple[object, ...]:
 
 
 def most_used(found: Sequence[Look], shown: int) -> tuple[Look, ...]:
-    """Return so many looks, those of the most arrays, in the order in which they came."""
+    """Return the `count` looks with the most arrays, in their original order."""
     kept = sorted(range(len(found)), key=lambda place: (-found[place].arrays, place))[:shown]
     return tuple(found[place] for place in sorted(kept))
 

@@ -98,7 +98,7 @@ def _wear(result: Result) -> tuple[Headline, ...]:
         return ()
     bears = f"{float(f'{worn.endurance.value:.3g}'):,.10g} writes ({worn.endurance.mark})"
     each = f"{worn.per_inference:.3g} writes" if worn.per_inference != 1 else "one write"
-    detail = f"at {rate(result.rate)}, of cells that bear {bears}; {each} of a cell per inference"
+    detail = f"at {rate(result.rate)}, of cells that endure {bears}; {each} of a cell per inference"
     return (Headline("wear", "Cells last", lifetime(worn.years(result.rate)), detail),)
 
 

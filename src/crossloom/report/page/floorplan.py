@@ -35,7 +35,7 @@ def _plan(result: Result, floor: FloorPlan) -> Section:
     most = max(len(layout.blocks) for layout in floor.layouts)
     alone = sum(layout.count for layout in floor.layouts if len(layout.blocks) == 1)
     sentences = (
-        f"{plural(blocks, 'block')} of cells lie in {plural(floor.arrays, 'array')}, up to {most} in one; {plural(alone, 'array')} hold one block alone.",
+        f"{plural(blocks, 'block')} of cells lie in {plural(floor.arrays, 'array')}, up to {most} in one; {plural(alone, 'array')} hold only one block.",
         "Blocks of one array that share a word line or a bit line are at work in different slots; others may work at once, "
         "as the cells in which their lines cross are erased.",
     )

@@ -107,7 +107,7 @@ def latency(result: Result) -> Section:
         for row, stage in zip(result.layers, result.program.stages, strict=True)
     )
     times = numbers("first start", "last result", "span", "at work", "not at work")
-    columns = (*text("layer", "waits longest for"), *times, *text("pace set by"))
+    columns = (*text("layer", "waits on"), *times, *text("pace set by"))
     table = Table("waits-table", "Who waits for whom", columns, rows)
     caption = "A layer that is light for most of its time waits for others, or for its own last result."
     return Section(
@@ -154,7 +154,7 @@ def _contents(result: Result) -> str:
 
 
 def wear(result: Result) -> tuple[Section, ...]:
-    """Return what is written while the machine works, what that costs, and how long the cells bear it; nothing if weights stay."""
+    """Return what inferences write, its energy, and the lifetime of the cells; nothing if weights stay."""
     if not result.ledger.wear or not result.rate:
         return ()
     rows, total = [], 0.0
@@ -170,7 +170,7 @@ def wear(result: Result) -> tuple[Section, ...]:
     writers, worn = sum(len(each.stages) for each in result.ledger.wear), result.ledger.wear[0].endurance
     sentences = (
         f"{plural(writers, 'layer')} write{'s' * (writers == 1)} cells for every inference: {show(total, 'J')}, {percent(share(total, result.energy))} of its energy.",
-        f"Cells bear {worn.value:,.10g} writes ({worn.mark}: {worn.source}). The times hold for {rate(result.rate)}.",
+        f"Cells endure {worn.value:,.10g} writes ({worn.mark}: {worn.source}). The times hold for {rate(result.rate)}.",
     )
     columns = (*text("layer", "action"), *numbers("count", "energy", "writes of a cell", "cells last"))
     return (Section("wear", "Writing and wear", sentences, None, (Table("wear-table", "What one inference writes", columns, tuple(rows)),)),)
@@ -292,7 +292,7 @@ def machine(result: Result) -> Section:
     )
     sentences = [f"{chip.title or chip.name}. Area and power of one chip, with everything at work."]
     if chip.costs_only:
-        sentences.append("This machine describes costs alone.")
+        sentences.append("This machine is a cost-only description.")
     tables = [Table("machine-table", "Parts of one chip", columns, rows, total)]
     chosen = [(f"{section}.{key}", value) for section, values in (*chip.engines.items(), ("compile", chip.compile)) for key, value in values.items()]
     if chosen:

@@ -34,7 +34,7 @@ def print_claims(claims: Sequence[Any], console: Console) -> None:
 
 
 def _common(claims: Sequence[Any]) -> list[str]:
-    """Return what is assumed for every one of several claims."""
+    """Return the assumptions that several claims share."""
     first = claims[0].free_parameters if len(claims) > 1 else ()
     return [parameter for parameter in first if all(parameter in claim.free_parameters for claim in claims)]
 

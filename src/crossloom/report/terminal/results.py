@@ -64,7 +64,7 @@ def _costliest(result: Result) -> Table:
 
 
 def _slowest(result: Result) -> Table:
-    table = table_of(f"Layers that work longest, of {len(result.layers):,}", ("layer", "waits longest for"), ("at work", "start to last"))
+    table = table_of(f"Slowest layers, of {len(result.layers):,}", ("layer", "waits on"), ("busy", "span"))
     for row in sorted(result.layers, key=lambda row: -row["busy_s"])[:LAYERS]:
         source = layer_name(result.program, row["waits_for"]) if row["waits_for"] else "the input"
         _add(table, row["name"], source, show(row["busy_s"], "s"), show(row["latency_s"], "s"))
