@@ -67,7 +67,9 @@ def solve_curved(stack: Stack, law: CellLaw, voltages: Tensor, tolerance: float 
         drop = drop + share * step
         if share == 1.0 and error <= tolerance * max(float(np.abs(reached).max()), 1e-30):
             return network.solution(word, bit, lambda across: _at(stack, law, across)[0], count)
-    raise Unsolved(f"no solution of a {stack.rows} x {stack.columns} crossbar with curved cells after {MOST} steps; does the law rise everywhere?")
+    raise Unsolved(
+        f"no solution of a {stack.rows} x {stack.columns} crossbar with curved cells after {MOST} steps; check that the I-V law is monotonic"
+    )
 
 
 def _drop(stack: Stack, word: Plane, bit: Plane) -> Plane:

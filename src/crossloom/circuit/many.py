@@ -36,7 +36,7 @@ from crossloom.kernels.lanes import LANES, add, load, multiply, spread, store, s
 
 Numbers = NDArray[np.float64]
 _EACH_S, _FLOP_S = 1.4e-9, 3e-11
-"""Seconds for a cell, input and iteration, and for an operation of `transfer`, measured on one core. Only which of the two is taken hangs on them."""
+"""Seconds for a cell, input and iteration, and for an operation of `transfer`, measured on one core. They decide only which of the two is used."""
 
 FINE = 1e-13
 """Tolerance for a matrix: every element, the small ones too, is then right to twelve digits on usual wires."""
@@ -224,7 +224,7 @@ def _gradients(tile: _Tile, work: _Work, inputs: Numbers, out: Numbers, toleranc
 
 @compiled
 def _begin(tile: _Tile, work: _Work, row: int, inputs: Numbers) -> None:
-    """Fill in the residual of no voltages at all, and forward substitution, in a row; there is no step yet."""
+    """Fill in the residual of zero voltages, and forward substitution, in a row; there is no step yet."""
     sums, given, nothing = load(work.dot, 0), load(inputs, row), spread(0.0)
     for place in range(row * tile.columns, (row + 1) * tile.columns):
         rest = multiply(spread(tile.driven[place]), given)

@@ -36,7 +36,7 @@ Solve = Callable[[Plane], Plane]
 TOLERANCE = 1e-11
 """Of the error, in the norm of dissipated power, relative to the solution."""
 MOST = 2000
-"""Iterations; what needs more is no crossbar."""
+"""Iterations; what needs more is not a crossbar."""
 
 
 class Unsolved(CrossloomError):
@@ -135,7 +135,7 @@ class Network:
 class Factors:
     """Parallel lines in triangular factors: y_j = x_j + ratio_j · y_{j−1} going along, voltages v_j = y_j · share_j + ratio_{j+1} · v_{j+1} coming back.
 
-    `ratio` and `share` are (lines, nodes); `bare` (nodes) is what the wires alone conduct at each node.
+    `ratio` and `share` are (lines, nodes); `bare` (nodes) is what only the wires conduct at each node.
     """
 
     ratio: Plane
@@ -149,7 +149,7 @@ class _Lines:
 
     Attributes:
         solve: from currents into the nodes, (lines, nodes), to voltages with the far ends of the loads at 0 V.
-        wire: the wires alone, from voltages to the currents that they draw.
+        wire: only the wires, from voltages to the currents that they draw.
         own: (lines, nodes) diagonal of the inverse.
         lead: conductance from a driver (or to ground) into the nodes of a line.
         single: a line is one node.

@@ -23,8 +23,8 @@ class Wires:
         source_ohm: output resistance of a driver, in front of a word line's first segment.
         sense_ohm: input resistance of what holds a bit line at ground (or at another voltage), behind its last segment.
         access_ohm: in series with each cell.
-        word_ends: word lines are driven at the first column alone, or at both ends.
-        bit_ends: bit lines are sensed behind the last row alone, or at both ends; the currents of both add up.
+        word_ends: word lines are driven only at the first column, or at both ends.
+        bit_ends: bit lines are sensed only behind the last row, or at both ends; the currents of both add up.
     """
 
     word_ohm: float = 0.0
@@ -63,7 +63,7 @@ class Stack:
     two are the stack with a common middle electrode (bit lines), and so on.
 
     Attributes:
-        conductance_s: (..., layers, rows, columns) siemens, of the cells alone; leading dimensions are tiles.
+        conductance_s: (..., layers, rows, columns) siemens, of the cells only; leading dimensions are tiles.
         wires: resistances.
     """
 
@@ -115,7 +115,7 @@ class Stack:
     def turned(self) -> Stack:
         """Return the planar crossbar with word lines and bit lines exchanged, and both counted from the other end.
 
-        By reciprocity its transfer matrix is the transpose, likewise counted: drivers sit where the sense amplifiers were.
+        By reciprocity its transfer matrix is the transpose, counted the same way: drivers sit where the sense amplifiers were.
         """
         w = self.wires
         wires = Wires(

@@ -8,12 +8,12 @@ conductance matrix Q and one column of c for each input voltage met so far.
   a word line held at v gives its cells the currents G·(u − w), u = A⁻¹·(lead·v + G·w); hence S = G − G·A⁻¹·G and the column
   G·A⁻¹·lead. In a plane that two layers of cells share, G is two diagonal blocks and S couples the bit planes on both sides.
 * **A segment** of r ohms between two rows: with E = r·Q and N = E·(1 + E)⁻¹, (Q, c) becomes (N/r, c − N·c). E is symmetric, positive and small
-  (wires are short beside cells). N is found in halves, from small quantities alone: (1 + E)⁻¹ itself would bury them under the 1.
+  (wires are short beside cells). N is found in halves, from small quantities only: (1 + E)⁻¹ itself would bury them under the 1.
 * **The foot**: through r = segment + sense amplifier to ground, the output is d = c − N·c.
 
 A⁻¹ needs no factorisation: seen from node j, the line to the left is a conductance s_j, to the right t_j, by s_j = g_j + s_{j−1} ∥ 1/r and
 likewise t. Then (A⁻¹)_jj = 1/(s_j + t_{j+1} ∥ 1/r), and from there to the right each node has ρ = 1/(1 + r·t) of its neighbour's voltage.
-Sums of positive terms throughout: no cancellation, whatever the ratio of cells to wires.
+Sums of positive terms throughout: no cancellation at any ratio of cells to wires.
 
 Cost: for each row N (about 3n³ flops) and its product with c (2n² for each row above), n = columns · bit planes: about 4·rows·n³ flops for
 a square tile, nearly all in matrix products. A planar crossbar is turned if it has more columns than rows.

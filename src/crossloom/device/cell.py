@@ -60,7 +60,7 @@ class Cell:
     def write(self, target_s: Tensor, generator: torch.Generator) -> Written:
         """Return cells written to target conductances (S, float64). Raises InputError for targets outside the range.
 
-        Draws are the same whatever effects are switched off, so that variants of a cell can be compared seed by seed.
+        Draws do not depend on which effects are switched off, so that variants of a cell can be compared seed by seed.
         """
         target = target_s.to(torch.float64)
         slack = 1e-9 * self.high_s

@@ -12,7 +12,7 @@ from crossloom.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Shares of cells that stay at their highest conductance (low resistance) and at their lowest (high resistance), whatever is written.
+    """Shares of cells stuck at their highest conductance (low resistance) and at their lowest (high resistance).
 
     The states are named because "stuck at 0" means one of them in some papers and tools, and the other in others.
     """

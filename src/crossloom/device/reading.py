@@ -80,7 +80,7 @@ class Physical:
     """Thermal and shot noise of a read at a voltage, and random telegraph noise, with the constants of PytorX (He et al., DAC 2019).
 
     σ² = g·f·(4kT + 2qV)/V², and a telegraph step δ = g·(b·g + a)/(g − (b·g + a)) that is there half of the time, which adds (δ/2)².
-    PytorX's own σ has a further term (ΔG/3)², whose ΔG the sources at hand do not define; it is left out.
+    PytorX's own σ has a further term (ΔG/3)², whose ΔG our sources do not define; it is left out.
 
     Attributes:
         volts: read voltage.

@@ -12,7 +12,7 @@ after which s is cut off at the bounds, and the weight reads w = s − r + n·Δ
     high, low    high·(1 + σ·ξ) and low·(1 + σ·ξ), exchanged if they lie the wrong way round, then |high| and −|low|
     up, down     Δ·|e^(σ·ξ) ± τ·ξ′|: Δ is the median of the steps, their mean is Δ·e^(σ²/2) for small τ
     r            the symmetry point, where both steps are alike, (up − down)/(up/high − down/low), plus a normal error
-    failed       such a device sits evenly within ±`failed_range` (and its bounds), no pulse moves it, and r is the error alone
+    failed       such a device sits evenly within ±`failed_range` (and its bounds), no pulse moves it, and r is only the error
 
 From the source: all of the above, which is the SoftBoundsReferenceDevice of aihwkit 1.2.0 (Rasch et al., arXiv 2104.02184) as its C++ has
 it, rpu_pulsed_device.cpp (`populate`) and rpu_softbounds_reference_device.cpp (`update_once_add`). Its documentation prints c·ξ as a factor of
@@ -49,7 +49,7 @@ class SoftBounds:
         write_noise: n, σ of what is read after a pulse around the state, as a share of Δ.
         high, low: mean bounds.
         high_spread, low_spread: their σ from device to device, as shares.
-        reference_spread: σ of the reference around the symmetry point. None: the device is read alone, r = 0.
+        reference_spread: σ of the reference around the symmetry point. None: the device is read by itself, r = 0.
         failed: share of devices that no pulse moves.
         failed_range: where those sit, at most so far from 0.
     """
@@ -78,7 +78,7 @@ class SoftBounds:
             raise InputError(f"soft bounds: the share of failed devices must be 0 to 1, got {self.failed:g}")
 
     def draw(self, shape: Sequence[int], generator: torch.Generator) -> Devices:
-        """Return devices of this kind (float64). The same draws are used whatever is switched off; a higher failed share keeps a lower one's."""
+        """Return devices of this kind (float64). Draws do not depend on what is switched off; a higher failed share keeps a lower one's."""
         normal = torch.randn(5, *shape, dtype=torch.float64, generator=generator)
         uniform = torch.rand(2, *shape, dtype=torch.float64, generator=generator)
         bounds = self.high * (1 + self.high_spread * normal[0]), self.low * (1 + self.low_spread * normal[1])

@@ -1,4 +1,4 @@
-"""The programming error that write and verify leaves on devices of which only the answer to pulses is published.
+"""The programming error that write and verify leaves on devices for which only the response to pulses is published.
 
 Derived by us, not measured: `left_over` draws devices of a kind without references, resets them, programs them with `write_and_verify`, and
 sorts what was missed. Weights become conductances on a line, g = high·(w − w₀)/(w₁ − w₀), which no source gives.
@@ -55,7 +55,7 @@ class Verified:
         return torch.sqrt(variance.clamp(min=0.0)) * self._siemens(high_s)
 
     def written(self, target_s: Tensor, error: Tensor, high_s: float) -> Tensor:
-        """Return target + the error of the same rank as `error`; where a device failed, what it has whatever the target."""
+        """Return target + the error of the same rank as `error`; where a device failed, its stuck value."""
         rank, failed = torch.special.ndtr(error), self.kind.failed
         missed = self._missed(target_s, ((rank - failed) / max(1 - failed, 1e-12)).clamp(min=0.0), high_s)
         stuck = (2 * rank / max(failed, 1e-12) - 1) * self.kind.failed_range

@@ -27,7 +27,7 @@ _DIMENSIONS: dict[str, units.Dimension] = {
     "pulse": "time",
 }
 _LIMITS = {"bits": 64, "cell_bits": 64, "rows": 1 << 20, "columns": 1 << 20, "domains": 1 << 20}
-"""Parameters that scaling laws raise two to, or multiply: what lies beyond is no design."""
+"""Parameters that scaling laws raise two to, or multiply: what lies beyond is not a design."""
 _NOTHING = Quantity(0.0, "none given; taken as zero", "assumed")
 
 
@@ -75,7 +75,7 @@ class _Walk:
     shared: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def unit(self, path: str, unit: UnitEntry | AssembledEntry, total: float, given: Mapping[str, float]) -> None:
-        """Take in a unit, of which there are so many, inside units that give these parameters."""
+        """Take in a unit with its count, inside units that give these parameters."""
         self.counts[path] = total
         own = _parameters(f"{self.origin}: {path}", unit.with_) if isinstance(unit, UnitEntry) else {}
         given = {**given, **own}
@@ -124,7 +124,7 @@ def _per(where: str, per: str | None, resolved: Mapping[str, Part]) -> float:
 def _part(
     path: str, part: PartEntry, counts: tuple[float, float], source: tuple[Mapping[str, ComponentEntry], str], given: Mapping[str, float]
 ) -> Part:
-    """Return a part of which its unit and the chip hold `counts`, out of a library, for a file; `given` are the parameters of the units around it."""
+    """Return a part from a library, for a file; its unit and the chip hold `counts` of it; `given` are the parameters of the units around it."""
     (count, total), (library, origin) = counts, source
     where = f"{origin}: {path}"
     if part.use not in library:

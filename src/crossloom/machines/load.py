@@ -137,7 +137,7 @@ def variant(machine: Machine, changes: Mapping[str, Any]) -> Machine:
 
 
 def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str, Any]:
-    """Return the content of a machine file with everything that it inherits, its name, and the file alone."""
+    """Return the content of a machine file with everything that it inherits, its name, and the file by itself."""
     if name in seen:
         raise MachineError(f"{name}: it extends itself ({' > '.join(seen)}); break the circle")
     if len(seen) > _DEEPEST:

@@ -1,4 +1,4 @@
-"""A machine, resolved: every part with its count and its figures, ready to be asked."""
+"""A machine, resolved: every part with its count and its figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossloom.machines.quantity import Quantity
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that a component does: energy (J), time for which it is occupied (s), how often the same cells bear it (None: for ever)."""
+    """An action of a component: energy (J), occupancy (s), and write endurance in cycles (None: unlimited)."""
 
     energy_j: Quantity
     latency_s: Quantity
@@ -21,7 +21,7 @@ class Action:
 
 
 class ActionKey(NamedTuple):
-    """Which action of which part: `adc.convert` in text."""
+    """A part and one of its actions: `adc.convert` in text."""
 
     part: str
     action: str

@@ -92,7 +92,7 @@ class AssemblyEntry(_Strict):
 
 
 class PartEntry(_Strict):
-    """A leaf of a machine: so many of a library component, with its own parameters or figures where they differ."""
+    """A leaf of a machine: a count of a library component, with its own parameters or figures where they differ."""
 
     use: str
     count: Count = 1
@@ -121,7 +121,7 @@ _Entry = Annotated[
 
 
 class UnitEntry(_Strict):
-    """An inner node of a machine: so many of a unit with parts of its own. Parts may be shared between units, units are whole.
+    """An inner node of a machine: a count of a unit with parts of its own. Parts may be shared between units, units are whole.
 
     Its parameters (`with`) are those of every part inside that knows them and says nothing else, such as the node of a whole chip.
     """

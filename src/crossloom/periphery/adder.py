@@ -55,7 +55,7 @@ def target(digit_bits: int) -> Tensor:
 
 
 def shift_and_add(digit_bits: int, counts: tuple[int, ...]) -> FitTask:
-    """Return the sum that an adder for digits of some bits forms in one cycle, with so many rows of each signal."""
+    """Return the sum that an adder for digits of some bits forms in one cycle, with `rows` rows of each signal."""
     return FitTask(target(digit_bits), counts, inputs, noise_v(HOLD_F))
 
 
@@ -114,7 +114,7 @@ class Errors:
 
     @classmethod
     def of(cls, adder: Adder, count: int = 1000, points: int = 1000, seed: int = 11, noisy: bool = True) -> Errors:
-        """Return the errors of so many drawn instances; `noisy` adds the noise of all samples to the output."""
+        """Return the errors of `count` drawn instances; `noisy` adds the noise of all samples to the output."""
         generator = torch.Generator().manual_seed(seed)
         signals = inputs(points, generator)
         wanted = adder.target @ signals

@@ -8,7 +8,7 @@ The M decisions are a thermometer code: neighbouring levels differ in one bit, a
 comparator is one node of a crossbar, w_v·x + w_b·bias, with an amplifying neuron and a clocked latch behind it; the rest is a network of pairs
 trained for that sum. With G·D = 0.25 V the rest fills half of the next stage's range: the other half takes up what comparators decide wrongly.
 What is digital weighs the decisions, with weights that are found once for each converter by least squares on known inputs (calibration). A
-last stage has comparators alone. For narrower ranges a first stage with fewer comparators amplifies by four.
+last stage has only comparators. For narrower ranges a first stage with fewer comparators amplifies by four.
 
 cao2022 gives neither stages nor hidden neurons. Plain stages without the spare half do not reach eight bits (docs/periphery.md).
 """
@@ -42,7 +42,7 @@ LATER_F = 50e-15
 
 @dataclass(frozen=True)
 class Stage:
-    """Thresholds `width_v` apart, so many comparators, and the network that makes the rest; None in the last stage."""
+    """A stage: comparators with thresholds `width_v` apart, and the network that makes the residue; None in the last stage."""
 
     width_v: float
     comparators: int
@@ -66,7 +66,7 @@ class Stage:
         return FitTask(target, (REST_ROWS, *[1] * self.comparators, 1), partial(_signals, self), noise_v(LATER_F), 0.4)
 
     def parts(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> StageParts:
-        """Return cells, offsets and the parts of the rest's network for so many instances."""
+        """Return cells, offsets and the parts of the rest's network for a number of instances."""
         amplifier = PREAMPLIFIER.curves
         offset = (amplifier[1:, 0] * PREAMPLIFIER.sigmas).square().sum() / amplifier[0, 1].square() / 2 + (LATCH_V / PREAMPLIFIER.strength) ** 2
         return StageParts(
@@ -141,7 +141,7 @@ class Converter:
         return tuple(noise_v(first[k] if k < len(first) else LATER_F) / 2**0.5 for k in range(len(self.stages)))
 
     def drawn(self, count: int, generator: torch.Generator, *, sigma: float = SIGMA, mismatch: float = 1.0, calibrate: int = 1024) -> Converters:
-        """Return so many converters, calibrated on as many known inputs each; 0 leaves the weights as they should be."""
+        """Return drawn converters, each calibrated on known inputs; 0 inputs leave the nominal weights."""
         built = tuple(stage.built(stage.parts(count, generator, sigma, mismatch)) for stage in self.stages)
         weights = torch.cat((self.weights, torch.zeros(1, dtype=torch.float64))).expand(count, -1)
         plain = Converters(self, built, weights)
@@ -182,7 +182,7 @@ class Converters:
         return (steps + (1 << (BITS - 1))).floor().clamp(0, (1 << BITS) - 1)
 
     def calibrated(self, samples: int, generator: torch.Generator) -> Converters:
-        """Return the converters with weights that are best on so many known inputs, in 64ths of a step.
+        """Return the converters with weights that are best on known inputs, in 64ths of a step.
 
         Ridge regression of what is missing; a decision that never changes keeps the weight that it should have.
         """
@@ -229,7 +229,7 @@ def _comparator(threshold_v: float) -> Tensor:
 
 
 def _odd(total: int, rows: int) -> list[int]:
-    """Return odd weights of so many rows, as even as they can be, with a sum."""
+    """Return odd weights of a number of rows with a given sum, as even as possible."""
     steps = (total + 7 * rows) // 2
     return [-7 + 2 * (steps // rows + (place < steps % rows)) for place in range(rows)]
 

@@ -24,7 +24,7 @@ SHIPPED = ("nns-a-1", "nns-a-2", "nns-a-4", "nns-a-4-plain", "nnadc")
 _Level = Annotated[int, Field(strict=True, ge=0, lt=LEVELS)]
 _Small = Annotated[float, Field(gt=0, le=1000)]
 MOST = 512
-"""Rows, hidden neurons or stages of a file: more is no circuit of this kind."""
+"""Rows, hidden neurons or stages of a file: more is not a circuit of this kind."""
 
 
 class _Entry(BaseModel):
@@ -90,7 +90,7 @@ class _ConverterFile(_Entry):
             if not 1 <= len(stages) <= MOST:
                 raise ValueError(f"a range needs 1 to {MOST} stages, got {len(stages)}")
             if any(stage.network is None or not stage.gain for stage in stages[:-1]) or stages[-1].network is not None:
-                raise ValueError("every stage but the last needs a network and a gain, and the last has comparators alone")
+                raise ValueError("every stage but the last needs a network and a gain, and the last has only comparators")
         for stage in (stage for stages in self.ranges.values() for stage in stages):
             if stage.network is not None and not 0 <= stage.network < len(self.networks):
                 raise ValueError(f"a stage names network {stage.network} of {len(self.networks)}")

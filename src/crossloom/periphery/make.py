@@ -36,7 +36,7 @@ def make(
     kind: Literal["nns-a", "nnadc"], command: str = "", *, digit_bits: int = 4, hidden: int = 0, steps: int = 2000, seed: int = 0,
     plain: bool = False, aware: bool = True, draws: int = 1000,
 ) -> Made:  # fmt: skip
-    """Return a trained peripheral with what was measured of it on so many drawn circuits.
+    """Return a trained peripheral with its measurements on a number of drawn circuits.
 
     Args:
         kind: "nns-a", shift-and-add, or "nnadc", the converter for three ranges.

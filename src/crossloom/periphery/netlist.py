@@ -119,7 +119,7 @@ def _current(process: Process, gate: str, drain: str, threshold: float, beta: fl
 
 
 def _asked(lines: list[str], signals: Tensor, process: Process, outputs: list[str]) -> str:
-    """Return the netlist with an operating point for each column of signals; rows that are not numbers are no inputs."""
+    """Return the netlist with an operating point for each column of signals; rows that are not numbers are not inputs."""
     lines = [*lines, ".options reltol=1e-7 abstol=1e-15 vntol=1e-10 gmin=1e-15", ".control", "set numdgt=12"]
     for point in range(signals.shape[1]):
         given = [(k, float(value)) for k, value in enumerate(signals[:, point]) if not torch.isnan(value)]

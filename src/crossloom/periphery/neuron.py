@@ -1,7 +1,7 @@
 """A hidden neuron: an inverter that drives a second one whose input and output are tied, and its voltage transfer curve.
 
 The gain is the ratio of the two inverters' strengths: process, supply and temperature cancel to first order, and the curve is straight over a
-wide swing (Nauta, IEEE JSSC 27(2), 1992, builds filters of it). cao2022 says "inverter" and no more; one alone has a gain of tens, which
+wide swing (Nauta, IEEE JSSC 27(2), 1992, builds filters of it). cao2022 says "inverter" and no more; a single one has a gain of tens, which
 passive weights of 1/10 would make their way of amplifying mismatch.
 
 The curve is a polynomial in the input, and what eight deviations of its four transistors do to it is first order: eight further polynomials.
@@ -87,7 +87,7 @@ class Neuron:
         return float((self.leaving_a(middle, middle - _SMALL) - self.leaving_a(middle, middle + _SMALL)) / (2 * _SMALL))
 
     def drawn(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Return the deviations (*shape, 8) of so many neurons."""
+        """Return the deviations (*shape, 8) of neurons."""
         return torch.randn(*shape, 8, generator=generator, dtype=torch.float64) * self.sigmas
 
     def of(self, deviations: Tensor) -> Tensor:

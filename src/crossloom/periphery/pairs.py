@@ -4,8 +4,8 @@ Each signal x is a pair of lines at middle ± x. A cell gU joins a line to the n
 
     h = Σ_k (gU_k − gL_k) x_k / Σ_k (gU_k + gL_k)          (cao2022, Equation 9),
 
-so that the magnitudes of a node's weights sum to less than one, whatever the cells (its Equation 11). Cells have eight levels, from g_min to
-g_max = 10 g_min. Here the two cells of a pair are complementary, at levels l and 7 − l: the sum over a node is the same whatever its weights, and a
+so that the magnitudes of a node's weights sum to less than one for any cells (its Equation 11). Cells have eight levels, from g_min to
+g_max = 10 g_min. Here the two cells of a pair are complementary, at levels l and 7 − l: the sum over a node is the same for any weights, and a
 weight is w·r/(7n) for one of n rows, w = 2l − 7 odd and r = 9/11. That is the interval of ±1/n to which the paper clips. A signal may have
 several rows. Cells of both sides deviate one by one by factors exp(θ), θ ~ N(0, σ), and each of the 2H inverters has transistors of its own.
 
@@ -73,11 +73,11 @@ class PairNetwork:
         return self.built(self.parts(1, torch.Generator(), 0.0, 0.0))
 
     def drawn(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> Instances:
-        """Return so many instances, each with its own cells and transistors."""
+        """Return a number of instances, each with its own cells and transistors."""
         return self.built(self.parts(count, generator, sigma, mismatch))
 
     def parts(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> Parts:
-        """Return the cells and transistors of so many instances."""
+        """Return the cells and transistors of a number of instances."""
         deviations = mismatch * self.neuron.drawn((count, 2, self.hidden), generator)
         return Parts(cells_of(self.first, count, generator, sigma), cells_of(self.second, count, generator, sigma), deviations)
 
@@ -166,5 +166,5 @@ def levels_of(odd: Tensor) -> Tensor:
 
 
 def rows_of(counts: Sequence[int]) -> tuple[int, ...]:
-    """Return the signal of each row, for so many rows of each signal."""
+    """Return the signal of each row, for `rows` rows of each signal."""
     return tuple(signal for signal, count in enumerate(counts) for _ in range(count))

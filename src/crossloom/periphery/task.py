@@ -20,7 +20,7 @@ class FitTask:
     Attributes:
         target: what each signal should count (signals,).
         counts: rows of each signal.
-        inputs: draws so many signals as they occur, (signals, count).
+        inputs: draws `count` signals as they occur, (signals, count).
         noise_v: of each signal's sample; the last signal is a supply and has none.
         reach_v: output swing of a hidden neuron within which its curve has to be known.
     """

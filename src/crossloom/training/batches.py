@@ -36,7 +36,7 @@ class Batches(Protocol):
         ...
 
     def first(self, samples: int) -> list[Data]:
-        """Return batches of about so many samples to look at; at least one."""
+        """Return batches of about `count` samples to look at; at least one."""
         ...
 
 

@@ -7,7 +7,7 @@ rounding passes gradients on, saturation does not), and each weight replaced by 
     w' = w + error,    error = (weights as quantised, written, aged, wired and compensated) − w,
 
 with gradients as if the error did not depend on the weight. Read noise joins the error, drawn once for each batch as if all digits of an
-input were read at once, which is a little more than there is. Converters round in evaluation alone.
+input were read at once, which is a little more than there is. Converters round only in evaluation.
 """
 
 from __future__ import annotations

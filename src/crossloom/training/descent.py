@@ -1,4 +1,4 @@
-"""What the small networks that are trained here have in common."""
+"""Optimiser and schedule of the small networks trained here."""
 
 from __future__ import annotations
 

@@ -169,6 +169,6 @@ def left_out(graph: Graph) -> tuple[str, ...]:
         return ()
     which = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
     return (
-        f"{graph.name}: weights of {which} are not made ternary, since ternarize trains those of nn.Linear and convolutions alone; "
+        f"{graph.name}: weights of {which} are not made ternary, since ternarize trains only those of nn.Linear and convolutions; "
         "write a projection as nn.Linear",
     )

@@ -54,7 +54,7 @@ def _cell(name: str, material: str, kind: SoftBounds) -> Cell:
         high_s=75e-6,
         programming=Verified(kind, tolerance=0.05, most=100, at_zero=-1.0, at_high=0.5),
         longest_s=0.0,
-        note=f"{kind.failed:.1%} of the devices failed and sit near 50 µS whatever is written; nothing is known of time after writing",
+        note=f"{kind.failed:.1%} of the devices failed and sit near 50 µS after any write; nothing is known of time after writing",
     )
 
 
