@@ -478,7 +478,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "sequence": (
         lambda d: saved(d / "net.onnx", model("(seq(float[N]) x) => (float[N] y) { z = Constant<value_int = 0>()  y = SequenceAt(x, z) }")),
-        "the input x is no tensor",
+        "the input x is not a tensor",
     ),
     "custom operator": (
         lambda d: saved(d / "net.onnx", model("(float[N,4] x) => (float[N,4] y) { y = com.acme.Magic(x) }", domains=', "com.acme" : 1')),

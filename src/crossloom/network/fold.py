@@ -37,7 +37,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
 
 
 def fold_constants(graph: Graph) -> Graph:
-    """Return the graph with each node that reads constants alone, and gives the same for any batch, computed once and for all."""
+    """Return the graph with every node computed that reads only constants and gives the same for any batch."""
     constants = dict(graph.constants)
     nodes = []
     for node in graph.nodes:

@@ -18,7 +18,7 @@ from crossloom.network.types import TensorType
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One computation. Its result is the tensor that bears its name; `origin` is its place in the source model."""
+    """One computation. Its result is the tensor of the same name; `origin` is its place in the source model."""
 
     name: str
     op: Operator

@@ -58,7 +58,7 @@ def vocabulary(graph: Graph, name: str) -> int | None:
 def mixing_node(graph: Graph) -> str | None:
     """Return the node from which on a sample's result depends on other samples of its batch, or None if none is seen to.
 
-    A graph of one fixed batch size is one inference, whatever its samples are; one without weights in hand cannot be asked, nor one
+    A graph of one fixed batch size is one inference; one without weights in hand cannot be asked, nor one
     that random inputs lead astray.
     """
     if graph.batch is not None or any(constant.is_meta for constant in graph.constants.values()):

@@ -23,8 +23,8 @@ from crossloom.units import show
 
 INSTRUCTION_BYTES = 8
 """Of an instruction: an operation, three columns, three domains and three widths."""
-_UNTRAINED = "train it to ternary weights (crossloom ternarize) or, for costs alone, set a sparsity"
-_TRAINED = "the other layers' weights are ternary; ternarize trains those of nn.Linear and convolutions alone, so write a projection as nn.Linear"
+_UNTRAINED = "train it to ternary weights (crossloom ternarize) or, for costs only, set a sparsity"
+_TRAINED = "the other layers' weights are ternary; ternarize trains only those of nn.Linear and convolutions, so write a projection as nn.Linear"
 
 
 @dataclass(frozen=True, slots=True)

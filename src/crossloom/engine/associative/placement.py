@@ -121,7 +121,7 @@ class Piece:
 
     Loading writes row by row: in each, the inputs of a round at one domain after the other. Reading out searches for ones, bit by bit, in all rows at once: the tags
     are the bits. To be put where they belong, all tracks go to the end that they have at a port, where one search checks them, and back: how it is done was not
-    at hand, and this is assumed.
+    available to us, and this is assumed.
     """
 
     compiled: Compiled
@@ -169,7 +169,7 @@ class Piece:
         return self.effort.column_steps + self.inputs + self.read_bits + self._ways() * self.compiled.stream.columns
 
     def writes(self, rows: int) -> int:
-        """Writes one after the other in an array of which so many rows are loaded."""
+        """Return the number of serial writes in an array with `rows` loaded rows."""
         return self.effort.writes + rows * sum(self.rounds)
 
     def shifts(self, hidden: bool) -> int:

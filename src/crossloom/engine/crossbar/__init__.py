@@ -8,5 +8,5 @@ cycle. A column's current is a partial sum, a converter turns it into a number, 
 with digits x_rb of weight α_b, cells g_rck of weight β_k, row tiles t and the converter A. What the corrections are depends on
 how signs are encoded (`encode.py`). Whether A can change anything is decided by a bound (`plan.py`); where it cannot, the whole
 is one integer matrix product. Partial sums may also meet before they are converted (`dataflow.py`), through circuits that have errors of
-their own (`learned.py`). `reference.py` computes the formula as it stands; every faster path is held against it.
+their own (`analog/trained.py`). `reference/ideal.py` computes the formula as it stands; every faster path is held against it.
 """

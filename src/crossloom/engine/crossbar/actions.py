@@ -1,6 +1,6 @@
 """What one input vector makes a layer's arrays do: the counts that the ledger prices.
 
-`reference.py` counts the same where it happens; a test holds the two together.
+`reference/ideal.py` counts the same where it happens; a test holds the two together.
 """
 
 from __future__ import annotations

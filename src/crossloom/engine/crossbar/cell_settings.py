@@ -1,7 +1,7 @@
 """What a machine file says about its cells and wires, among the fields of `engines: crossbar:`.
 
 With the fields as they are by default (an ideal cell, wires without resistance) a crossbar computes in integers. Any effect that is there
-makes its sums real numbers: see `analog.py`.
+makes its sums real numbers: see `analog/layer.py`.
 """
 
 from __future__ import annotations

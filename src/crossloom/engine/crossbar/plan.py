@@ -6,7 +6,7 @@
 * **by buffer column**: partial sums meet in a buffer, whose columns are converted.
 * **slice by slice**: conversion of every partial sum, only for the columns in which the bound allows a change.
 
-Cells and wires with errors, fluctuating buffers and trained circuits make the sums real numbers: **real cells**, **real circuits**, see `analog.py`.
+Cells and wires with errors, fluctuating buffers and trained circuits make the sums real numbers: **real cells**, **real circuits**, see `analog/layer.py`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Plan:
 
 
 def plan(layer: MappedLayer, seed: int) -> Plan:
-    """Return the cheapest plan that equals `reference.py` for any input; `seed` is of what chance decides in real cells."""
+    """Return the cheapest plan that equals `reference/ideal.py` for any input; `seed` is of what chance decides in real cells."""
     xbar = layer.xbar
     if not xbar.physics.ideal or xbar.fluctuates:
         return _analog(layer, seed)

@@ -153,7 +153,7 @@ class Plane:
         """
         self._check(rows)
         if gate is Gate.XOR and len(rows) != 2:
-            raise ValueError(f"an XOR takes two rows, got {len(rows)}: three levels are told apart, no more")
+            raise ValueError(f"an XOR takes two rows, got {len(rows)}: only three levels can be distinguished")
         self.controller.read(self._lines)
         driven = [self._cells[row][..., columns] for row in rows]
         latch = driven[0] ^ driven[1] if gate is Gate.XOR else reduce(or_ if gate is Gate.OR else and_, driven)

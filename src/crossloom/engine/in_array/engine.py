@@ -61,7 +61,7 @@ class MappedInArray:
         return unfit(node, graph, self.chosen)
 
     def fuses(self, stage: Stage, node: Node, graph: Graph) -> bool:
-        """Return whether a node is one half of ReLU and maximum, of which the stage is the other."""
+        """Return whether a node and the stage are the two halves of ReLU and maximum."""
         if len(stage.nodes) > 1:
             return False
         ops = (graph.node(stage.nodes[0]).op, node.op)

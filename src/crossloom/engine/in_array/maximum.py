@@ -134,7 +134,7 @@ class Alternating:
 
     def __post_init__(self) -> None:
         if self.block.candidates != 1 or self.block.form is not Form.RECTIFIED:
-            raise ValueError(f"blocks alternate for a ReLU alone, not for {self.block.candidates} {self.block.form.value} values: take one block")
+            raise ValueError(f"blocks alternate only for a ReLU, not for {self.block.candidates} {self.block.form.value} values: take one block")
 
     @property
     def rows(self) -> int:

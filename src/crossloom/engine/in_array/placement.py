@@ -133,11 +133,11 @@ class InBlocks:
         return self.lanes * rule.writes(self.candidates) if isinstance(rule, InMemorySoftmax) else rule.writes
 
     def steps(self, positions: int) -> int:
-        """Return the steps of one copy in which so many positions are computed; the last may have fewer than the others, and is counted like them."""
+        """Return the steps in which one copy computes `positions` positions; a partly filled last step counts in full."""
         return -(-positions // self.positions_per_step)
 
     def loads(self, positions: int) -> int:
-        """Return how many values there are to load for so many positions."""
+        """Return the number of values to load for `positions` positions."""
         return self.lanes * (positions * self.candidates - self.absent)
 
     def actions(self, positions: int) -> Counts:

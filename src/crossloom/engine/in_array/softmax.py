@@ -48,7 +48,7 @@ from crossloom.network.quantization import Quantization
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """A block's cells; `kept` are those that are written once and for all."""
+    """A block's cells; `kept` are those written once for good."""
 
     name: str
     rows: int

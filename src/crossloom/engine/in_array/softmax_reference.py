@@ -1,4 +1,4 @@
-"""Softmax in blocks of cells, cell by cell: the definition of what `in_memory_softmax.py` computes and of what its arrays do.
+"""Softmax in blocks of cells, cell by cell: the definition of what `softmax.py` computes and of what its arrays do.
 
 Rows of scores run side by side, each in blocks of its own; nothing here knows an exponential or a logarithm but what cells hold.
 """

@@ -15,13 +15,13 @@ LARGEST = (MaxPool, AdaptiveMaxPool)
 
 
 def unfit(node: Node, graph: Graph, chosen: Functions) -> str | None:
-    """Return why a node is no function that arrays compute, or None."""
+    """Return why a node is not a function that arrays compute, or None."""
     op, x, y = node.op, graph.quantization.get(node.inputs[0]) if node.inputs else None, graph.quantization.get(node.name)
     if not isinstance(op, Relu | Clip | MaxPool | AvgPool | AdaptiveMaxPool | AdaptiveAvgPool | Reduce | Softmax):
         return "no function that arrays compute"
     sizes = (*node.type.shape[:1], *graph.types[node.inputs[0]].shape[:1]) if node.inputs else ()
     if x is None or y is None or graph.batch is not None or set(sizes) != {Batch()}:
-        return "its values are no integers of one sample after the other"
+        return "its values are not integers of one sample after the other"
     if isinstance(op, Relu | Clip):
         if not chosen.relu:
             return "ReLU is left to digital units"
@@ -61,7 +61,7 @@ def is_largest(op: object) -> bool:
 
 
 def left_over(graph: Graph, chosen: Functions) -> tuple[str, ...]:
-    """Return what a reader should know of functions that arrays would compute if something did not keep them from it."""
+    """Return notes on functions that arrays would compute but for something that prevents it."""
     pools = (MaxPool, AvgPool, AdaptiveMaxPool, AdaptiveAvgPool)
     wanted = {Relu: chosen.relu, Softmax: chosen.softmax, **dict.fromkeys(pools, chosen.pooling)}
     found = Counter(

@@ -1,4 +1,4 @@
-"""What the importers build with: nodes are added in order, constants fold on the way, types come by themselves."""
+"""The builder of imported graphs: nodes are added in order, constants fold, types are inferred."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How much a network may make us hold while it is read: a few bytes of a file can ask for terabytes.
 
-What comes out of an operation is known from shapes alone, so it is looked up on tensors without storage before anything is computed.
+The size of a result is known from shapes only, so it is looked up on tensors without storage before anything is computed.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _without_storage(args: Any, kwargs: Any) -> bool:
 
 
 def _in_full(args: Any, count: int) -> bool:
-    """Whether one of the arguments really holds so many elements, and does not repeat a few."""
+    """Whether one of the arguments really holds `count` elements, and does not repeat a few."""
     tensors = [x for x in tree_leaves(args) if isinstance(x, Tensor)]
     return any(x.numel() >= count and x.untyped_storage().nbytes() >= count * x.element_size() for x in tensors)
 

@@ -51,7 +51,7 @@ def unify(small: Graph, large: Graph) -> Graph:
             raise Irregular(f"node {a.name} differs between batch sizes")
         type_ = _type(a.type, b.type)
         if sum(isinstance(dim, Batch) for dim in type_.shape) > 1:
-            raise Irregular(f"{a.name} is {type_}: samples meet each other there, so the first dimension is no batch")
+            raise Irregular(f"{a.name} is {type_}: samples meet each other there, so the first dimension is not a batch")
         nodes.append(replace(a, op=_operator(a.op, b.op, a.name), type=type_))
     constants, spread = _constants(small, large)
     types = dict(inputs) | {node.name: node.type for node in nodes}
@@ -66,7 +66,7 @@ def _dim(a: int, b: int) -> Dim:
         return a
     if a * SIZES[1] == b * SIZES[0] and a % SIZES[0] == 0:
         return Batch(a // SIZES[0])
-    raise Irregular(f"a dimension is {a} at batch {SIZES[0]} and {b} at batch {SIZES[1]}, which is no multiple of the batch")
+    raise Irregular(f"a dimension is {a} at batch {SIZES[0]} and {b} at batch {SIZES[1]}, which is not a multiple of the batch")
 
 
 def _dims(a: Sequence[Any], b: Sequence[Any]) -> tuple[Dim, ...]:

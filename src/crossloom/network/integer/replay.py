@@ -19,7 +19,7 @@ Accumulate = Callable[[Node, Operand, Operand, Tensor | None], Tensor]
 
 
 def integer_replay(graph: Graph, inputs: Sequence[Tensor], accumulate: Accumulate | None = None) -> tuple[Tensor, ...]:
-    """Return the real outputs of a quantised graph for real (or integer) inputs, by way of integers alone."""
+    """Return the real outputs of a quantised graph for real (or integer) inputs, computed only in integers."""
     batch = batch_of(graph, inputs)
     tensors = quantized_inputs(graph, inputs)
     device = inputs[0].device

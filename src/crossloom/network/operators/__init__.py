@@ -1,7 +1,7 @@
 """The operators that a graph is made of: a few dozen, each a frozen dataclass that can be called.
 
 The importers lower everything to these. What belongs here: what an operator is and what it computes in floating
-point. What does not: integer semantics (`network/integer.py`), and on which engine of which machine it runs.
+point. What does not: integer semantics (`network/integer`), and on which engine of which machine it runs.
 """
 
 from crossloom.network.operators.base import Move as Move

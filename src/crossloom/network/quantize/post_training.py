@@ -3,7 +3,7 @@
 Weights are symmetric, per output channel or per tensor; those of a layer that are ternary already are held as −1, 0 and 1. Activations are
 per tensor: unsigned where nothing is negative, otherwise signed around zero, or with a zero point (`affine`). A product whose only reader is
 a ReLU or a clip takes that one's range, so nothing is lost between them; what is only moved takes the range that it is given where it arrives.
-What the integers then compute is defined in `integer.py`.
+What the integers then compute is defined in `network/integer`.
 """
 
 from __future__ import annotations
@@ -155,12 +155,12 @@ def _check(graph: Graph) -> None:
 
 
 def defects(graph: Graph) -> Iterator[tuple[str, str]]:
-    """Yield the tensors that cannot be quantised whatever the data, each with the reason and the remedy."""
+    """Yield the tensors that no data can quantise, each with the reason and the remedy."""
     for node in graph.nodes:
         if 0 in node.type.shape:
             yield node.name, f"has no elements (shape {list(node.type.shape)}); leave it out"
         if isinstance(node.op, FakeQuantize) and node.op.quantization.axis is not None and node.inputs[0] not in graph.constants:
-            yield node.name, "is quantised per channel and depends on the input; quantise activations per tensor, weights alone per channel"
+            yield node.name, "is quantised per channel and depends on the input; quantise activations per tensor, and only weights per channel"
     for name, tensor in graph.constants.items():
         if problem := unfit(tensor):
             yield name, f"{problem}; repair the weights"
@@ -315,6 +315,6 @@ def _of_constant(value: Tensor, bits: int) -> Quantization:
 
 def _store(name: str, value: Tensor, q: Quantization, constants: dict[str, Tensor], quantization: dict[str, Quantization]) -> None:
     if not bool(torch.isfinite(value).all()):
-        raise ModelError(f"constant {name} holds an infinite value that is no mask of a softmax; no integer stands for it")
+        raise ModelError(f"constant {name} holds an infinite value that is not a softmax mask; no integer represents it")
     constants[name] = q.quantize(value).to(carrier(q))
     quantization[name] = q

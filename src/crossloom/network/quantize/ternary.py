@@ -1,6 +1,6 @@
 """Ternary weights: −1, 0 or 1 times one scale for each output channel.
 
-Products with them are additions and subtractions alone, and a zero costs nothing. The scale is one for each channel rather than one for each
+Products with them are only additions and subtractions, and a zero costs nothing. The scale is one for each channel rather than one for each
 layer because it costs nothing either: it is a factor of the channel's sums and joins the multiplier of the requantisation, which batch norms
 make a channel's own anyway.
 """
@@ -77,7 +77,7 @@ class Sparse:
         return self.sparsity - max(0.0, self.sparsity - self.start) * left**3
 
     def zeros(self, weights: Sequence[Tensor], done: float) -> list[int]:
-        """Return the number of zeros of each layer; of the network, where one layer's count hangs on the others' weights."""
+        """Return the number of zeros of each layer; of the network, where one layer's count depends on the others' weights."""
         share = self.share(done)
         if self.scope == "layer":
             return [_but_one(round(share * w.numel()), w) for w in weights]
@@ -93,7 +93,7 @@ def _but_one(zeros: int, weight: Tensor) -> int:
 
 
 def project(weight: Tensor, zeros: int, axis: int | None) -> Tensor:
-    """Return ternary weights with so many zeros.
+    """Return ternary weights with `zeros` zeros.
 
     The smallest become zero, the others their sign times the mean magnitude that they have in their channel, an index of `axis` (in all, if it
     is None): of all scales that one leaves the least squared distance (arXiv 1605.04711, equation 5).

@@ -61,7 +61,7 @@ NAMES = tuple(_WHERE)
 def build(name: str, seed: int = 0, *, weights: bool = True) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return a network of the zoo in evaluation mode, its weights drawn from `seed`, and example inputs for one sample.
 
-    Without `weights` all tensors have shapes alone, which is enough for times and costs and takes no time.
+    Without `weights` tensors have only shapes, which is enough for times and costs and takes no time.
     Raises ModelError for a name that is neither in `NAMES` nor brought along by a package.
     """
     factory: Callable[[], tuple[nn.Module, tuple[Tensor, ...]]]

@@ -1,4 +1,4 @@
-"""Layers compiled before, so that a network is compiled once for its place, its price and its values."""
+"""Cache of compiled layers: a network is compiled once for its placement, its cost and its values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossloom.engine.associative.settings import Processors
 
 
 def compiled_layer(layer: TernaryLayer, row_groups: int, chip: Processors) -> CompiledLayer:
-    """Return a layer's streams; those of the last 64 layers are kept, whatever settings differ that streams do not depend on. Raises CapacityError."""
+    """Return a layer's streams; those of the last 64 layers are kept; settings that streams do not depend on are ignored. Raises CapacityError."""
     plain = replace(
         chip, all_rows=False, hidden_alignment=True, execute="auto", shift_faults=0.0, write_faults=0.0, realign_every=0, ports=1, rows=0, routers=0
     )

@@ -117,12 +117,12 @@ def _tiled(layer: TernaryLayer, scope: int, row_groups: int, chip: Processors) -
 
 
 def least_columns(inputs: int) -> int:
-    """Return the columns that an array must have for a scope of so many inputs: for one sum, the carry, and temporaries."""
+    """Return the columns that an array must have for a scope of `inputs` inputs: for one sum, the carry, and temporaries."""
     return inputs + 2 + _temporaries(inputs)
 
 
 def _temporaries(inputs: int) -> int:
-    """Return the columns for temporaries of so many inputs; one alone needs none."""
+    """Return the columns for temporaries of `inputs` inputs; a single input needs none."""
     return LEAST_COLUMNS if inputs > 1 else 0
 
 

@@ -31,7 +31,7 @@ class TernaryLayer:
     Attributes:
         kind: the operator, and a digest of the weights.
         bits, signed: of an input, as it is stored; a zero point stays in it and is taken out at the end.
-        groups, channels, taps, outputs: of a group, so many input channels with so many inputs each, and so many outputs.
+        groups, channels, taps, outputs: number of groups; of each group the input channels, the inputs of a channel, and the outputs.
         matrices: weights (G, channels · taps, outputs).
     """
 
@@ -110,7 +110,7 @@ class TernaryLayer:
 
 
 def unfit(node: Node, graph: Graph) -> str | None:
-    """Return why a node is no layer with ternary weights, or None if it is one, or would be one in integers."""
+    """Return why a node is not a layer with ternary weights, or None if it is one, or would be one in integers."""
     if not isinstance(node.op, Conv | ConvTranspose | Linear):
         return "no product with constant weights"
     if node.inputs[1] not in graph.constants:
@@ -145,7 +145,7 @@ def settled(node: Node, graph: Graph, x: Tensor, sums: Tensor) -> Tensor:
 
 
 def distinct_inputs(node: Node, graph: Graph, rows: int) -> list[int]:
-    """Return how many different elements, of all channels, each group of so many rows reads; padding is none of them.
+    """Return the number of distinct elements, over all channels, that each group of `rows` rows reads; padding does not count.
 
     Neighbouring windows overlap, so that an element comes once over the links and goes into several rows and columns.
     """

@@ -70,7 +70,7 @@ _COUNTED = ("searches", "writes", "compared", "shift_steps", "shift_steps_ahead"
 
 
 def effort_of(stream: InstructionStream, ports: int = 1) -> Effort:
-    """Return what a stream takes, its columns with so many ports each and all standing at domain 0 before. Raises InputError for ports unevenly spaced."""
+    """Return the effort of a stream; each column has `ports` ports and starts at domain 0. Raises InputError for ports unevenly spaced."""
     counts, by_op = np.zeros(len(_COUNTED), np.int64), np.zeros((2, len(Op)), np.int64)
     wear, period = np.zeros((stream.columns, stream.domains), np.int64), period_of(stream, ports)
     _count_steps(stream.instructions, TABLE_NUMBERS, COSTS, (counts[:3], *by_op, wear))

@@ -71,7 +71,7 @@ Instructions = NDArray[Any]
 
 
 def table_of(op: Op, bit: int, a: tuple[int, bool], b: tuple[int, bool]) -> TruthTable:
-    """Return the table for one bit of an operation whose operands store so many bits and are signed or not. Raises KeyError for extend and load."""
+    """Return the table for one bit of an operation whose operands store given numbers of bits and are signed or not. Raises KeyError for extend and load."""
     has_a, has_b = (bit < bits or signed for bits, signed in (a, b))
     if op == Op.SUM:
         above = truth_tables.LAST if bit == max(a[0], b[0]) else truth_tables.CLEAR
@@ -91,7 +91,7 @@ def table_of(op: Op, bit: int, a: tuple[int, bool], b: tuple[int, bool]) -> Trut
 
 @dataclass(frozen=True)
 class InstructionStream:
-    """Instructions in the order in which they are executed, for an array of so many columns and domains in each row."""
+    """Instructions in the order in which they are executed, for an array of `columns` columns and `domains` domains in each row."""
 
     columns: int
     domains: int
@@ -123,7 +123,7 @@ class InstructionStream:
                 columns, domains = (int(number) for number in content["shape"])
                 return cls(columns, domains, content["instructions"].astype(INSTRUCTION))
         except (KeyError, TypeError, ValueError) as problem:
-            raise ValueError(f"{path} is no stream of instructions; write one with Stream.save") from problem
+            raise ValueError(f"{path} is not a stream of instructions; write one with Stream.save") from problem
 
 
 def line_of(one: Any) -> str:
@@ -155,7 +155,7 @@ def parse_stream(text: str) -> InstructionStream:
             for name, value in _fields(line.split()):
                 found[number][name] = value
         except (IndexError, KeyError, ValueError) as problem:
-            raise ValueError(f"line {number + 2}: {line.strip()!r} is no instruction") from problem
+            raise ValueError(f"line {number + 2}: {line.strip()!r} is not an instruction") from problem
     return InstructionStream(columns, domains, found)
 
 

@@ -78,7 +78,7 @@ def _travel(instructions: Any, period: int, standing: Any, steps: Any) -> None:
 
 
 def column_steps(stream: InstructionStream, period: int) -> NDArray[np.int64]:
-    """Return the steps of all tracks of each instruction, ports being so many domains apart."""
+    """Return the steps of all tracks of each instruction; `period` is the distance of the ports in domains."""
     steps = np.zeros(len(stream), np.int64)
     _travel(stream.instructions, period, np.zeros(stream.columns, np.int64), steps)
     return steps

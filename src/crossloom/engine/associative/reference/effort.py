@@ -1,4 +1,4 @@
-"""What a stream takes, instruction by instruction and bit by bit, from the tables alone: what `effort_of` must equal."""
+"""Reference effort of a stream, instruction by instruction and bit by bit, from the tables only; `effort_of` must equal it."""
 
 from __future__ import annotations
 

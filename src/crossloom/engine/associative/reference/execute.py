@@ -1,4 +1,4 @@
-"""One row, bit by bit, from the tables alone: what the fast simulation must equal, with faults and without."""
+"""Reference execution of one row, bit by bit, from the tables only, with and without faults; the fast simulation must equal it."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ Places = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def write_values(state: State, values: NDArray[Any], columns: NDArray[Any], domains: NDArray[Any], bits: int) -> None:
-    """Put integers [rows, n] into columns [n] from domains [n] upwards, so many bits of each. Raises InputError if they do not lie in the array."""
+    """Put integers [rows, n] into columns [n] from domains [n] upwards, `bits` bits of each. Raises InputError if they do not lie in the array."""
     if values.shape != (state.rows, len(columns)):
         raise InputError(f"values: expected {state.rows} rows of {len(columns)}, got {values.shape}")
     _write(state.planes, np.ascontiguousarray(values), _cells(state, columns, domains, bits), bits)

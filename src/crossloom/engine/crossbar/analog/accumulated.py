@@ -1,4 +1,4 @@
-"""From real partial sums to a strip's sums where they meet in analog before they are converted (see `analog.py` for what that computes)."""
+"""From real partial sums to a strip's sums where they meet in analog before they are converted (see `analog/layer.py` for what that computes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From real partial sums to a strip's sums: each converted, or none (see `analog.py`); what lies between is in `accumulated_reals.py`."""
+"""From real partial sums to a strip's sums: each converted, or none (see `analog/layer.py`); what lies between is in `accumulated.py`."""
 
 from __future__ import annotations
 

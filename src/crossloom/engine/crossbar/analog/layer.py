@@ -1,6 +1,6 @@
 """A layer whose cells and wires are real: partial sums are real numbers, which the converters round and clip.
 
-An array multiplies digits by a fixed matrix (`written.py`); what a partial sum is has changed, what is made of it has not:
+An array multiplies digits by a fixed matrix (`programmed.py`); what a partial sum is has changed, what is made of it has not:
 
     Σ_b α_b · ( Σ_k β_k · A( Σ_i d_ib · M_ik + noise )  +  γ · U_b ),    A(s) = step · clamp(⌊s/step + 1/2⌋, 0, 2^bits − 1)
 

@@ -1,6 +1,6 @@
 """What a layer of real cells and wires computes, plain and slow: one circuit solved for each array, input vector and digit.
 
-This is the definition that `analog.py` is held against. Fluctuation from read to read is left out; it is compared in distribution.
+This is the definition that `analog/layer.py` is held against. Fluctuation from read to read is left out; it is compared in distribution.
 """
 
 from __future__ import annotations

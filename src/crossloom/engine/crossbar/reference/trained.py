@@ -1,6 +1,6 @@
 """What trained circuits compute, plain and slow: every sample of every dot product through the networks of its own circuit, cycle by cycle.
 
-This is the definition that `learned.py` is held against, in distribution. Cells and wires are ideal here.
+This is the definition that `analog/trained.py` is held against, in distribution. Cells and wires are ideal here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tensors that a file holds, or that depend on shapes alone."""
+"""Tensors that a file holds, or that depend only on shapes."""
 
 from __future__ import annotations
 

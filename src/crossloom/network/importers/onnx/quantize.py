@@ -130,7 +130,7 @@ def _kind(low: Lowering, zero: str | None, output_dtype: int) -> int:
 
 
 def width(kind: int) -> tuple[int, bool] | None:
-    """Return the bits and signedness of an ONNX element type, or None if it is no integer of at most 16 bits."""
+    """Return the bits and signedness of an ONNX element type, or None if it is not an integer of at most 16 bits."""
     from onnx import TensorProto
 
     match = re.fullmatch(r"(U?)INT(\d+)", TensorProto.DataType.Name(kind))
@@ -138,7 +138,7 @@ def width(kind: int) -> tuple[int, bool] | None:
 
 
 def limits(bits: int, signed: bool) -> tuple[int, int]:
-    """Return the smallest and the largest integer of so many bits."""
+    """Return the smallest and the largest integer of `bits` bits."""
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
 

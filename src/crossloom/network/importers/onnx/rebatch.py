@@ -1,6 +1,6 @@
 """What lowering a model for another batch size than its own has to know.
 
-Exporters write a batch of one into shapes, targets and constants. The graph at that size is at hand, so a dimension
+Exporters write a batch of one into shapes, targets and constants. The graph at that size is available, so a dimension
 that has grown shows where the batch went; where it could have gone in two ways, both are tried.
 """
 

@@ -107,7 +107,7 @@ def _type(found: Any) -> TensorType | None:
 
 
 def _model(node: Any, opset: int, types: Sequence[Typed | None]) -> Any:
-    """Return a model of this node alone."""
+    """Return a model of only this node."""
     from onnx import TypeProto, ValueInfoProto, helper
 
     inputs = {

@@ -51,7 +51,7 @@ class Source:
 
 
 def read(model: str | Path | Any, name: str | None = None) -> Source:
-    """Return the model in a file, or a ModelProto. Raises ModelError in one line for whatever is wrong with it."""
+    """Return the model in a file, or a ModelProto. Raises ModelError in one line for anything wrong with it."""
     try:
         import onnx
     except ImportError as problem:
@@ -198,7 +198,7 @@ def _weight(tensor: Any, label: str) -> Tensor:
 def _port(value: Any, label: str) -> Port:
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
-        raise ModelError(f"{label}: the input {value.name} is no tensor ({kind or 'no type'}); export the model with tensors only")
+        raise ModelError(f"{label}: the input {value.name} is not a tensor ({kind or 'no type'}); export the model with tensors only")
     given = value.type.tensor_type
     try:
         dtype = graph_dtype(given.elem_type)

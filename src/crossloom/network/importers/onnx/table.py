@@ -210,7 +210,7 @@ class Lowering:
         return stored if grid is None else self.add(FakeQuantize(grid), stored)
 
     def transposed(self, x: str, order: Sequence[int]) -> str | None:
-        """Return a weight with its dimensions in another order, grid included, or None if `x` is no weight."""
+        """Return a weight with its dimensions in another order, grid included, or None if `x` is not a weight."""
         found = self.weight(x)
         if found is None or list(order) == sorted(order):
             return None if found is None else x

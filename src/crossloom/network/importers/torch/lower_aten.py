@@ -286,7 +286,7 @@ class _Walk:
 
 
 def _known_operator(node: fx.Node) -> bool:
-    """Whether a node calls one of torch's operators that touch tensors alone. A saved program may name any callable of torch."""
+    """Whether a node calls one of torch's operators that touch only tensors. A saved program may name any callable of torch."""
     target = node.target
     if not isinstance(target, OpOverload):
         return False

@@ -45,7 +45,7 @@ _PATTERNS |= dict.fromkeys(("fqn", "parameter_name", "buffer_name", "tensor_cons
 
 
 def load_program(path: Path) -> ExportedProgram:
-    """Return the program in a `.pt2` file. Raises ModelError if the file is no such thing, or holds more than a network."""
+    """Return the program in a `.pt2` file. Raises ModelError if the file is not one, or holds more than a network."""
     from torch.export.pt2_archive._package import PT2ArchiveReader, load_pt2
 
     if not path.is_file():

@@ -125,7 +125,7 @@ def _parts(held: list[Vector]) -> list[int]:
         rest = _sum(held[-1], held[other], -sign)
         if _positive(rest) in held[:-1]:
             return [2 * other + (sign < 0), 2 * held.index(_positive(rest)) + (_positive(rest) != rest)]
-    raise ValueError(f"{held[-1]} is no sum of two held values; choose among those that are")
+    raise ValueError(f"{held[-1]} is not a sum of two held values; choose among those that are")
 
 
 def _sum(one: Vector, other: Vector, sign: int) -> Vector:

@@ -1,4 +1,4 @@
-"""Choosing by index, writing into a part, and tensors that depend on a shape alone."""
+"""Choosing by index, writing into a part, and tensors that depend only on a shape."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def addmm(low: Lowering, bias: Ref, left: Ref, right: Ref, *, beta: float = 1, a
 
 @rule("addbmm")
 def addbmm(low: Lowering, bias: Ref, left: Ref, right: Ref, *, beta: float = 1, alpha: float = 1) -> Ref:
-    """The sum over all pairs of matrices is one product: each row goes on through all the left ones, each column likewise."""
+    """The sum over all pairs of matrices is one product: each row goes on through all the left ones, and so does each column."""
     pairs, rows, inside = low.shape(left)
     joined = low.reshape(permute(low, left, (1, 0, 2)), (rows, pairs * inside))
     return addmm(low, bias, joined, low.reshape(right, (pairs * inside, -1)), beta=beta, alpha=alpha)
