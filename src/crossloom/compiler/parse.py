@@ -19,7 +19,7 @@ from crossloom.program.stage import ArrayMapping, Dependency, Residency, Slots, 
 
 _STAGE = re.compile(r"stage (?P<name>\S+) \((?P<nodes>[^)]*)\) on (?P<engine>[^\s:]+)(: (?P<fields>.*))?")
 _GROUPS = {"timing": Timing, "mapping": ArrayMapping, "residency": Residency, "slots": Slots}
-_PROGRAM = re.compile(r"program (?P<graph>.*) on (?P<machine>\S+), (?P<chips>\d+) chips")
+_PROGRAM = re.compile(r"program (?P<graph>.*) on (?P<machine>\S+), (?P<chips>\d+) chips?")
 
 
 def parse_program(text: str, graph: Graph, machine: Machine) -> Program:

@@ -1,6 +1,6 @@
 """The program as text that prints and parses: a paragraph for each stage, and one for each kind of array where stages share them.
 
-    program small on isaac-ce, 1 chips
+    program small on isaac-ce, 1 chip
     note ...
     array_type 128 conv1.weight
     stage relu1 (conv1, relu1) on crossbar: positions=64
@@ -32,7 +32,7 @@ _HEADER = frozenset(("name", "nodes", "engine"))
 
 def print_program(program: Program) -> str:
     """Return the text form."""
-    lines = [f"program {program.graph.name} on {program.machine.name}, {program.chips} chips"]
+    lines = [f"program {program.graph.name} on {program.machine.name}, {program.chips} chip{'s' * (program.chips != 1)}"]
     lines += [f"note {note}" for note in program.notes]
     lines += [f"array_type {array_type} {weights}" for weights, array_type in program.array_types.items()]
     for stage in program.stages:

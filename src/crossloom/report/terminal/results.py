@@ -57,7 +57,7 @@ def _add_component(table: Table, name: str, rows: Sequence[ComponentRow]) -> Non
 
 
 def _costliest(result: Result) -> Table:
-    table = table_of(f"Layers with the most energy, of {len(result.layers):,}", ("layer", "operators"), ("energy", "share", "arrays"))
+    table = table_of(f"Layers by energy, of {len(result.layers):,}", ("layer", "operators"), ("energy", "share", "arrays"))
     for row in sorted(result.layers, key=lambda row: -row["energy_j"])[:LAYERS]:
         _add(table, row["name"], row["op"], show(row["energy_j"], "J"), percent(share(row["energy_j"], result.energy)), f"{row['arrays']:,}")
     return table
