@@ -262,7 +262,7 @@ def test_a_first_dimension_that_is_no_batch_is_said(function: Callable[..., Tens
     graph = xl.load(Net(function, nn.Linear(8, 3)), (torch.randn(4, 8),))
     assert graph.batch == 4
     assert graph.fixed
-    assert any("runs at batch 4 alone" in warning for warning in xl.run(graph, isaac).warnings)
+    assert any("runs only at batch 4" in warning for warning in xl.run(graph, isaac).warnings)
 
 
 def test_more_weight_bits_are_never_faster_or_cheaper(isaac: Machine) -> None:

@@ -126,15 +126,15 @@ def test_whole_numbers_stay_whole_where_a_table_is_looked_up() -> None:
 
 
 def test_a_share_stands_for_a_distillation() -> None:
-    assert recipe_of(None, 4, {"distil": 0.3}).distil == Distillation(0.3)
-    assert recipe_of(None, 4, {"distil": 1}).distil == Distillation(1)
-    assert recipe_of(None, 4, {"distil": 0.0}).distil is None
+    assert recipe_of(distil=0.3).distil == Distillation(0.3)
+    assert recipe_of(distil=1).distil == Distillation(1)
+    assert recipe_of(distil=0.0).distil is None
     found = xl.ternarize(tiny(), X, distil=1.0, **QUICK)
     assert found.quantized
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    recipe = recipe_of(np.float32(0.5), np.int64(5), {"batch": np.int32(8), "rate": np.float64(0.1)})
+    recipe = recipe_of(sparsity=np.float32(0.5), activations=np.int64(5), batch=np.int32(8), rate=np.float64(0.1))
     assert (recipe.activations, recipe.batch, recipe.method.sparsity) == (5, 8, 0.5)
     assert type(recipe.batch) is int
 
@@ -196,7 +196,6 @@ OPTIONS = [
     ({"loss": 3}, "loss must be a function of scores and labels, got 3"),
     ({"loss": lambda scores: scores}, r"of shape \[8, 3\] and labels of shape \[8\] cannot be computed"),
     ({"loss": lambda scores, labels: scores}, "is not one number"),
-    ({"nonsense": 1}, "no option is called nonsense; there are sparsity, method, activations"),
 ]
 
 
@@ -206,6 +205,12 @@ def test_options_of_the_wrong_kind_are_named_in_one_line(function, options: dict
     with pytest.raises(InputError, match=message) as caught:
         function(tiny(), (X, Y), **(QUICK | options))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("function", [xl.ternarize, xl.ternary_module])
+def test_an_option_that_does_not_exist_is_refused(function) -> None:
+    with pytest.raises(TypeError, match="nonsense"):
+        function(tiny(), (X, Y), nonsense=1)
 
 
 class Projecting(nn.Module):

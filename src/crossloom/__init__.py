@@ -1,4 +1,4 @@
-"""Crossloom: give it a trained network and an in-memory machine, and it answers what the machine computes, when, and at what price.
+"""Crossloom: a compiler and simulator for trained networks on in-memory machines, for accuracy, latency, energy and area.
 
     import crossloom as xl
 
@@ -7,7 +7,7 @@
     result = xl.run(net, chip, data="test.npz")
     result.accuracy, result.latency, result.energy, result.area
 
-Heavy parts are imported when they are first used.
+Heavy submodules are imported on first use.
 """
 
 from __future__ import annotations
@@ -99,3 +99,7 @@ def __getattr__(name: str) -> Any:
 
     module, attribute = _WHERE[name]
     return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -104,13 +104,13 @@ def recipe_of(
     sparsity: float | None = None,
     method: Method | None = None,
     distil: Distillation | float | None = None,
-    activations: int,
-    first: int,
-    epochs: int,
-    batch: int,
-    rate: float,
-    seed: int,
-    loss: Callable[[Tensor, Tensor], Tensor] | None,
+    activations: int = 4,
+    first: int = 8,
+    epochs: int = 20,
+    batch: int = 64,
+    rate: float = 0.01,
+    seed: int = 0,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> TernaryRecipe:
     """Return the recipe that the arguments of `ternarize` mean: a share of zeros or a method, a share of distillation or how. Raises InputError."""
     if sparsity is not None and method is not None:
