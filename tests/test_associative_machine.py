@@ -240,7 +240,7 @@ def test_the_result_says_that_layers_take_turns_and_what_their_programs_are() ->
     result = run(graph, load_machine("rtm-ap"))
     first, second = result.program.stages[0].placement, result.program.stages[1].placement
     assert result.timeline.contenders == 2
-    assert in_short(result) == "2 layers take turns on the same arrays, n0 longest"
+    assert in_short(result) == "2 layers take turns on the same arrays, n0 for the longest"
     assert [row["operations"] for row in result.placements] == [first.operations, second.operations]
     busy = [stage.arrays * stage.active_s for stage in result.program.stages]
     assert result.utilization["temporal"] == pytest.approx(sum(busy) / result.timeline.interval_s / max(s.arrays for s in result.program.stages))
@@ -262,9 +262,9 @@ def test_layers_are_listed_by_the_end_of_their_names_and_those_without_arrays_in
     x = torch.rand(2, 1, 9, 9, generator=torch.Generator().manual_seed(0))
     program = compile_network(quantize(xl.load(model, x), [x], Recipe(activations=4, sparsity=0.6)), load_machine("rtm-ap"))
     assert [stage.nodes[0] for stage in program.stages] == ["stem.0", "stem.1", "head.0"]
-    assert list(listed(program, "1")) == ["stem.1: computed by the digital engine, in no array"]
+    assert list(listed(program, "1")) == ["stem.1: computed by the digital engine, without arrays"]
     assert list(listed(program, "head.0", "shared")) != list(listed(program, "stem.0", "shared"))
-    with pytest.raises(InputError, match=r"--layer 0: sequential has several of this name; it has stem.0, head.0"):
+    with pytest.raises(InputError, match=r"--layer 0: sequential has several layers of this name; choose from stem.0, head.0"):
         list(listed(program, "0"))
 
 

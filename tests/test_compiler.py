@@ -112,7 +112,7 @@ def test_options_that_a_file_leaves_out_can_be_set() -> None:
     assert "pipeline" not in machine.compile
     for changed in (machine.with_(**{"compile.pipeline": "none"}), machine.with_(compile_pipeline="none")):
         assert changed.compile["pipeline"] == "none"
-    with pytest.raises(MachineError, match="no such option; there are replicate"):
+    with pytest.raises(MachineError, match="no such option; choose from replicate"):
         compile_network(digits_like()[0], machine.with_(**{"compile.overflw": "reload"}))
 
 

@@ -169,9 +169,11 @@ def test_a_network_without_samples_says_so() -> None:
     graph, _ = layer()
     bare = replace(graph, samples=())
     program = compile_network(bare, ISAAC.with_(accumulate="analog", flip=False, range="layer"))
-    assert "brings no samples to set the ranges" in " ".join(program.notes)
+    assert "has no calibration samples for converter ranges" in " ".join(program.notes)
     data = seeded(1, 6, 20).abs()
-    assert not any("no samples" in warning for warning in run(bare, ISAAC.with_(accumulate="analog", flip=False, range="layer"), data).warnings)
+    assert not any(
+        "no calibration samples" in warning for warning in run(bare, ISAAC.with_(accumulate="analog", flip=False, range="layer"), data).warnings
+    )
 
 
 @pytest.mark.parametrize(

@@ -386,5 +386,5 @@ def test_operands_do_not_stream_through_chips() -> None:
     from crossloom.errors import CapacityError
 
     machine = WRITTEN.with_(overflow="reload").with_(**{"tile.count": 1, "ima.count": 1, "array.count": 2, "adc.count": 2})
-    with pytest.raises(CapacityError, match=r"operands that are written must stay while others come and go"):
+    with pytest.raises(CapacityError, match=r"stored operands must stay in their arrays and cannot be reloaded"):
         compile_network(attention()[0], machine)

@@ -335,8 +335,8 @@ def test_what_does_not_fit_and_what_is_not_compiled_for_gets_one_line() -> None:
     with pytest.raises(CapacityError):
         compile_network(graph, tiny.with_(overflow="refuse"))
     for change, says in (
-        ({"compile.arrays": "shared"}, r"compile\.arrays=shared is for arrays of one size"),
-        ({"compile.overflow": "reload"}, r"compile\.overflow=reload is for arrays of one size"),
+        ({"compile.arrays": "shared"}, r"compile\.arrays=shared needs arrays of one size"),
+        ({"compile.overflow": "reload"}, r"compile\.overflow=reload needs arrays of one size"),
     ):
         with pytest.raises(MachineError, match=says):
             compile_network(graph, MISCA.with_(**change))

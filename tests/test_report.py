@@ -43,16 +43,16 @@ WIDTHS = (9.5, 4.2, 3.5)
 SECTIONS = {
     "energy": "Energy",
     "area": "Area",
-    "latency": "Latency and who waits for whom",
+    "latency": "Latency and dependencies",
     "gantt": "One inference through the pipeline",
     "utilization": "Utilization",
     "layers": "Layers",
-    "placements": "Where layers lie",
+    "placements": "Placement of layers",
     "plan": "How the values are computed",
     "actions": "Actions",
     "machine": "Machine",
-    "sources": "Where each number comes from",
-    "settings": "What was run",
+    "sources": "Source of each number",
+    "settings": "Run settings",
 }
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -145,7 +145,7 @@ def test_every_section_has_its_heading_in_order(page: Browser, reports: dict[str
     page.open(reports["digits"])
     headings = page.js("[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].map(h => [h.tagName, h.innerText])")
     assert headings[0] == ["H1", f"{digits.program.graph.name} on isaac-ce"]
-    assert headings[1:] == [["H2", "Keep in mind"], *(["H2", title] for title in SECTIONS.values())]
+    assert headings[1:] == [["H2", "Notes"], *(["H2", title] for title in SECTIONS.values())]
     assert page.js("[...document.querySelectorAll('section')].map(s => s.id)") == list(SECTIONS)
     assert page.js("[...document.querySelectorAll('nav a')].every(a => document.querySelector(a.getAttribute('href')))")
     assert page.js("[...document.querySelectorAll('.warnings li')].map(li => li.innerText)") == list(digits.warnings)
@@ -184,7 +184,7 @@ def test_the_tables_hold_the_numbers_of_the_result(page: Browser, reports: dict[
         assert layers[row["name"]][10] == f"{row['arrays']:,}"
     actions = {row[0]: int(row[1].replace(",", "")) for row in page.js(f"({read})('actions-table')")}
     assert actions == digits.ledger.actions
-    assert "The same counts came out when the values were computed." in page.js("document.getElementById('actions').innerText")
+    assert "Computing the values gave the same counts." in page.js("document.getElementById('actions').innerText")
     assert [row[:2] for row in page.js(f"({read})('overrides-table')")] == [["chip.tile.ima.adc.bits", "7"]]
     assert ["seed", "0"] in page.js(f"({read})('versions-table')")
     parts = {row[1]: row for row in page.js(f"({read})('machine-table')")}
@@ -502,7 +502,7 @@ def test_many_layers_still_fit_on_a_sheet(deep: Result, width: float) -> None:
 def test_a_network_without_arrays_has_a_report(tmp_path: Path) -> None:
     result = run(chain((Relu(), ()), shape=(8,)), load_machine("isaac-ce"))
     text = write_report(result, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "No layer holds arrays." in text
+    assert "No layer uses arrays." in text
     assert Pictures(result).utilization().axes
 
 

@@ -97,7 +97,7 @@ def test_only_shared_arrays_have_a_floor_plan(small: Result) -> None:
     assert not {each.key for each in page_of(whole).sections} & set(KEYS)
     assert whole.to_dict()["floor"] is None
     for key in KEYS:
-        with pytest.raises(InputError, match="each array is one layer's"):
+        with pytest.raises(InputError, match="each array belongs to one layer"):
             getattr(whole.plot, key)()
 
 
@@ -130,7 +130,7 @@ def test_every_block_is_drawn_once_and_to_scale(result: Result) -> None:
     floor = plan_of(result)
     picture = section(result, "floor").picture
     assert picture is not None
-    arrays, blocks = boxes(picture.wide, "used"), boxes(picture.wide, "of the cells hold something")
+    arrays, blocks = boxes(picture.wide, "used"), boxes(picture.wide, "of the cells occupied")
     found = looks(floor)
     assert len(arrays) == len(found) <= SHOWN
     expected = [
@@ -170,8 +170,8 @@ def test_looks_beyond_the_limit_are_counted(small: Result) -> None:
     every = looks(floor)
     assert most_used(every, SHOWN) == every[20:], "the most used, in order"
     words = [text.get_text() for text in floor_figure(small.program, floor, 9.5).texts]
-    assert "and 20 other looks, 20 arrays" in words
-    assert not any("other look" in text.get_text() for text in floor_figure(small.program, plan_of(small), 9.5).texts)
+    assert "and 20 other layouts, 20 arrays" in words
+    assert not any("other layout" in text.get_text() for text in floor_figure(small.program, plan_of(small), 9.5).texts)
 
 
 def test_cells_add_up_to_those_of_all_arrays(result: Result) -> None:

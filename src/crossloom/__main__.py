@@ -1,4 +1,4 @@
-"""`python -m crossloom` is the command `crossloom`."""
+"""Entry point of `python -m crossloom`, the same as the command `crossloom`."""
 
 from crossloom.cli.app import main
 

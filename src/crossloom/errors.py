@@ -1,13 +1,13 @@
-"""What can go wrong, as a small tree.
+"""The tree of errors.
 
-CrossloomError                      everything that this package raises on purpose; the command line prints it and exits with 2
-├── InputError                      something the user gave is wrong: a file, a field, an argument
-│   ├── ModelError                  a network that cannot be imported or quantised
-│   ├── MachineError                a machine file, a component or an override that makes no sense
+CrossloomError                      every error that this package raises deliberately; the command line prints it and exits with code 2
+├── InputError                      wrong user input: a file, a field, an argument
+│   ├── ModelError                  a network that cannot be imported, quantised or run
+│   ├── MachineError                an invalid machine file, component or override
 │   └── DataError                   samples or labels that do not fit the network
-└── CapacityError                   the network does not fit the machine: need, have and what would make it fit
+└── CapacityError                   a network that does not fit the machine: need, have, and what would make it fit
 
-Every message names the thing, the place and the remedy, on one line.
+Every message gives the problem, the place and the remedy on one line.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import unicodedata
 
 
 def printable(text: str) -> str:
-    """Return text on one line without characters that have no picture: control characters, half surrogates, changes of direction."""
+    """Return the text on one line, with unprintable characters replaced: control characters, lone surrogates, bidirectional marks."""
     text = " ".join(text.split())
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn") else letter for letter in text)
 
 
 def one_line(problem: BaseException) -> str:
-    """Return the first line of an error's text, at most 160 characters and without the full stop; its kind if it has no text."""
+    """Return the first line of an error's message, at most 160 characters and without its full stop; the error's type if it has no message."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     return (lines[0] if lines else type(problem).__name__)[:160].rstrip(".")
 
 
 class CrossloomError(Exception):
-    """Base of all errors that are answers rather than faults. What they quote comes from files of anybody, and is shown in terminals."""
+    """Base class of deliberate errors. Messages may quote untrusted input and are sanitised for the terminal."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
@@ -51,7 +51,7 @@ class DataError(InputError):
 
 
 class CapacityError(CrossloomError):
-    """The network needs more of something than the machine has."""
+    """The network needs more of a resource than the machine has."""
 
     def __init__(self, what: str, need: int, have: int, remedy: str) -> None:
         super().__init__(f"needs {need} {what} and the machine has {have} ({need - have} too few): {remedy}")

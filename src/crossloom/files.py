@@ -1,6 +1,6 @@
-"""Users' files: YAML read safely, and everything written whole or not at all.
+"""Reading and writing of user files: YAML is read safely, and files are written atomically.
 
-YAML is version 1.2: `1e-12` is a number, `no` is a word, and nothing in a file is executed.
+YAML is version 1.2: `1e-12` is a number, `no` is a string, and nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LARGEST = 1 << 20
-"""Bytes of a file that somebody wrote; a larger one is a mistake."""
+"""Largest accepted size of a hand-written file (bytes); a larger file is a mistake."""
 
 PICTURES = (".png", ".svg", ".pdf")
 
 
 def read_yaml(path: Path, wrong: type[InputError] = MachineError) -> Any:
-    """Return the mapping that a file holds; it remembers the lines of its fields. Raises `wrong`."""
+    """Return the mapping in a file; it keeps the line number of each field. Raises `wrong`."""
     if path.stat().st_size > LARGEST:
-        raise wrong(f"{path}: larger than {LARGEST} bytes, which no description needs; is it the right file?")
+        raise wrong(f"{path}: larger than {LARGEST} bytes, too large for a description; check that it is the right file")
     try:
         content = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        raise wrong(f"{path.name}{where}: not valid YAML ({getattr(problem, 'problem', None) or 'not UTF-8 text'}); mend the file") from problem
+        raise wrong(f"{path.name}{where}: not valid YAML ({getattr(problem, 'problem', None) or 'not UTF-8 text'}); correct the file") from problem
     except RecursionError as problem:
-        raise wrong(f"{path.name}: nested deeper than any description needs; is it the right file?") from problem
+        raise wrong(f"{path.name}: nested too deeply for a description; check that it is the right file") from problem
     if not isinstance(content, dict):
-        raise wrong(f"{path.name}: it holds no mapping of fields; see the documentation for the form")
+        raise wrong(f"{path.name}: not a mapping of fields; see the documentation for the format")
     return content
 
 
 def line_of(document: Any, path: Sequence[Any]) -> int | None:
-    """Return the line (from 1) of the innermost field of a path that the file has, or None if that is not known."""
+    """Return the line number (1-based) of the innermost field on a path that exists in the file, or None if unknown."""
     line: int | None = None
     for step in path:
         if not isinstance(document, dict | list):
@@ -59,9 +59,9 @@ def line_of(document: Any, path: Sequence[Any]) -> int | None:
 
 
 def write_whole(path: str | Path, content: str | bytes) -> Path:
-    """Write text (UTF-8) or bytes beside their place, rename them there, and return the path.
+    """Write text (UTF-8) or bytes to a temporary file, rename it to `path`, and return the path.
 
-    Raises InputError if there is no folder to write into, or the path is one itself.
+    Raises InputError if the parent folder does not exist, or if the path is itself a folder.
     """
     target = Path(path)
     folder = target.absolute().parent
@@ -81,7 +81,7 @@ def write_whole(path: str | Path, content: str | bytes) -> Path:
 
 
 def check_new(path: Path) -> None:
-    """Raise InputError if a file is there already, or its folder is not."""
+    """Raise InputError if the file already exists or its folder does not."""
     if path.exists():
         raise InputError(f"{path} exists; choose another name, or remove it first")
     if not path.absolute().parent.is_dir():
@@ -89,14 +89,14 @@ def check_new(path: Path) -> None:
 
 
 def check_picture(path: Path) -> None:
-    """Raise InputError if no picture can be written there."""
+    """Raise InputError if a picture cannot be written to this path."""
     check_new(path)
     if path.suffix not in PICTURES:
-        raise InputError(f"--picture {path}: its name must end in .png, .svg or .pdf")
+        raise InputError(f"--picture {path}: the file name must end in .png, .svg or .pdf")
 
 
 def write_picture(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the file's name ends in."""
+    """Write a figure in the format given by the file's suffix."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format=path.suffix[1:], bbox_inches="tight", dpi=150)
     path.write_bytes(drawn.getvalue())

@@ -1,6 +1,6 @@
-"""Quantities as people write them, and as the code holds them.
+"""Conversion of physical quantities between text and SI floats.
 
-Inside, everything is an SI float; the one exception is area, in mm². Text is parsed here, at the boundary.
+The code holds every quantity as an SI float, except area, which is in mm². Text is parsed here, at the boundary.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\
 def parse(text: str | float | int, dimension: Dimension) -> float:
     """Return a quantity in SI units (area in mm², capacity in bytes).
 
-    A bare number is accepted where it is zero or the dimension is a plain number. Raises ValueError that says what
-    was expected.
+    A number without a unit is accepted only if it is zero or if the dimension is a plain number. Raises ValueError with what was
+    expected.
     """
     match = _QUANTITY.fullmatch(str(text))
     if not match:
@@ -75,7 +75,7 @@ _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"
 
 
 def show(value: float, unit: str, digits: int = 4) -> str:
-    """Return a quantity with the prefix that suits it: `show(3.2e-6, "J")` is "3.2 µJ". Areas in mm² keep their unit."""
+    """Return a quantity as text with a suitable SI prefix: `show(3.2e-6, "J")` is "3.2 µJ". Areas below 0.01 mm² are shown in µm²."""
     if not math.isfinite(value):
         return f"{value} {unit}".strip()
     if unit == "mm²" and 0 < abs(value) < 1e-2:
@@ -88,6 +88,6 @@ def show(value: float, unit: str, digits: int = 4) -> str:
 
 
 def _plain(value: float, digits: int) -> str:
-    """Return a number with so many digits that mean something; a large one with all its digits, in groups of three."""
+    """Return a number with `digits` significant digits; a large number with all its digits, in groups of three."""
     short = f"{value:.{digits}g}"
     return short if abs(float(short)) < 10.0**digits else f"{value:,.0f}"

@@ -1,1 +1,1 @@
-"""The command line: one file for each command, the shared options in `options.py`, the application and its errors in `app.py`."""
+"""The command line: mostly one file per command; shared options are in `options.py`, the application and its error handling in `app.py`."""

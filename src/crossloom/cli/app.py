@@ -1,7 +1,7 @@
-"""The command line: a thin layer over the same calls.
+"""The command-line application, a thin layer over the Python interface.
 
-Every command takes `--json` and then prints one JSON document on standard output and nothing else there; progress and warnings go
-to standard error. Exit code 0 is success, 2 bad input with one clear line, 1 an internal error.
+With `--json`, every command prints one JSON document on standard output and nothing else there; progress and warnings go to
+standard error. Exit codes: 0 for success, 2 for bad input (with a one-line message), 1 for an internal error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from crossloom.errors import CrossloomError, printable
 
 app = typer.Typer(
     name="crossloom",
-    help="What would this in-memory machine compute for your network, when, and at what price?",
+    help="Run a trained network on a model of an in-memory machine: accuracy, latency, energy and area.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,15 +42,15 @@ app.command("train-peripheral")(train_peripheral)
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
         print(f"crossloom {__version__}")
         raise typer.Exit
 
 
 @app.command()
-def reproduce(paper: Annotated[str | None, typer.Argument(help="A paper by name; all if left out.")] = None, as_json: Json = False) -> None:
-    """Compare what a paper prints with what is computed here, misses first."""
+def reproduce(paper: Annotated[str | None, typer.Argument(help="Name of a paper; all papers by default.")] = None, as_json: Json = False) -> None:
+    """Compare a paper's published figures with those that Crossloom computes, misses first."""
     from crossloom.papers import reproduce as reproduced
     from crossloom.report.terminal.claims import print_claims
 
@@ -63,8 +63,8 @@ def reproduce(paper: Annotated[str | None, typer.Argument(help="A paper by name;
 
 
 @app.command()
-def cite(machine: Annotated[str, typer.Argument(help="A machine by name, or a .yaml file.")], as_json: Json = False) -> None:
-    """Print the papers behind a machine and its numbers, as BibTeX."""
+def cite(machine: Annotated[str, typer.Argument(help="Name of a machine, or a .yaml file.")], as_json: Json = False) -> None:
+    """Print the papers behind a machine and its figures, as BibTeX."""
     from crossloom.machines.cite import citations
 
     entries = citations(machine_named(machine, None))
@@ -75,9 +75,9 @@ def cite(machine: Annotated[str, typer.Argument(help="A machine by name, or a .y
 
 
 def main() -> None:
-    """Run the command line; errors become one line and an exit code."""
+    """Run the command line; print an error as one line and exit with its code."""
     if sys.stdout is None:
-        _fail("standard output is closed; the answer has nowhere to go")
+        _fail("standard output is closed; open it, or redirect it to a file")
     try:
         stopped = app(standalone_mode=False)
         sys.stdout.flush()
@@ -86,13 +86,13 @@ def main() -> None:
     except CrossloomError as problem:
         _fail(str(problem))
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - whoever read along has left; the interpreter flushes once more at its end
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader has gone, and the interpreter flushes once more at exit
         sys.exit(141)
     except OSError as problem:
         place = problem.filename or "standard output"
         if problem.filename is None:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as above
-        _fail(f"{place}: {problem.strerror or problem}; choose another place, or make room")
+        _fail(f"{place}: {problem.strerror or problem}; choose another path, or free some space")
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -102,7 +102,9 @@ def main() -> None:
             _fail(problem.format_message())
         if "CROSSLOOM_TRACEBACK" in os.environ:
             raise
-        print(f"crossloom: internal error: {type(problem).__name__}: {_one_line(problem)}; set CROSSLOOM_TRACEBACK=1 to see where", file=sys.stderr)
+        print(
+            f"crossloom: internal error: {type(problem).__name__}: {_one_line(problem)}; set CROSSLOOM_TRACEBACK=1 for the traceback", file=sys.stderr
+        )
         sys.exit(1)
 
 

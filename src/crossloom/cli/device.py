@@ -1,4 +1,4 @@
-"""`crossloom device`: the cells that Crossloom knows, and a user's own from measurements."""
+"""`crossloom device`: built-in memory cells, and cells fitted to measurements."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 devices = typer.Typer(help="Memory cells: list, show, fit to measurements.", no_args_is_help=True)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 TIMES = (0.0, 1.0, 3600.0, 86400.0, 2592000.0)
-"""A second, an hour, a day, 30 days."""
+"""As written, then after a second, an hour, a day and 30 days (s)."""
 
 
 @devices.command("list")
 def device_list(as_json: Json = False) -> None:
-    """List the cells that come with Crossloom."""
+    """List the memory cells known by name."""
     from crossloom.device import cells
 
     if as_json:
@@ -36,8 +36,8 @@ def device_list(as_json: Json = False) -> None:
 
 
 @devices.command("show")
-def device_show(name: Annotated[str, typer.Argument(help="A cell by name, or a .yaml file.")], as_json: Json = False) -> None:
-    """Print what a cell does: its spread as written, and after a second, an hour, a day and a month, for targets across its range."""
+def device_show(name: Annotated[str, typer.Argument(help="Name of a cell, or a .yaml file.")], as_json: Json = False) -> None:
+    """Print a cell's mean, spread and read noise as written and after 1 s, 1 h, 1 day and 30 days, for targets across its range."""
     from crossloom.device import cell
 
     found = cell(name)
@@ -67,21 +67,21 @@ def device_show(name: Annotated[str, typer.Argument(help="A cell by name, or a .
 
 @devices.command("fit")
 def device_fit(
-    file: Annotated[Path, typer.Argument(help="A CSV file with the columns target, measured and perhaps time (seconds after writing).")],
-    out: Annotated[Path, typer.Option("--out", help="Cell file to write; machines and 'device show' take it by its path.")],
-    name: Annotated[str | None, typer.Option("--name", help="What to call the cell; the file's name if left out.")] = None,
+    file: Annotated[Path, typer.Argument(help="CSV file with the columns target, measured and, optionally, time (seconds after writing).")],
+    out: Annotated[Path, typer.Option("--out", help="Cell file to write (.yaml); machines and 'device show' accept its path.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the cell; by default the CSV file's name without its suffix.")] = None,
     unit: Annotated[str, typer.Option("--unit", help="Unit of target and measured: S, mS, uS or nS.")] = "uS",
-    picture: Annotated[Path | None, typer.Option("--picture", help="Picture of the fit to write (.png, .svg or .pdf).")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Save a plot of the fit to this file (.png, .svg or .pdf).")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a cell of measurements: how far from their targets cells are written, and what time does to them."""
+    """Fit a cell to measurements: its programming error, and its change over time."""
     from crossloom.device import cell_text, fit_cell, read_measurements
     from crossloom.files import check_new, check_picture, write_picture
     from crossloom.report.figures.devices import draw_fit
 
     check_new(out)
     if out.suffix not in (".yaml", ".yml"):
-        raise InputError(f"--out {out}: a cell file's name ends in .yaml")
+        raise InputError(f"--out {out}: the file name must end in .yaml")
     if picture:
         check_picture(picture)
     measurements = read_measurements(file, unit)
@@ -97,7 +97,7 @@ def device_fit(
 
 
 def _rows(cell: Cell, samples: int = 4000) -> list[dict[str, float]]:
-    """Return mean, spread and read noise for targets across the range, from cells written with seed 0."""
+    """Return mean, spread and read noise for targets across the range, sampled from cells written with seed 0."""
     import torch
 
     rows = []
@@ -132,14 +132,14 @@ def _quality(quality: Quality) -> dict[str, Any]:
 def _print_fit(cell: Cell, qualities: tuple[Quality, ...], console: Console) -> None:
     console.print(f"{cell.name}: {cell.low_s * 1e6:g} to {cell.high_s * 1e6:g} µS", highlight=False, markup=False)
     for quality in qualities:
-        fits = "normal" if quality.p_value >= 0.01 else "not normal: the tails are other than the model's"
+        fits = "normal" if quality.p_value >= 0.01 else "not normal: the tails differ from the model's"
         console.print(
             f"\n{quality.samples} measurements {f'{_duration(quality.time_s)} after writing' if quality.time_s else 'as written'}: "
-            f"standardised residuals spread {quality.spread:.3f}, {fits} (Kolmogorov-Smirnov p = {quality.p_value:.2g})",
+            f"standardised residuals have a spread of {quality.spread:.3f}, {fits} (Kolmogorov-Smirnov p = {quality.p_value:.2g})",
             highlight=False,
         )
         table = Table(pad_edge=False, box=None, header_style="bold")
-        for title in ("target µS", "number", "mean error µS", "spread µS", "fitted µS"):
+        for title in ("target µS", "count", "mean error µS", "spread µS", "fitted µS"):
             table.add_column(title, justify="right")
         for target, count, bias, spread, fitted in quality.rows:
             table.add_row(f"{target:.4g}", str(count), f"{bias:.3g}", f"{spread:.3g}", f"{fitted:.3g}")

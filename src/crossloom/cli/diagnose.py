@@ -1,4 +1,4 @@
-"""`crossloom diagnose`: where a network's accuracy goes on a machine."""
+"""`crossloom diagnose`: the accuracy that a network loses on a machine, effect by effect."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ Labelled = Annotated[
 def diagnose(
     options: JobOptions,
     data: Labelled,
-    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the ladder and the layers into this file (.png, .svg, .pdf).")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Save a plot of the ladder and of the layers to this file (.png, .svg or .pdf).")
+    ] = None,
     runs: Runs = 5,
     as_json: Json = False,
 ) -> None:
-    """Switch the effects of cells and wires on one after the other, and say which costs accuracy, and in which layer."""
+    """Enable the effects of cells and wires one by one; report which of them costs most accuracy, and in which layer."""
     from crossloom.files import check_picture
     from crossloom.report.diagnosis import draw_diagnosis, print_diagnosis
     from crossloom.study.diagnose import diagnose_job

@@ -1,4 +1,4 @@
-"""`crossloom listing`: what the compiler made of a network."""
+"""`crossloom listing`: the compiled program of a network."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from crossloom.cli.options import JobOptions, Json, busy, print_json, progress, 
 @takes_job("data", "runs", "batch", "device", "rate")
 def listing(
     options: JobOptions,
-    layer: Annotated[str | None, typer.Option("--layer", help="One layer; the whole program if left out.")] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="Layer to print; by default the whole program.")] = None,
     after: Annotated[
-        str | None, typer.Option("--after", help="A pass of the layer's engine, for engines that have passes of their own; the last if left out.")
+        str | None,
+        typer.Option("--after", help="Print the layer after this pass of its engine, if the engine has passes of its own; by default the last pass."),
     ] = None,
     piece: Annotated[int, typer.Option("--piece", help="Index of the array (0-based) whose program is printed.", min=0)] = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="A text file to write instead; must not exist.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Text file to write instead of printing; must not exist.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print what the compiler made of a network: its program, or one layer, pass after pass down to the instructions."""
+    """Print the compiled program of a network, or one layer of it after any pass of its engine, down to the instructions."""
     from crossloom.compiler.listing import listing as lines_of
     from crossloom.files import check_new, write_whole
 

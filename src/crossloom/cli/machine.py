@@ -14,12 +14,12 @@ from crossloom.cli.options import (
     print_json,
 )
 
-machines = typer.Typer(help="The machines that Crossloom knows: list, show, explain.", no_args_is_help=True)
+machines = typer.Typer(help="Machines: list, show, explain.", no_args_is_help=True)
 
 
 @machines.command("list")
 def machine_list(as_json: Json = False) -> None:
-    """List the machines that can be named: those that come with Crossloom, and those that other packages bring along."""
+    """List the machines known by name: those of Crossloom, and those of installed plugins."""
     from crossloom.machines import available
 
     if as_json:
@@ -30,8 +30,8 @@ def machine_list(as_json: Json = False) -> None:
 
 
 @machines.command("show")
-def machine_show(name: Annotated[str, typer.Argument(help="A machine by name, or a .yaml file.")], sets: Sets = None, as_json: Json = False) -> None:
-    """Print a machine's parts with count, area, power and source."""
+def machine_show(name: Annotated[str, typer.Argument(help="Name of a machine, or a .yaml file.")], sets: Sets = None, as_json: Json = False) -> None:
+    """Print a machine's components with count, area, power and source."""
     from crossloom.report.terminal.results import print_machine
 
     machine = machine_named(name, sets)
@@ -43,12 +43,12 @@ def machine_show(name: Annotated[str, typer.Argument(help="A machine by name, or
 
 @machines.command("explain")
 def machine_explain(
-    name: Annotated[str, typer.Argument(help="A machine by name, or a .yaml file.")],
-    field: Annotated[str | None, typer.Argument(help="A part or field, by the end of its path, e.g. adc or adc.convert.energy.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of a machine, or a .yaml file.")],
+    field: Annotated[str | None, typer.Argument(help="Component or field, by the end of its path, e.g. adc or adc.convert.energy.")] = None,
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
-    """Print where each figure of a machine comes from, and what can be changed."""
+    """Print the source of each figure of a machine, and the fields that can be changed."""
     from crossloom.machines.explain import explain
     from crossloom.report.terminal.results import print_explain
 

@@ -20,34 +20,36 @@ if TYPE_CHECKING:
     from crossloom.job.job import Job
     from crossloom.machines import Machine
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")]
-Model = Annotated[str, typer.Argument(help="A .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")]
+Model = Annotated[str, typer.Argument(help="An .onnx or .pt2 file, package.module:factory, or zoo:NAME.", metavar="MODEL")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a field of the machine, e.g. adc.bits=7. Repeatable.", metavar="FIELD=VALUE")]
 Shapes = Annotated[
     list[str] | None,
-    typer.Option("--shape", help="Dimensions that an .onnx file leaves open; _ keeps what it says. Repeatable.", metavar="NAME=1,3,224,224"),
+    typer.Option(
+        "--shape", help="Shape of an input that an .onnx file leaves open; _ keeps the file's value. Repeatable.", metavar="NAME=1,3,224,224"
+    ),
 ]
 DataOption = Annotated[str | None, typer.Option("--data", help="An .npz with x and y, a folder of images by class, or package.module:factory.")]
-Calibration = Annotated[str | None, typer.Option("--calibration", help="Samples for calibration, in the forms of --data.")]
-Weights = Annotated[int, typer.Option("--weights", help="Bits of a weight, 2 to 16.")]
-Activations = Annotated[int, typer.Option("--activations", help="Bits of an activation, 2 to 16.")]
+Calibration = Annotated[str | None, typer.Option("--calibration", help="Calibration samples, in any form that --data accepts.")]
+Weights = Annotated[int, typer.Option("--weights", help="Bits per weight, 2 to 16.")]
+Activations = Annotated[int, typer.Option("--activations", help="Bits per activation, 2 to 16.")]
 Scheme = Annotated[str, typer.Option("--scheme", help="Quantisation of activations: symmetric around zero, or affine with a zero point.")]
-Ranges = Annotated[str, typer.Option("--calibrator", help="How ranges are chosen: minmax, percentile or mse.")]
+Ranges = Annotated[str, typer.Option("--calibrator", help="How activation ranges are chosen: minmax, percentile or mse.")]
 Sparsity = Annotated[
     float | None,
     typer.Option("--sparsity", help="Ternarise weights to this sparsity without training (cost estimates only). See ternarize."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=(1 << 63) - 1)]
-BatchSize = Annotated[int, typer.Option("--batch", help="Samples computed together; does not change the result.", min=1)]
-Device = Annotated[str, typer.Option("--device", help="Where torch computes: cpu or cuda.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed.", min=0, max=(1 << 63) - 1)]
+BatchSize = Annotated[int, typer.Option("--batch", help="Samples per batch; does not change the result.", min=1)]
+Device = Annotated[str, typer.Option("--device", help="Torch device that computes the values: cpu or cuda.")]
 Runs = Annotated[int, typer.Option("--runs", help="Number of seeds; the machine's cells are reprogrammed for each.", min=1, max=100_000)]
 Rate = Annotated[float | None, typer.Option("--rate", help="Inference rate (1/s) at which cell lifetime is reported; by default the throughput.")]
-On = Annotated[str, typer.Option("--on", help="A machine by name, or a .yaml file.")]
+On = Annotated[str, typer.Option("--on", help="Name of a machine, or a .yaml file.")]
 
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a command says of its job: each option is declared here, once. `takes_job` adds them to a command."""
+    """Options of a command that runs a job, each declared only here. `takes_job` adds them to a command."""
 
     model: Model
     on: On
@@ -67,7 +69,7 @@ class JobOptions:
     rate: Rate = None
 
     def job(self, machine: Machine | None = None) -> Job:
-        """Return the job, on the machine that the options name or on another. Raises InputError, MachineError or ModelError."""
+        """Return the job on `machine`, by default the one that the options name. Raises InputError, MachineError or ModelError."""
         from crossloom.job.job import Job
 
         chip = machine or machine_named(self.on, self.sets)
@@ -77,15 +79,15 @@ class JobOptions:
         return Job(network, chip, self.data, self.calibration, recipe, self.seed, self.runs, self.batch, self.device, self.rate)
 
     def machines(self) -> list[Machine]:
-        """Return the machines that are named, separated by commas. Raises InputError."""
+        """Return the machines that `--on` names, separated by commas. Raises InputError."""
         return [machine_named(name.strip(), self.sets) for name in self.on.split(",") if name.strip()]
 
 
 def takes_job(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of a job, but for some; it is called with a `JobOptions` first.
+    """Return a decorator that adds the options of a job, except some, to a command. The command gets a `JobOptions` as its first argument.
 
-    The command's own options stand between the model and the machine, and those of the quantisation. An option of a job that it declares itself,
-    with another help or default, is its own.
+    The command's own options come after the model and the machine and before the job's other options. If the command declares an option of the
+    job itself, with another help text or default, its declaration takes precedence.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -116,7 +118,7 @@ def _parameter(field: Any, annotation: Any) -> inspect.Parameter:
 
 
 def machine_named(name: str, sets: list[str] | None) -> Any:
-    """Return a machine by name or file, with fields changed by texts such as `adc.bits=7`. Raises InputError."""
+    """Return a machine by name or file, with the fields in `sets` changed (such as `adc.bits=7`). Raises InputError."""
     from crossloom.compiler import check_machine
     from crossloom.machines import load_machine
 
@@ -130,12 +132,12 @@ def machine_named(name: str, sets: list[str] | None) -> Any:
 
 
 def field_value(key: str, text: str) -> Any:
-    """Return the value of a machine's field; a number format stays text, since 6.10 is not 6.1."""
+    """Return the value of a machine's field; a number format stays text because 6.10 is not 6.1."""
     return text if key.strip().endswith("format") else value_of(text)
 
 
 def network_of(model: str, shape: list[str] | None) -> Any:
-    """Return the network that a command is given. Raises ModelError."""
+    """Return the network that a command's argument names. Raises ModelError."""
     from crossloom.job.source import load
 
     with busy("reading the model"):
@@ -143,7 +145,7 @@ def network_of(model: str, shape: list[str] | None) -> Any:
 
 
 def progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
-    """Show a bar with the time left on standard error; it vanishes when done and is silent where nobody watches."""
+    """Show a progress bar with the remaining time on standard error. It disappears when done; without a terminal there is none."""
     from rich.progress import track
 
     console = Console(stderr=True)
@@ -151,18 +153,18 @@ def progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
 
 
 def busy(what: str) -> AbstractContextManager[object]:
-    """Show on standard error that something takes its time; silent where nobody watches."""
+    """Show a spinner on standard error during a long step; without a terminal there is none."""
     console = Console(stderr=True)
     return console.status(what) if console.is_terminal else nullcontext()
 
 
 def print_json(document: Any) -> None:
-    """Print a document on standard output."""
+    """Print a document as JSON on standard output."""
     print(json.dumps(document, indent=1, allow_nan=False))
 
 
 def say(found: Any, print_it: Callable[[Any, Console], None], draw: Callable[[Any], Any], picture: Path | None, as_json: bool) -> None:
-    """Draw a study's result if a picture is asked for, and print it as a table or as JSON."""
+    """Print a study's result as a table or as JSON, and draw it if a picture is requested."""
     from crossloom.files import write_picture
 
     if picture is not None:
@@ -176,23 +178,23 @@ def say(found: Any, print_it: Callable[[Any, Console], None], draw: Callable[[An
 
 
 def shapes_of(texts: list[str] | None) -> dict[str, list[int | None]]:
-    """Return the shape of each input named, None for what the file says. Raises InputError."""
+    """Return the shape of each named input, with None for the file's own dimensions. Raises InputError."""
     shapes: dict[str, list[int | None]] = {}
     for text in texts or []:
         name, equals, dims = (part.strip() for part in text.rpartition("="))
         if not equals or not name:
-            raise InputError(f"--shape {text}: write it as NAME=1,3,224,224, with _ for what the file says")
+            raise InputError(f"--shape {text}: write it as NAME=1,3,224,224, with _ for the file's own dimensions")
         if name in shapes:
             raise InputError(f"--shape {text}: the shape of {name} is given twice; give it once")
         try:
             shapes[name] = [None if dim.strip() in ("", "_") else int(dim) for dim in dims.split(",")]
         except ValueError as problem:
-            raise InputError(f"--shape {text}: write whole numbers separated by commas, with _ for what the file says") from problem
+            raise InputError(f"--shape {text}: write whole numbers separated by commas, with _ for the file's own dimensions") from problem
     return shapes
 
 
 def value_of(text: str) -> Any:
-    """Return a number or truth value where the text is one, else the text."""
+    """Return the text as a number or Boolean if it is one, else unchanged."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -204,7 +206,7 @@ def value_of(text: str) -> Any:
 
 
 def recipe_of(weights: int, activations: int, scheme: str, calibrator: str, sparsity: float | None = None) -> Any:
-    """Return how to quantise. Raises InputError."""
+    """Return the quantisation recipe. Raises InputError."""
     from crossloom.network.quantize.calibrate import MinMax, Mse, Percentile
     from crossloom.network.quantize.post_training import Recipe
 
@@ -217,7 +219,7 @@ def recipe_of(weights: int, activations: int, scheme: str, calibrator: str, spar
 
 
 def check_device(device: str) -> None:
-    """Raise InputError for a device that torch has not, or that is of another kind."""
+    """Raise InputError for a device that torch does not have, or that is neither cpu nor cuda."""
     import torch
 
     try:

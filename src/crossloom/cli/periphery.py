@@ -1,4 +1,4 @@
-"""`crossloom train-peripheral`: small networks that stand around the arrays, trained and measured."""
+"""`crossloom train-peripheral`: training and measurement of small RRAM networks as peripheral circuits."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ Kind = Literal["nns-a", "nnadc"]
 
 
 def train_peripheral(
-    kind: Annotated[Kind, typer.Argument(help="nns-a: shift-and-add; nnadc: converter of eight bits for three ranges")],
-    out: Annotated[Path, typer.Option("--out", help="file to write (JSON); must not exist")],
-    digit_bits: Annotated[int, typer.Option(help="nns-a: bits of a digit, 1, 2 or 4")] = 4,
-    hidden: Annotated[int, typer.Option(help="hidden neurons; 0 for what is usual (12, in the converter 8)", min=0, max=256)] = 0,
-    steps: Annotated[int, typer.Option(help="steps of Adam", min=1, max=10**6)] = 2000,
-    seed: Annotated[int, typer.Option(help="of weights, inputs and drawn circuits", min=0, max=2**63 - 1)] = 0,
-    plain: Annotated[bool, typer.Option(help="nns-a: one row for each signal, as the paper has it, instead of rows in proportion")] = False,
-    aware: Annotated[bool, typer.Option(help="let cells, transistors and samples deviate during training")] = True,
-    draws: Annotated[int, typer.Option(help="circuits drawn to measure the errors", min=10, max=100_000)] = 1000,
-    picture: Annotated[Path | None, typer.Option(help="also draw errors or nonlinearity to this PNG file")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    kind: Annotated[Kind, typer.Argument(help="nns-a: shift-and-add; nnadc: 8-bit converter with three ranges.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write (JSON); must not exist.")],
+    digit_bits: Annotated[int, typer.Option(help="nns-a: bits per digit, 1, 2 or 4.")] = 4,
+    hidden: Annotated[int, typer.Option(help="Hidden neurons; 0 for the usual number (nns-a: 12, nnadc: 8).", min=0, max=256)] = 0,
+    steps: Annotated[int, typer.Option(help="Training steps (Adam).", min=1, max=10**6)] = 2000,
+    seed: Annotated[int, typer.Option(help="Random seed of weights, inputs and sampled circuits.", min=0, max=2**63 - 1)] = 0,
+    plain: Annotated[
+        bool, typer.Option(help="nns-a: one row per signal, as in the paper, instead of rows in proportion to its share of the sum.")
+    ] = False,
+    aware: Annotated[bool, typer.Option(help="Vary cells, transistors and samples during training.")] = True,
+    draws: Annotated[int, typer.Option(help="Number of circuits sampled to measure the errors.", min=10, max=100_000)] = 1000,
+    picture: Annotated[Path | None, typer.Option(help="Save a plot of errors or nonlinearity to this file (.png, .svg or .pdf).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")] = False,
 ) -> None:
-    """Train a small network of RRAM and inverters, measure it on drawn circuits, and write its levels to a file."""
+    """Train a small network of RRAM cells and inverters, measure it on sampled circuits, and write its levels to a file."""
     from crossloom.files import check_new, check_picture, write_picture, write_whole
     from crossloom.periphery.make import make
 
@@ -51,7 +53,7 @@ def train_peripheral(
 
 
 def _words(kind: str, digit_bits: int, hidden: int, steps: int, seed: int, plain: bool, aware: bool) -> list[str]:
-    """Return the options that make the same file again."""
+    """Return the command-line options that reproduce the file."""
     words = [kind]
     words += [f"--digit-bits {digit_bits}"] if kind == "nns-a" else []
     words += [f"--hidden {hidden}"] if hidden else []

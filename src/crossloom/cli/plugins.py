@@ -11,7 +11,7 @@ from crossloom.errors import CrossloomError
 
 
 def plugins(as_json: Json = False) -> None:
-    """List what other packages bring along: engines, machines, components, cells, networks."""
+    """List what installed plugins provide: engines, machines, components, cells, networks."""
     from crossloom.plugins import KINDS
     from crossloom.plugins import plugins as found
 
@@ -19,7 +19,7 @@ def plugins(as_json: Json = False) -> None:
     if as_json:
         print_json({"plugins": rows})
     elif not rows:
-        print("No plugins: no installed package has an entry point of Crossloom's. docs/own_engine.md shows how to write one.")
+        print("No plugins: no installed package declares a Crossloom entry point. docs/own_engine.md shows how to write one.")
     else:
         from crossloom.report.names import plain
         from crossloom.report.terminal.tables import table_of
@@ -32,7 +32,7 @@ def plugins(as_json: Json = False) -> None:
 
 
 def _row(plugin: Any) -> dict[str, Any]:
-    """Return what an entry point is, and what it brings along or why it cannot."""
+    """Return the entry point with what it provides, or with the reason why it cannot be loaded."""
     row: dict[str, Any] = {"kind": plugin.kind, "name": plugin.name, "package": plugin.package, "where": plugin.where, "brings": [], "problem": ""}
     try:
         if plugin.kind in ("engines", "networks"):

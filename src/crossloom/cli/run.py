@@ -15,12 +15,12 @@ from crossloom.errors import InputError, printable
 
 def demo(
     on: On = "isaac-ce",
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write; the next free runs/demo-N if left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write; by default the next free runs/demo-N.")] = None,
     sets: Sets = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Train a small network on real images of digits, run it on a machine, print the result, write the report."""
+    """Train a small network on real images of digits, run it on a machine, print the result and write the report."""
     from crossloom.demo import demo as demonstrate
     from crossloom.report.folder import check_free
 
@@ -36,7 +36,7 @@ def check(
     shape: Shapes = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether a network can be imported, what it consists of, which engine runs what, and what is not supported."""
+    """Check that a network can be imported; print its operators, the engine that runs each, and what is not supported."""
     from crossloom.job.check import check as checked
     from crossloom.report.terminal.checks import print_check
 
@@ -51,11 +51,11 @@ def check(
 @takes_job()
 def run(
     options: JobOptions,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write: result, layers, machine, program, report, trace.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder to write, with result, layers, machine, program, report and trace.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print how each layer is computed, and why.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a network on a machine: accuracy, latency, energy, area."""
+    """Run a network on a machine and print accuracy, latency, energy and area."""
     from crossloom.job.run import run_job
     from crossloom.report.folder import check_free
 
@@ -69,10 +69,10 @@ def run(
 @takes_job()
 def compare(
     options: JobOptions,
-    on: Annotated[str, typer.Option("--on", help="Machines by name or .yaml file, separated by commas.", metavar="A,B,C")],
+    on: Annotated[str, typer.Option("--on", help="Names of machines or .yaml files, separated by commas.", metavar="A,B,C")],
     as_json: Json = False,
 ) -> None:
-    """Run a network on several machines, side by side."""
+    """Run a network on several machines and print the results side by side."""
     from crossloom.job.run import compare_jobs
     from crossloom.report.terminal.results import print_comparison
 

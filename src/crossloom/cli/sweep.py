@@ -1,4 +1,4 @@
-"""`crossloom sweep`: what a field of a machine does to accuracy and costs."""
+"""`crossloom sweep`: accuracy and costs over the values of a machine's fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossloom.cli.options import JobOptions, Json, field_value, progress, say, 
 from crossloom.errors import InputError
 
 Over = Annotated[
-    list[str], typer.Option("--over", help="A field of the machine and its values, e.g. adc.bits=5,6,7,8. Repeatable.", metavar="FIELD=A,B,C")
+    list[str], typer.Option("--over", help="Field of the machine and its values, e.g. adc.bits=5,6,7,8. Repeatable.", metavar="FIELD=A,B,C")
 ]
 
 
@@ -19,17 +19,17 @@ Over = Annotated[
 def sweep(
     options: JobOptions,
     over: Over,
-    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the sweep into this file (.png, .svg, .pdf).")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Save a plot of the sweep to this file (.png, .svg or .pdf).")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a network on every combination of some fields' values: accuracy, latency, energy, area of each."""
+    """Run a network for every combination of field values and print accuracy, latency, energy and area of each."""
     from crossloom.files import check_picture
     from crossloom.report.sweep import draw_sweep, print_sweep
     from crossloom.study.sweep import sweep_job
 
     fields = dict(_values(text) for text in over)
     if len(fields) < len(over):
-        raise InputError("--over names a field twice; give all its values at once, separated by commas")
+        raise InputError("--over names a field twice; give all its values in one --over, separated by commas")
     if picture is not None:
         check_picture(picture)
     say(sweep_job(options.job(), fields, progress), print_sweep, draw_sweep, picture, as_json)

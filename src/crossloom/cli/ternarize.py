@@ -1,4 +1,4 @@
-"""`crossloom ternarize`: from a trained network to one with ternary weights, in a file that the other commands read."""
+"""`crossloom ternarize`: training of a network with ternary weights, written to a file that the other commands read."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 Trainable = Annotated[str, typer.Argument(help="package.module:factory of (module, example inputs), or zoo:NAME.", metavar="MODULE")]
 Training = Annotated[str, typer.Option("--data", help="Samples with labels to train on: an .npz with x and y, a folder, or package.module:factory.")]
-Test = Annotated[str | None, typer.Option("--test", help="Samples with labels to measure the accuracy on, before and after.")]
+Test = Annotated[str | None, typer.Option("--test", help="Samples with labels for measuring the accuracy before and after.")]
 Out = Annotated[Path, typer.Option("--out", help="File to write (.pt2); must not exist.")]
-Scope = Annotated[str, typer.Option("--scope", help="Whether the share of zeros holds for each layer or for the whole network.")]
+Scope = Annotated[str, typer.Option("--scope", help="Where the share of zeros holds: in each layer (layer) or over the whole network (network).")]
 Distil = Annotated[
-    float, typer.Option("--distil", help="Share of the loss that comes from the network's own floating-point answers; at 1 no labels are needed.")
+    float,
+    typer.Option("--distil", help="Share of the loss that comes from the network's own floating-point outputs, 0 to 1; at 1 no labels are needed."),
 ]
 
 
@@ -38,15 +39,15 @@ def ternarize(
     test: Test = None,
     sparsity: Annotated[float, typer.Option("--sparsity", help="Share of zero weights, at least 0 and below 1.")] = 0.85,
     scope: Scope = "layer",
-    activations: Annotated[int, typer.Option("--activations", help="Bits of activations, 2 to 8.")] = 4,
-    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the data.")] = 20,
+    activations: Annotated[int, typer.Option("--activations", help="Bits per activation, 2 to 8.")] = 4,
+    epochs: Annotated[int, typer.Option("--epochs", help="Number of epochs.")] = 20,
     batch: Annotated[int, typer.Option("--batch", help="Training batch size.")] = 64,
     rate: Annotated[float, typer.Option("--rate", help="Peak learning rate.")] = 0.01,
     distil: Distil = 0.0,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Train a network to weights of -1, 0 and 1 and activations of a few bits, and write it to a file."""
+    """Train a network to ternary weights (-1, 0 and 1) and activations of a few bits, and write it to a file."""
     from crossloom.files import write_whole
     from crossloom.job.data import load_data
     from crossloom.network.quantize.ternary import Sparse
@@ -80,12 +81,12 @@ def _check_out(out: Path) -> None:
     from crossloom.files import check_new
 
     if out.suffix != ".pt2":
-        raise InputError(f"--out {out}: its name must end in .pt2, by which the other commands know what it holds")
+        raise InputError(f"--out {out}: the file name must end in .pt2, by which the other commands recognise the format")
     check_new(out)
 
 
 def _begin(draft: Graph, epochs: int, extent: str, notes: Sequence[str]) -> float:
-    """Say on standard error what is about to take its time and what is left out, and return the time (s)."""
+    """Print on standard error the extent of the training and what is left out, and return the time (s)."""
     from crossloom.network.quantize.ternary import ternary_layers
 
     layers = [layer for layer in ternary_layers(draft) if layer.ternary]
@@ -110,7 +111,7 @@ def _written(network: Graph) -> bytes:
 
 
 def _accuracy(before: Graph, after: Graph, samples: Data | None) -> dict[str, float | int] | None:
-    """Return the shares of right answers in floating point and in integers, if there are samples with labels."""
+    """Return the accuracies in floating point and in integers, or None without labelled samples."""
     from crossloom.job.metrics import Metrics, measure
 
     if samples is None or samples.labels is None:
@@ -124,13 +125,13 @@ def _accuracy(before: Graph, after: Graph, samples: Data | None) -> dict[str, fl
 
 
 def _settings(recipe: Any) -> dict[str, Any]:
-    """Return how the training was done."""
+    """Return the settings of the training."""
     chosen = {name: getattr(recipe.method, name) for name in ("sparsity", "scope")}
     return chosen | {name: getattr(recipe, name) for name in ("activations", "epochs", "batch", "rate", "seed")}
 
 
 def _weights(network: Graph) -> dict[str, Any]:
-    """Return how many weights there are, the share of zeros, and both for each layer."""
+    """Return the number of weights and the share of zeros, in total and for each layer."""
     from crossloom.network.quantize.ternary import ternary_layers
 
     layers = ternary_layers(network)

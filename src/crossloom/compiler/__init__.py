@@ -1,7 +1,7 @@
-"""From a network and a machine to a program: a tuple of passes, each a small frozen dataclass.
+"""The compiler, which turns a network and a machine into a program with a tuple of passes, each a small frozen dataclass.
 
-A pass is called on a program and returns a new one; between passes the program is verified. The recipe in `pipeline.py` reads
-aloud. What a layer looks like on an engine is the engine's affair; passes only put stages in order, count and distribute.
+A pass takes a program and returns a new one; the program is verified after each pass. `pipeline.py` lists the passes in order. The
+engine decides how a layer is mapped to it; passes only order, count and distribute stages.
 """
 
 from crossloom.compiler.pipeline import check_machine as check_machine

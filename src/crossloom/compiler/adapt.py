@@ -10,7 +10,7 @@ from crossloom.program.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Adapt:
-    """Let each engine of the machine have the network as it needs it: operands stored, products rewritten, other formats."""
+    """Rewrite the network for each engine of the machine: operands stored, products rewritten, other number formats."""
 
     def __call__(self, program: Program) -> Program:
         graph, notes = adapted(program.graph, program.machine, program.array_types)

@@ -1,4 +1,4 @@
-"""Tiles of each stage, and the hops of its results."""
+"""Allocation of tiles to stages, and the hops of their results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossloom.program.stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class _Where:
-    """Tiles of a stage as its fields say them."""
+    """Tiles of a stage, in the form of its own fields."""
 
     tiles: tuple[int, int]
     tile_offset: int = 0
@@ -22,10 +22,10 @@ class _Where:
 
 @dataclass(frozen=True, slots=True)
 class Allocate:
-    """Number the tiles: each stage gets arrays one after the other, digital stages work in the tiles of what they read from.
+    """Assign tiles to stages: arrays are numbered consecutively, and a digital stage works in the tiles of the stage that it reads from.
 
-    A network smaller than the chips either fills tile after tile (`pack`: short ways) or takes as few arrays of each tile as it can
-    (`spread`: what a tile's arrays share is shared by fewer).
+    A network that does not fill the chips is placed in one of two ways. `pack` fills tile after tile, for short distances. `spread` uses as
+    few arrays of each tile as possible, so that fewer arrays share a tile's resources.
     """
 
     spread: bool = True
@@ -59,7 +59,7 @@ class Allocate:
         return replace(program, stages=tuple(with_hops(stages, program)))
 
     def _in_each_tile(self, stages: list[Stage], program: Program, array_type: str) -> float:
-        """Return how many arrays (of one array type) of each tile are used."""
+        """Return the number of arrays (of one array type) used in each tile."""
         there = arrays_per_tile(program, array_type)
         if not self.spread:
             return there
@@ -68,9 +68,9 @@ class Allocate:
 
 
 def with_hops(stages: list[Stage], program: Program) -> list[Stage]:
-    """Count the routers between the middle tiles of a stage and of its farthest reader, on a square mesh with four tiles a router.
+    """Return the stages with their hops: the routers between the middle tiles of a stage and its farthest reader.
 
-    Results that are only interleaved go straight to who reads them then.
+    The routers form a square mesh with four tiles per router. Results that are only interleaved go directly to the readers of the interleaved tensor.
     """
     readers: dict[str, list[Stage]] = {}
     for stage in reversed(stages):

@@ -1,13 +1,13 @@
 """Choice of an array type for each layer, on a machine with arrays of several sizes.
 
-A layer l takes a_lk arrays of array type k for one copy, computes n_lk positions, each in t_lk seconds (overlapped windows, converters and cycles differ
-from array type to array type). If an inference is to be done every T seconds it needs
+One copy of layer l takes a_lk arrays of array type k and computes n_lk positions in t_lk seconds each. Overlapped windows, converters and cycles
+differ between array types. To complete one inference every T seconds, the layer needs
 
     u_lk(T) = a_lk · min( n_lk, ⌈ n_lk / ⌊T / t_lk⌋ ⌉ ) / B_k
 
-of the B_k arrays that the chips have of the array type. Looked for is the smallest T for which there is a choice k(l) with Σ_{l: k(l) = k} u_lk(T) ≤ 1 for
-every k. For a given T that is the scheduling of jobs on unrelated machines, which is NP-hard, and small: dozens of layers, a few array types. A solver of integer
-programs looks for a choice, up to a fixed number of nodes of its search tree, and T is found by bisection.
+of the B_k arrays of type k on the chips. The aim is the smallest T for which there is a choice k(l) with Σ_{l: k(l) = k} u_lk(T) ≤ 1 for
+every k. For a given T this is the scheduling of jobs on unrelated machines: NP-hard, but small here (dozens of layers, a few array types). An
+integer-programming solver searches for a choice, up to a fixed number of nodes of its search tree; T is found by bisection.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ from crossloom.program.program import Program
 from crossloom.program.stage import Stage
 
 Choice = tuple[int, ...]
-"""The place of each layer's array type among the array types."""
+"""The index of each layer's array type among the array types."""
 
 NODES = 2_000
-"""Of a search, after which no choice counts as found: a number of seconds would make the result depend on the computer."""
+"""Search-tree nodes after which a search counts as failed; a limit in seconds would make the result depend on the computer."""
 CLOSE = 1e-3
-"""Relative distance between the times that are tried last."""
+"""Relative tolerance of the bisection for T."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerDemand:
-    """A layer in one array type: arrays of a copy, positions of one inference, and the seconds that each takes."""
+    """A layer in one array type: arrays per copy, positions per inference, and seconds per position."""
 
     arrays: int
     positions: int
     interval_s: float
 
     def need(self, seconds: float) -> float:
-        """Return the number of arrays that finish in `seconds`; infinite if a single position takes longer."""
+        """Return the number of arrays needed to finish in `seconds`; infinite if a single position takes longer."""
         steps = int(seconds / self.interval_s + 1e-9) if self.interval_s else self.positions
         return self.arrays * -(-self.positions // steps) if steps else float("inf")
 
 
 DemandTable = Sequence[Sequence[LayerDemand]]
-"""The demands of each layer, one for each array type."""
+"""For each layer, its demand in each array type."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChooseArrayTypes:
-    """Say for all weights in which array type they lie, so that inferences follow each other as fast as they can.
+    """Choose an array type for all weights, such that the initiation interval is as short as possible.
 
-    The chips are those that one copy of everything needs, or exactly `exactly`. A machine of one kind of array needs no choice. Raises CapacityError for
-    what does not fit.
+    The number of chips is what one copy of every layer needs, or `exactly`. A machine with a single array type needs no choice. Raises
+    CapacityError if the network does not fit.
     """
 
     replicate: bool = True
@@ -80,7 +80,7 @@ class ChooseArrayTypes:
         return replace(program, array_types={name: array_types[place] for name, place in zip(names, choice, strict=True)})
 
     def _chosen(self, table: DemandTable, each: Sequence[int]) -> Choice:
-        """Return the best choice that is found on the fewest chips that hold one copy of everything."""
+        """Return the best choice found on the fewest chips that hold one copy of every layer."""
         slowest = longest(table)
         for chips in [self.exactly] if self.exactly else range(1, self.most + 1):
             budgets = [chips * arrays for arrays in each]
@@ -88,14 +88,14 @@ class ChooseArrayTypes:
                 return fastest(table, budgets, choice) if self.replicate else choice
         need = sum(min(demand.arrays for demand in row) for row in table)
         chips = self.exactly or self.most
-        remedy = "set compile.chips to more and compile.overflow=chips, or use fewer bits for the weights"
+        remedy = "raise compile.chips and set compile.overflow=chips, or use fewer bits per weight"
         raise CapacityError("arrays", max(need, chips * sum(each) + 1), chips * sum(each), remedy)
 
 
 def _demands(program: Program) -> dict[str, LayerDemand]:
-    """Return what each weight asks of a machine with one kind of array; layers that share it add up.
+    """Return the demand of each weight on a machine with a single array type, summed over the layers that share the weight.
 
-    Raises MachineError for arrays that hold anything else than constant weights.
+    Raises MachineError for arrays that hold anything other than constant weights.
     """
     for step in (Adapt(), Assign(), Place(), Connect()):
         program = step(program)
@@ -114,19 +114,19 @@ def _weights(stage: Stage, program: Program) -> str:
     inputs = program.graph.node(stage.nodes[0]).inputs
     if len(inputs) < 2 or inputs[1] not in program.graph.constants:
         raise MachineError(
-            f"machine {program.machine.name}: {stage.nodes[0]} has no constant weights, and arrays of several sizes hold nothing else; "
+            f"machine {program.machine.name}: {stage.nodes[0]} has no constant weights, and arrays of several sizes can hold nothing else; "
             "set dynamic.products=digital"
         )
     return inputs[1]
 
 
 def longest(table: DemandTable) -> float:
-    """Return the seconds in which a single copy of every layer is through with an inference."""
+    """Return the time (s) in which a single copy of any layer completes an inference."""
     return max(demand.positions * demand.interval_s for row in table for demand in row)
 
 
 def seconds_of(table: DemandTable, budgets: Sequence[int], choice: Choice) -> float:
-    """Return the time from one inference to the next for a choice; infinite if one copy does not fit."""
+    """Return the initiation interval (s) of a choice; infinite if one copy does not fit."""
 
     def fits(seconds: float) -> bool:
         used = [0.0] * len(budgets)
@@ -144,7 +144,7 @@ def seconds_of(table: DemandTable, budgets: Sequence[int], choice: Choice) -> fl
 
 
 def fastest(table: DemandTable, budgets: Sequence[int], choice: Choice) -> Choice:
-    """Return the choice with the shortest time that is found, from one that fits."""
+    """Return the choice with the shortest interval found, starting from one that fits."""
     low, high = 0.0, seconds_of(table, budgets, choice)
     while high - low > CLOSE * high:
         middle = (low + high) / 2
@@ -157,7 +157,7 @@ def fastest(table: DemandTable, budgets: Sequence[int], choice: Choice) -> Choic
 
 
 def fitting(table: DemandTable, budgets: Sequence[int], seconds: float) -> Choice | None:
-    """Return a choice with which everything finishes in `seconds`, or None if none is found."""
+    """Return a choice with which every layer finishes in `seconds`, or None if none is found."""
     shares = np.array([[demand.need(seconds) / budget for demand, budget in zip(row, budgets, strict=True)] for row in table])
     possible = shares <= 1
     if not possible.any(1).all() or np.where(possible, shares, np.inf).min(1).sum() > len(budgets):

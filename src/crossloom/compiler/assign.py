@@ -1,4 +1,4 @@
-"""Assignment of nodes to engines, and of nodes that run together to stages."""
+"""Assignment of nodes to engines, and grouping of nodes that run together into stages."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from crossloom.program.stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Give each node to the first engine of the machine that takes it.
+    """Assign each node to the first engine of the machine that supports it.
 
-    A node that is the only reader of a stage's result joins it if the stage's engine fuses it, or if it is a function that digital units
-    compute as results come.
+    A node that is the only reader of a stage's result joins the stage if the stage's engine fuses it, or if it is a function that digital
+    units compute as results arrive.
     """
 
     def __call__(self, program: Program) -> Program:
@@ -42,13 +42,13 @@ class Assign:
 
     @staticmethod
     def _read_alone(node: Node, graph: Graph, home: dict[str, int]) -> int | None:
-        """Return the stage of whose result a node is the one reader, or None."""
+        """Return the index of the stage whose result only this node reads, or None."""
         source = node.inputs[0] if node.inputs else ""
         return home[source] if source in home and len(graph.users[source]) == 1 and source not in graph.outputs else None
 
 
 def _joined(stage: Stage, node: Node, engine: str, program: Program) -> Stage | None:
-    """Return a stage with a node that follows it, or None if that needs a stage of its own."""
+    """Return a stage extended by the node after it, or None if the node needs a stage of its own."""
     grown = replace(stage, name=node.name, nodes=(*stage.nodes, node.name))
     if engine == stage.engine and stage.in_array_nodes == len(stage.nodes):
         mapped = engine_of(stage, program)
@@ -58,7 +58,7 @@ def _joined(stage: Stage, node: Node, engine: str, program: Program) -> Stage | 
 
 
 def taker(node: Node, graph: Graph, engines: Sequence[MappedEngine]) -> tuple[str | None, str]:
-    """Return the name of the first engine that takes a node, or None and the reasons of all."""
+    """Return the name of the first engine that supports a node, or None and the reason of each engine."""
     reasons = []
     for engine in engines:
         reason = engine.unsupported(node, graph)

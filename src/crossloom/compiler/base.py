@@ -1,4 +1,4 @@
-"""What a pass is, and what several passes ask of a program."""
+"""The interface of a pass, and helpers that several passes use."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from crossloom.program.stage import Stage
 
 
 class Pass(Protocol):
-    """Returns a new program; its fields are its options."""
+    """A function from a program to a new program; its fields are its options."""
 
     def __call__(self, program: Program) -> Program: ...
 
 
 def arrays_per_chip(program: Program, array_type: str = "") -> int:
-    """Return the number of arrays of a chip, or of those of one array type; 0 for a machine without."""
+    """Return the number of arrays on a chip (of one array type); 0 for a machine without arrays."""
     part = program.machine.view(array_type).optional("array")
     return int(part.total) if part is not None else 0
 
 
 def arrays_per_tile(program: Program, array_type: str = "") -> float:
-    """Return the number of arrays of a tile (of one array type), or all if there are no tiles."""
+    """Return the number of arrays in a tile (of one array type), or the number of all arrays if there are no tiles."""
     part = program.machine.view(array_type).optional("array")
     if part is None:
         return 1.0
@@ -30,5 +30,5 @@ def arrays_per_tile(program: Program, array_type: str = "") -> float:
 
 
 def writes(stage: Stage, program: Program) -> bool:
-    """Return whether a stage writes an operand into its arrays: into each copy all of it, so that copies don't share the work."""
+    """Return whether a stage writes an operand into its arrays. Each copy is written in full, so copies do not share that work."""
     return isinstance(program.graph.node(stage.nodes[0]).op, Store)

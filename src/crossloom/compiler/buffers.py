@@ -1,4 +1,4 @@
-"""Check that each layer's input fits into the buffers of its tiles."""
+"""A check that each layer's input fits into the buffers of its tiles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossloom.program.stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class CheckBuffers:
-    """Compare what each layer must hold, ((width · (kernel − 1)) + kernel) · channels, with its tiles' buffers (shafiee2016, Section VI)."""
+    """Compare each layer's input in flight, ((width · (kernel − 1)) + kernel) · channels, with its tiles' buffers (shafiee2016, Section VI)."""
 
     def __call__(self, program: Program) -> Program:
         buffer = program.machine.optional("buffer")
@@ -25,7 +25,8 @@ class CheckBuffers:
             have = buffer.parameters["capacity"] * max(1, stage.tiles[1])
             if stage.arrays and need > have:
                 notes.append(
-                    f"{stage.nodes[0]} must hold {need:.0f} bytes of its input and its {stage.tiles[1]} tiles have {have:.0f}: give it more tiles or a larger buffer"
+                    f"{stage.nodes[0]} must buffer {need:.0f} bytes of input, and its {stage.tiles[1]} tiles have {have:.0f}; "
+                    "add tiles or enlarge the buffer"
                 )
         return replace(program, notes=(*program.notes, *notes))
 

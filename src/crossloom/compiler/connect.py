@@ -12,7 +12,7 @@ from crossloom.program.stage import Dependency
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Set the number of positions of each stage, and the positions of earlier stages that each position needs."""
+    """Set the number of positions of each stage, and the dependency of each position on positions of earlier stages."""
 
     def __call__(self, program: Program) -> Program:
         flows, rules = dataflow(program.graph)

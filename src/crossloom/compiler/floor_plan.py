@@ -1,12 +1,12 @@
-"""Floor plan of shared arrays: copies of each stage, its time slots, and the places of its blocks.
+"""Floor plan of shared arrays: copies of each stage, its time slots, and the locations of its blocks.
 
-One inference asks of a stage D = ⌈positions / (positions per step · copies)⌉ · slots per step. If all is to be done in T slots, a stage needs
+For one inference, a stage needs D = ⌈positions / (positions per step · copies)⌉ · slots per step. To finish within T slots, it needs
 
     copies = ⌈steps of one copy / ⌊T / slots per step⌋⌉,        period = the largest power of two with D · period ≤ T,
 
-so that a stage with much to do has many copies and every slot, one with little to do has a single copy and leaves most slots to those that share
-its lines. The smallest T whose blocks can be packed into the arrays there are is looked for: first the smallest for which there are cells enough,
-then from there upwards. In the end stages get slots that nobody else can use (`slots`).
+A stage with much work thus has many copies and every slot; one with little work has a single copy and leaves most slots to the stages that share
+its lines. The search is for the smallest T whose blocks can be packed into the available arrays. It starts at the smallest T for which there are
+enough cells and goes upwards. Finally, stages get slots that no other stage can use (`slots`).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from crossloom.program.program import Program
 from crossloom.program.stage import Slots, Stage
 
 LONGEST = 64
-"""Slots between two of a stage's own. Longer periods hardly let more blocks share a line, and make latencies long."""
+"""Longest period, in slots. Longer periods hardly let more blocks share a line, and they lengthen the latency."""
 SHARE = 16
-"""A period is at most this part of an inference's slots, which are a whole number of the longest: so little is lost by that."""
+"""A period is at most 1/SHARE of an inference's slots. These are a multiple of the longest period, and the bound keeps the rounding loss small."""
 FINER = 1.03
-"""Factor between the numbers of slots that are tried."""
+"""Ratio between successive numbers of slots that are tried."""
 QUICKLY = 2_000
-"""Budget of a packing that only tells whether a number of slots is possible."""
+"""Budget of a packing that only checks whether a number of slots is feasible."""
 
 
 def longest(slots: int) -> int:
@@ -41,19 +41,19 @@ def longest(slots: int) -> int:
 
 
 def whole(slots: int) -> int:
-    """Return the next number of slots that its longest period divides."""
+    """Return `slots` rounded up to a multiple of its longest period."""
     return -(-slots // longest(slots)) * longest(slots)
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one inference asks of a stage's blocks, and of those of stages that share them.
+    """The demand of one inference on a stage's blocks, summed over the stages that share them.
 
     Attributes:
-        blocks: of one copy.
-        steps: of one inference with a single copy, of all stages that share the blocks.
-        per_step: slots that a step takes.
-        most: copies that are of use.
+        blocks: the blocks of one copy.
+        steps: steps per inference with a single copy, of all stages that share the blocks.
+        per_step: slots per step.
+        most: the largest useful number of copies.
     """
 
     blocks: tuple[CellBlock, ...]
@@ -62,22 +62,22 @@ class Need:
     most: int
 
     def copies(self, slots: int) -> int:
-        """Return the number of copies that finish in `slots` slots, up to the largest useful number."""
+        """Return the number of copies needed to finish in `slots` slots, up to the largest useful number."""
         return min(self.most, -(-self.steps // max(1, slots // self.per_step)))
 
     def period(self, slots: int) -> int:
-        """Return how rarely the stage's slot may come."""
+        """Return the longest period with which the stage still finishes in `slots` slots."""
         work = -(-self.steps // self.copies(slots)) * self.per_step
         return min(longest(slots), 1 << max(1, slots // work).bit_length() - 1)
 
     def cells(self, slots: int) -> int:
-        """Return the cells of all copies."""
+        """Return the number of cells of all copies."""
         return self.copies(slots) * sum(block.count * block.rows * block.columns for block in self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Blocks in arrays, and in how many slots an inference can be done with them."""
+    """Blocks packed into arrays, and the number of slots in which they complete an inference."""
 
     slots: int
     packing: Packing
@@ -85,10 +85,10 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class LayOut:
-    """Lay the blocks of all stages into arrays that they share.
+    """Lay the blocks of all stages out in shared arrays.
 
-    With `replicate` stages get copies until the arrays of the chips are used up, else each has one. Raises CapacityError for what does not fit on `exactly` so many
-    chips, or on `most`.
+    With `replicate`, stages get copies until the arrays of the chips are used up; otherwise each has one. Raises CapacityError for a network that
+    does not fit on exactly `exactly` chips or, without `exactly`, on `most`.
     """
 
     replicate: bool = True
@@ -113,7 +113,7 @@ class LayOut:
         chips = self._chips(least.packing.arrays, program)
         found = _fastest(needs, program, arrays_per_chip(program) * chips, least, slowest)
         need, have = least.packing.arrays, arrays_per_chip(program)
-        notes = (f"blocks of one copy of each layer take {need} arrays and a chip has {have}: {chips} chips are used",) if need > have else ()
+        notes = (f"the blocks of one copy of each layer take {need} arrays, and a chip has {have}: {chips} chips are used",) if need > have else ()
         program = replace(program, chips=chips, notes=(*program.notes, *notes))
         floor = _floor(found.packing, needs, program)
         slots = {name: Slots(need.period(found.slots), found.packing.phases[name], slot_s, need.per_step) for name, need in needs.items()}
@@ -127,18 +127,18 @@ class LayOut:
             raise MachineError(f"machine {program.machine.name} has no arrays; give its units a count of at least 1")
         chips, allowed = self.exactly or -(-need // have), self.exactly or self.most
         if need > allowed * have:
-            remedy = f"set compile.chips={-(-need // have)} and compile.overflow=chips, or use fewer bits for the weights"
+            remedy = f"set compile.chips={-(-need // have)} and compile.overflow=chips, or use fewer bits per weight"
             raise CapacityError("arrays", need, have * allowed, remedy)
         return chips
 
 
 def _slot_s(program: Program) -> float:
-    """Return the length of a slot (s): the longest of which every product takes a whole number; one cycle if there are no products.
+    """Return the length of a slot (s): the longest of which every product takes a whole number, or one cycle if there are no products.
 
-    Between two cycles everything is in cells, latches and registers, so that a step need not be done in one slot.
+    Between cycles, all state is in cells, latches and registers, so a step may span several slots.
     """
     if program.machine.cycle_s is None:
-        raise MachineError(f"machine {program.machine.name}: stages that share arrays have slots of whole cycles; give cycle a value")
+        raise MachineError(f"machine {program.machine.name}: stages that share arrays need slots of whole cycles; set cycle")
     cycle_s = program.machine.cycle_s.value
     products = [s for s in program.stages if s.arrays and not any(block.writes for block in _blocks(s, program))]
     cycles = [round(engine_of(s, program).timing(s, program.graph).interval_s / cycle_s) for s in products]
@@ -146,14 +146,14 @@ def _slot_s(program: Program) -> float:
 
 
 def _blocks(stage: Stage, program: Program) -> tuple[CellBlock, ...]:
-    """Return the blocks of cells that one copy of a stage takes: whole arrays, if its placement knows no smaller ones."""
+    """Return the blocks of cells that one copy of a stage takes: whole arrays if its placement defines no smaller blocks."""
     array = program.machine.part("array")
     rows, columns = array.whole("rows"), array.whole("columns")
     return stage.placement.blocks or (CellBlock(rows, columns, stage.arrays, rows * columns),)
 
 
 def _needs(program: Program, slot_s: float) -> dict[str, Need]:
-    """Return what is asked of the blocks of each holder."""
+    """Return the demand on the blocks of each holder."""
     found: dict[str, Need] = {}
     for stage in program.stages:
         if not stage.arrays:
@@ -168,7 +168,7 @@ def _needs(program: Program, slot_s: float) -> dict[str, Need]:
 
 
 def _packed(needs: Mapping[str, Need], program: Program, slots: int, size: tuple[int, int], budget: int = BUDGET) -> Packing:
-    """Return the blocks of all copies in arrays; blocks that are written would best lie beside what feeds them."""
+    """Return a packing of the blocks of all copies; blocks that are written should lie near the blocks that feed them."""
     kinds = [
         BlockKind(
             owner=name,
@@ -190,7 +190,7 @@ def _packed(needs: Mapping[str, Need], program: Program, slots: int, size: tuple
 
 
 def _fastest(needs: Mapping[str, Need], program: Program, budget: int, least: _Plan, slowest: int) -> _Plan:
-    """Return the plan with the fewest slots that takes at most `budget` arrays; `least` is one that does."""
+    """Return the plan with the fewest slots that takes at most `budget` arrays; `least` is a fallback that fits."""
     size = least.packing.rows, least.packing.columns
     low, high = 1, slowest
     while low < high:
@@ -210,7 +210,7 @@ def _fastest(needs: Mapping[str, Need], program: Program, budget: int, least: _P
 
 
 def _floor(packing: Packing, needs: Mapping[str, Need], program: Program) -> FloorPlan:
-    """Return the packing as a floor plan, arrays in the order of the first stage that has something in them."""
+    """Return the packing as a floor plan, with arrays in the order of the first stage that has a block in them."""
     order = {stage.name: place for place, stage in enumerate(program.stages)}
     blocks = [replace(block, count=1) for need in needs.values() for block in need.blocks]
     owners = [name for name, need in needs.items() for _ in need.blocks]
@@ -232,7 +232,7 @@ def _timed(stage: Stage, needs: Mapping[str, Need], plan: _Plan, slots: Mapping[
 
 
 def _forwarding(stages: Sequence[Stage], program: Program) -> list[Stage]:
-    """Return the stages with what goes from arrays straight into arrays: results whose readers, all of them, load each value once as it comes."""
+    """Return the stages with forwarding: a result goes directly from arrays to arrays if all its readers load each value once, as it arrives."""
     readers: dict[str, list[Stage]] = {}
     for stage in stages:
         for wait in stage.dependencies:
@@ -256,7 +256,7 @@ def _forwarding(stages: Sequence[Stage], program: Program) -> list[Stage]:
 
 
 def _in_tiles(stages: Sequence[Stage], floor: FloorPlan, program: Program, spread: bool) -> list[Stage]:
-    """Number the tiles: arrays one after the other, digital stages in the tiles of what they read from."""
+    """Assign tiles: arrays are numbered consecutively, and a digital stage works in the tiles of the stage that it reads from."""
     there = arrays_per_tile(program)
     tiles = max(1.0, arrays_per_chip(program) * program.chips / there)
     each = min(there, max(1, math.ceil(floor.arrays / tiles))) if spread else there
@@ -272,7 +272,7 @@ def _in_tiles(stages: Sequence[Stage], floor: FloorPlan, program: Program, sprea
 
 
 def _across(stage: Stage, floor: FloorPlan, each: float) -> Stage:
-    """Return a stage with the tiles in which its blocks lie, and how much of it lies in each."""
+    """Return a stage with the tiles in which its blocks lie, and the share of its cells in each."""
     share: dict[int, int] = {}
     arrays: set[int] = set()
     for numbers, laid in floor.of(stage.holder):

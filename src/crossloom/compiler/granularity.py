@@ -1,4 +1,4 @@
-"""Granularity of streaming in attention: by row, by block of rows, or by operand."""
+"""Granularity of streaming in attention: row by row, in blocks of rows, or by whole operands."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from crossloom.program.program import Program
 from crossloom.program.stage import Dependency, Stage
 
 OPERAND = 0
-"""Stands for all rows of an operand."""
+"""Value of `rows` that stands for all rows of an operand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granularity:
-    """Let the stages of attention hand on `rows` rows together; 0 for the whole operand (song2017), 1 for a row (zhai2023).
+    """Make the stages of attention pass on `rows` rows at a time; 0 for the whole operand (song2017), 1 for single rows (zhai2023).
 
-    What streams row by row between products of two activations and softmax is held back until its block is complete. What needs a whole
-    operand anyway (keys before the first scores) is left as it is.
+    Data that streams row by row between products of two activations and softmax is held back until its block is complete. Dependencies on a
+    whole operand (keys before the first scores) stay as they are.
     """
 
     rows: int = 1

@@ -1,4 +1,4 @@
-"""The compiled program as text: all of it, or one layer after a pass of its engine."""
+"""The compiled program as text: the whole program, or one layer after a pass of its engine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from crossloom.program.program import Program
 
 
 def listing(program: Program, layer: str | None = None, after: str | None = None, piece: int = 0) -> Iterator[str]:
-    """Yield the lines of a program, or of one of its layers after a pass of its engine, the last if none is named.
+    """Yield the lines of a program, or of one of its layers after a pass of its engine (by default the last).
 
-    A layer that works in several arrays at once has a piece for each. Raises InputError for a layer, a pass or a piece that is not there.
+    A layer that works in several arrays in parallel has one piece per array. Raises InputError for a layer, pass or piece that does not exist.
     """
     if layer is None:
         if after is not None or piece:
@@ -25,24 +25,24 @@ def listing(program: Program, layer: str | None = None, after: str | None = None
     engine = engine_of(stage, program)
     if not isinstance(engine, Lists):
         if after is not None:
-            raise InputError(f"--after {after}: the {stage.engine} engine, which runs {layer}, has no passes of its own; leave it out")
-        yield repr(stage.placement) if stage.arrays else f"{layer}: computed by the {stage.engine} engine, in no array"
+            raise InputError(f"--after {after}: the {stage.engine} engine, which runs {layer}, has no passes of its own; omit --after")
+        yield repr(stage.placement) if stage.arrays else f"{layer}: computed by the {stage.engine} engine, without arrays"
         return
     if after is not None and after not in engine.passes:
-        raise InputError(f"--after {after}: no such pass of the {stage.engine} engine; there are {', '.join(engine.passes)}")
+        raise InputError(f"--after {after}: the {stage.engine} engine has no such pass; choose one of {', '.join(engine.passes)}")
     pieces = engine.pieces(stage)
     if not 0 <= piece < pieces:
-        raise InputError(f"--piece {piece}: {layer} has {pieces}, counted from 0")
+        raise InputError(f"--piece {piece}: no such piece; {layer} has {pieces}, numbered from 0")
     yield from engine.listing(stage, program, after or engine.passes[-1], piece)
 
 
 def _named(layer: str, program: Program) -> str:
-    """Return the layer of a name, or the one whose name ends so. Raises InputError."""
+    """Return the layer with this name, or the only one whose name ends with it. Raises InputError."""
     ends = [layer] if layer in program.stage_of else [name for name in program.stage_of if name.endswith(f".{layer}")]
     if len(ends) != 1:
         near = ends or [name for name in program.stage_of if layer in name] or list(program.stage_of)
-        what = "several of" if ends else "none of"
+        what = "several layers" if ends else "no layer"
         raise InputError(
-            f"--layer {layer}: {program.graph.name} has {what} this name; it has {', '.join(near[:8])}{', ...' if len(near) > 8 else ''}"
+            f"--layer {layer}: {program.graph.name} has {what} of this name; choose from {', '.join(near[:8])}{', ...' if len(near) > 8 else ''}"
         )
     return ends[0]

@@ -1,4 +1,4 @@
-"""Time multiplexing of networks larger than the chips: segments of layers, and when their cells are written."""
+"""Time multiplexing of a network larger than the chips: its segments of layers, and when their cells are written."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from crossloom.program.program import Program, streamed_s
 from crossloom.program.stage import Stage
 
 FINER = 4
-"""Sizes of segments tried for each halving of the chips."""
+"""Segment sizes tried per halving of the array budget."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeMultiplex:
-    """Let a network that is larger than the chips stream through them: segment after segment, cells written in between.
+    """Run a network that is larger than the chips segment by segment, writing the cells in between.
 
-    Layers are taken in order until the arrays of a segment are used up. Fewer arrays for a segment than there are can be faster, because copies
-    share the rest: several sizes are tried, and that with the least estimated time is taken, of equal ones that with the fewest segments.
-    Within a unit, arrays are written one row after the other; units are written side by side. Where arrays hold several sets of weights
-    (`banks`), the next segment is written while one is computed; if there are no more segments than banks, all are written once and stay. A
-    layer larger than the chips is cut by its results into chunks. Raises CapacityError for a layer whose single result does not fit.
+    Layers are taken in order until the arrays of a segment are used up. A segment may be faster with fewer arrays than the budget, because
+    copies fill the rest. Several sizes are therefore tried; the one with the shortest estimated time is taken and, among equals, the one with the
+    fewest segments. Within a unit, arrays are written row by row; units are written in parallel. If arrays hold several sets of weights
+    (`banks`), the next segment is written while the current one is computed. If there are no more segments than banks, all are written once and
+    stay. A layer larger than the chips is cut into chunks of its results. Raises CapacityError for a layer whose single result does not fit.
 
     Attributes:
-        chips: on the board.
-        inferences_per_load: inferences that share one writing.
+        chips: number of chips on the board.
+        inferences_per_load: inferences per writing of the cells.
         banks: sets of weights that an array holds.
         balanced: copies fill the arrays (`ReplicateBalanced` follows).
     """
@@ -47,22 +47,22 @@ class TimeMultiplex:
                 "arrays",
                 need,
                 budget,
-                "operands that are written must stay while others come and go: set compile.overflow=chips or dynamic.products=digital",
+                "stored operands must stay in their arrays and cannot be reloaded; set compile.overflow=chips or dynamic.products=digital",
             )
         sizes = [budget] if not self.balanced else [int(budget * 2 ** (-step / FINER)) for step in range(4 * FINER + 1)]
         stages = min((self._cut(program, size, budget) for size in sizes), key=lambda cut: self._seconds(cut, program, budget))
-        note = f"one copy of each layer takes {need} arrays and there are {budget}: the network "
+        note = f"one copy of each layer takes {need} arrays, and there are {budget}: the network "
         if not any(stage.placement.written_rows for stage in stages if stage.arrays):
             note += f"runs in {_phases(stages)} segments, one after the other; nothing is written in between"
         elif not stages[0].residency.double_buffered and not any(stage.residency.programming_s for stage in stages):
             note += f"lies in {_phases(stages)} planes of the arrays, read one after the other"
         else:
-            shared = f", for {self.inferences_per_load} inferences each" + (", each while the one before is computed" if self.banks > 1 else "")
+            shared = f", for {self.inferences_per_load} inferences each" + (", each while the previous one is computed" if self.banks > 1 else "")
             note += f"is written in {_phases(stages)} segments{shared}"
         return replace(program, stages=tuple(stages), chips=self.chips, notes=(*program.notes, note))
 
     def _cut(self, program: Program, size: int, budget: int) -> list[Stage]:
-        """Return the stages in segments of at most `size` arrays; a larger layer has a segment of its own."""
+        """Return the stages in segments of at most `size` arrays; a layer larger than that has a segment of its own."""
         stages: list[Stage] = []
         segment, used = 0, 0
         holders: dict[tuple[int, str], str] = {}
@@ -82,7 +82,7 @@ class TimeMultiplex:
         return [self._loaded(stage, program) for stage in stages]
 
     def _loaded(self, stage: Stage, program: Program) -> Stage:
-        """Return a stage with the time that it takes to write its cells."""
+        """Return a stage with the time needed to write its cells."""
         array = program.machine.part("array")
         programming_s = 0.0
         if stage.own_arrays and not writes(stage, program) and "write_row" in array.actions:
@@ -90,7 +90,7 @@ class TimeMultiplex:
         return replace(stage, residency=replace(stage.residency, programming_s=programming_s, double_buffered=self.banks > 1))
 
     def _seconds(self, stages: list[Stage], program: Program, budget: int) -> tuple[float, int]:
-        """Return an estimate of the time from one batch of inferences to the next, and the number of segments."""
+        """Return an estimate of the interval between batches of inferences (s), and the number of segments, chunks included."""
         segments: dict[int, list[Stage]] = {}
         for stage in stages:
             segments.setdefault(stage.residency.segment, []).append(stage)
@@ -106,19 +106,22 @@ class TimeMultiplex:
 
 
 def _phases(stages: list[Stage]) -> int:
-    """Return how many segments there are, parts of layers among them."""
+    """Return the number of segments, with each chunk of a layer counted as one."""
     return 1 + stages[-1].residency.segment + sum(stage.residency.chunks - 1 for stage in stages)
 
 
 def _in_chunks(stage: Stage, budget: int) -> Stage:
-    """Return a stage in as few chunks as it takes to fit. Raises CapacityError if the arrays of one result do not.
+    """Return a stage cut into as few chunks as will fit. Raises CapacityError if the arrays of a single result do not fit.
 
-    Each step of layers with the same weights needs all chunks of the step before, so that nothing is left in the arrays to share.
+    With shared weights, each step needs all chunks of the step before, so nothing is left in the arrays to share.
     """
     whole = stage.placement.smallest_chunk
     if whole > budget:
         raise CapacityError(
-            "arrays", whole, budget, f"a single result of layer {stage.nodes[0]} is larger than the board: set compile.chips or overflow=chips"
+            "arrays",
+            whole,
+            budget,
+            f"a single result of layer {stage.nodes[0]} is larger than the board; raise compile.chips or set compile.overflow=chips",
         )
     arrays = budget // whole * whole
     chunks = -(-stage.arrays // arrays)

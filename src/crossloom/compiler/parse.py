@@ -1,4 +1,4 @@
-"""A program read back from its text form; `program/text.py` prints it."""
+"""Parser for the text form of a program, which `program/text.py` prints."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _PROGRAM = re.compile(r"program (?P<graph>.*) on (?P<machine>\S+), (?P<chips>\d+
 
 
 def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
-    """Return the program that a text describes for a quantised network and a machine. Raises ModelError with the line that cannot be read."""
-    all_engines(machine)  # makes their placements known
+    """Return the program that a text describes, for a quantised network and a machine. Raises ModelError with the line that cannot be parsed."""
+    all_engines(machine)  # registers their placements
     program = Program(graph, machine, (), source_graph=graph)
     stages: list[Stage] = []
     notes: list[str] = []
@@ -47,14 +47,14 @@ def parse_program(text: str, graph: Graph, machine: Machine) -> Program:
             elif keyword:
                 stages[-1] = replace(stages[-1], **_field(keyword, rest, stages[-1]))
         except (ValueError, SyntaxError, KeyError, TypeError, IndexError) as problem:
-            raise ModelError(f"program text, line {number}: {problem}; compare it with the form in crossloom.program.text") from problem
+            raise ModelError(f"program text, line {number}: {problem}; see the format in crossloom.program.text") from problem
     return replace(program, graph=adapted(graph, machine, array_types)[0], stages=tuple(stages), notes=tuple(notes), array_types=array_types)
 
 
 def _stage(line: str) -> Stage:
     match = _STAGE.fullmatch(line.strip())
     if not match:
-        raise ValueError(f"{line!r} is not 'stage name (nodes) engine'")
+        raise ValueError(f"{line!r} is not 'stage name (nodes) on engine: ...'")
     nodes = tuple(n.strip() for n in match["nodes"].split(","))
     return Stage(name=match["name"], nodes=nodes, engine=match["engine"], **_keywords(match["fields"] or ""))
 
@@ -73,7 +73,7 @@ def _field(keyword: str, rest: str, stage: Stage) -> dict[str, Any]:
 
 
 def _on_floor(keyword: str, rest: str, plan: FloorPlan | None) -> FloorPlan:
-    """Return the floor plan with what a line adds to it."""
+    """Return the floor plan extended by one line."""
     if keyword == "floor":
         rows, columns = rest.split()
         return FloorPlan(int(rows), int(columns), ())
@@ -90,7 +90,7 @@ def _on_floor(keyword: str, rest: str, plan: FloorPlan | None) -> FloorPlan:
 
 
 def _keywords(text: str) -> dict[str, Any]:
-    """Return what a text such as `copies=4, tiles=(0, 1)` says."""
+    """Return the values in a text such as `copies=4, tiles=(0, 1)`, by name."""
     call = ast.parse(f"_({text})", mode="eval").body
     assert isinstance(call, ast.Call)
     if call.args or any(not keyword.arg for keyword in call.keywords):
@@ -99,7 +99,7 @@ def _keywords(text: str) -> dict[str, Any]:
 
 
 def _described(text: str) -> Any:
-    """Return the frozen description that a text such as `Window(shape=(8, 8), ...)` stands for."""
+    """Return the frozen description written as a text such as `Window(shape=(8, 8), ...)`."""
     call = ast.parse(text, mode="eval").body
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
         raise ValueError(f"{text!r} is not a description with named fields")

@@ -1,4 +1,4 @@
-"""The compiler's pipeline: passes and their order, as a machine's `compile` options ask."""
+"""The compiler's pipeline: passes and their order, as set by a machine's `compile` options."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _OPTIONS = {
 
 
 def pipeline(machine: Machine) -> tuple[Pass, ...]:
-    """Return the passes that a machine file asks for under `compile`. Raises MachineError for an option that does not exist."""
+    """Return the passes that a machine's `compile` options select. Raises MachineError for an unknown option or a wrong value."""
     options = dict(machine.compile)
     for name, value in options.items():
         if name not in _OPTIONS:
-            raise MachineError(f"machine {machine.name}: compile.{name}: no such option; there are {', '.join(_OPTIONS)}")
+            raise MachineError(f"machine {machine.name}: compile.{name}: no such option; choose from {', '.join(_OPTIONS)}")
         choices = _OPTIONS[name]
         if choices is not None and value not in choices:
             raise MachineError(f"machine {machine.name}: compile.{name} must be one of {', '.join(choices)}, got {value!r}")
@@ -94,16 +94,17 @@ def _turns(pipeline: str) -> tuple[Pass, ...]:
 
 
 def _check_array_types(machine: Machine, options: dict[str, Any]) -> None:
-    """Raise MachineError for what arrays of several sizes are not compiled for."""
+    """Raise MachineError for an option that arrays of several sizes do not support."""
     for name, value, instead in (("arrays", "shared", "whole"), ("overflow", "reload", "chips")):
         if machine.array_types and options.get(name) == value:
             raise MachineError(
-                f"machine {machine.name}: compile.{name}={value} is for arrays of one size, and there are array types {', '.join(machine.array_types)}; set {instead}"
+                f"machine {machine.name}: compile.{name}={value} needs arrays of one size, and there are array types "
+                f"{', '.join(machine.array_types)}; set it to {instead}"
             )
 
 
 def _grain(machine: Machine, value: Any) -> int:
-    """Return how many rows of attention are handed on at once. Raises MachineError."""
+    """Return the number of rows that stages of attention pass on at a time. Raises MachineError."""
     if value in ("vector", "operand"):
         return 1 if value == "vector" else OPERAND
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 31:
@@ -118,7 +119,7 @@ def _whole(machine: Machine, name: str, value: Any, least: int) -> int:
 
 
 def check_machine(machine: Machine) -> Machine:
-    """Return a machine whose settings can be compiled for; one that is described only by its costs has none. Raises MachineError for a wrong one."""
+    """Return the machine if its compile settings are valid; a cost-only machine has none. Raises MachineError for a wrong setting."""
     if machine.engines:
         pipeline(machine)
     return machine
@@ -127,8 +128,8 @@ def check_machine(machine: Machine) -> Machine:
 def compile_network(graph: Graph, machine: Machine) -> Program:
     """Return the program of a quantised network on a machine.
 
-    Raises ModelError for a network in floating point or with nodes that no engine takes, MachineError for a machine that
-    cannot run networks, CapacityError for a network that does not fit.
+    Raises ModelError for a network in floating point or with nodes that no engine supports, MachineError for a machine that
+    cannot run networks, and CapacityError for a network that does not fit.
     """
     if not graph.quantized:
         raise ModelError(f"{graph.name} is in floating point; quantise it first (crossloom.quantize)")

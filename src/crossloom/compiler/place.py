@@ -13,7 +13,7 @@ from crossloom.program.stage import ArrayMapping, Residency
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Ask each stage's engine where one copy lies."""
+    """Have each stage's engine place one copy."""
 
     def __call__(self, program: Program) -> Program:
         placed = []

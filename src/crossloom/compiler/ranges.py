@@ -1,4 +1,4 @@
-"""Calibration of converters on samples."""
+"""Calibration of converter ranges on samples."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from crossloom.program.placement import Placement
 from crossloom.program.program import Program
 
 WORK = 1 << 32
-"""Multiply-accumulates spent on samples: a few seconds."""
+"""Multiply-accumulates spent on calibration samples: a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetRanges:
-    """Show each stage what it will see: the samples that the network was calibrated on, computed in integers up to its input."""
+    """Calibrate each stage's converters on its inputs: the network's own calibration samples, computed in integers up to the stage."""
 
     def __call__(self, program: Program) -> Program:
         listening = {engine.name for engine in all_engines(program.machine) if isinstance(engine, Calibrates) and engine.needs_calibration}
         if not listening:
             return program
         if not program.graph.samples:
-            note = f"{program.graph.name} brings no samples to set the ranges of converters by: they cover the largest sums that could occur"
+            note = f"{program.graph.name} has no calibration samples for converter ranges, which therefore cover the largest possible sums"
             return replace(program, notes=(*program.notes, note))
         tuned = self._tuned(program, listening)
         return replace(program, stages=tuple(replace(stage, placement=tuned.get(stage.name, stage.placement)) for stage in program.stages))
 
     def _tuned(self, program: Program, listening: set[str]) -> Mapping[str, Placement]:
-        """Return the placements of the stages whose engines listen."""
+        """Return the calibrated placements of the stages whose engines need calibration."""
         graph = program.graph
         given = _few(program)
         heads = {stage.nodes[0]: stage for stage in program.stages if stage.engine in listening}
@@ -53,7 +53,7 @@ class SetRanges:
 
 
 def _few(program: Program) -> tuple[Tensor, ...]:
-    """Return the first of a network's samples: as many as `WORK` multiply-accumulates allow, at least one."""
+    """Return a network's first samples: as many as `WORK` multiply-accumulates allow, at least one."""
     graph = program.graph
     if graph.batch is not None:
         return graph.samples

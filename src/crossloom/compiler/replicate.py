@@ -1,4 +1,4 @@
-"""Replication: copies of layers, so that all take about the same time."""
+"""Replication of layers, so that all take about the same time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from crossloom.program.stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class ReplicateBalanced:
-    """Give early layers more copies, so that all stages take about as many steps, until the arrays of the chips are used up.
+    """Give early layers more copies until the arrays of the chips are used up, so that all stages take about the same number of steps.
 
-    Shafiee et al. 2016, Section V: a layer that feeds one with stride s needs s² times its copies. Here the number of steps T
-    is the smallest for which Σ arrays · copies fits, of each array type, each layer having ⌈reads / T⌉ copies, or as many as are of use (`Demand`).
-    Stages that leave their arrays to others have spread over all of them already.
+    Shafiee et al. 2016, Section V: a layer that feeds one with stride s needs s² times its copies. Here each layer has ⌈reads / T⌉ copies, up to
+    the largest useful number (`Demand`), and T is the smallest number of steps for which Σ arrays · copies fits, for each array type.
+    Stages that release their arrays to others already use all of them.
     """
 
     def __call__(self, program: Program) -> Program:
@@ -42,13 +42,13 @@ class ReplicateBalanced:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one inference asks of the arrays of a stage.
+    """The demand of one inference on the arrays of a stage.
 
     Attributes:
-        reads: positions, or more where one takes longer than in the fastest layer: heads that share a stored operand read it in turn.
-        most: copies that are of use: one for each position; of an operand that every inference writes, no more than make its reading as short
-            as its writing, since each copy is written too.
-        each: steps that a read takes, which no two copies share.
+        reads: positions, or more if one takes longer than in the fastest layer: heads that share a stored operand read it one after the other.
+        most: the largest useful number of copies, one per position. For an operand that every inference writes, no more than make its reading
+            as short as its writing, because each copy is written too.
+        each: steps per read, which copies cannot share.
     """
 
     reads: int
@@ -56,18 +56,18 @@ class Demand:
     each: float = 1.0
 
     def copies(self, steps: int) -> int:
-        """Return the number of copies that finish in `steps` steps, up to the largest useful number."""
+        """Return the number of copies needed to finish in `steps` steps, up to the largest useful number."""
         whole = int(steps / self.each + 1e-9)
         return min(-(-self.reads // whole), self.most) if whole else self.most
 
     @property
     def steps(self) -> int:
-        """Steps that a single copy takes."""
+        """Number of steps with a single copy."""
         return math.ceil(self.reads * self.each - 1e-9)
 
 
 def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
-    """Return the demands on each holder of arrays; stages that share arrays add up."""
+    """Return the demand on each holder of arrays, summed over the stages that share them."""
     members: dict[str, list[Stage]] = {}
     for stage in stages:
         if stage.arrays:
@@ -88,7 +88,7 @@ def demands_of(stages: Sequence[Stage], program: Program) -> dict[str, Demand]:
 
 
 def fewest_steps(stages: Sequence[Stage], demands: Mapping[str, Demand], budgets: Mapping[str, int]) -> int:
-    """Return the smallest number of steps with which all stages fit together into the arrays that there are of each array type."""
+    """Return the smallest number of steps for which all stages together fit into the available arrays of each array type."""
     need: dict[str, list[tuple[int, Demand]]] = {}
     for stage in stages:
         if stage.own_arrays:

@@ -1,4 +1,4 @@
-"""Reuse of arrays by stages that leave nothing in them."""
+"""Reuse of arrays by stages that leave no contents in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crossloom.program.stage import Dependency
 
 @dataclass(frozen=True, slots=True)
 class ReuseArrays:
-    """Let stages whose engine leaves its arrays when it is through work in those of the largest of them, each when the one before is done."""
+    """Run the stages that release their arrays in the arrays of the largest of them, each after the one before is done."""
 
     def __call__(self, program: Program) -> Program:
         passing = [stage for stage in program.stages if stage.arrays and stage.placement.releases_arrays]
@@ -30,5 +30,5 @@ class ReuseArrays:
                 residency = replace(stage.residency, time_shared=True)
                 stage = replace(stage, mapping=replace(stage.mapping, shares=shares), residency=residency)
             stages.append(stage)
-        note = f"{len(passing)} layers use the same arrays, one after the other"
+        note = f"{len(passing)} layers use the same arrays in sequence"
         return replace(program, stages=tuple(stages), notes=(*program.notes, note))

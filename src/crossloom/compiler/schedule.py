@@ -13,12 +13,12 @@ from crossloom.program.program import Program
 from crossloom.program.stage import Slots, Stage, Timing
 
 TURNS = "its turns"
-"""What sets the interval of a stage that leaves time slots to others."""
+"""Value of `limited_by` for a stage whose interval is set by its time slots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Ask each stage's engine how fast it steps, and what one inference makes it do."""
+    """Set each stage's timing and its actions per inference, as its engine computes them."""
 
     def __call__(self, program: Program) -> Program:
         stages = []
@@ -49,17 +49,17 @@ class Schedule:
 
 
 def _in_slots(timing: Timing, slots: Slots) -> Timing:
-    """Return the timing of a stage that shares its arrays: between two slots that a step takes, others have theirs."""
+    """Return the timing of a stage that shares its arrays: other stages' slots fall between the slots of one step."""
     inside_s = timing.interval_s if timing.in_arrays_s is None else timing.in_arrays_s
     waited = (math.ceil(inside_s / slots.length_s - 1e-6) - 1) * (slots.period - 1) * slots.length_s
     return Timing(slots.per_step * slots.between_s, timing.latency_s + waited, timing.limited_by if slots.period == 1 else TURNS)
 
 
 def slowed(timing: Timing, stage: Stage, program: Program, paced: frozenset[str]) -> Timing:
-    """Return the timing that the parts of a stage's tiles allow: buffers, buses, routers, functions.
+    """Return the timing that the components of a stage's tiles allow: buffers, buses, routers, functions.
 
-    Parts in `paced` are left out: the engine's own timing accounts for them. What several stages of a tile do with the same part is
-    added up by the timeline.
+    Components in `paced` are left out because the engine's own timing accounts for them. The timeline adds up the use of one component by
+    several stages of a tile.
     """
     for name, seconds in part_seconds(stage, program, paced).items():
         if seconds / stage.steps > timing.interval_s:
@@ -69,7 +69,7 @@ def slowed(timing: Timing, stage: Stage, program: Program, paced: frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class OneAtATime:
-    """Let each stage begin when all before it are through, those that it needs nothing of among them: one layer at a time, and no pipeline."""
+    """Start each stage only when all stages before it are done, whether it depends on them or not: one layer at a time, without a pipeline."""
 
     def __call__(self, program: Program) -> Program:
         return replace(program, stages=tuple(replace(stage, sequential=True) for stage in program.stages))

@@ -1,4 +1,4 @@
-"""Stages with the same weights share arrays."""
+"""Sharing of arrays by stages with identical weights."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from crossloom.program.stage import Dependency
 
 @dataclass(frozen=True, slots=True)
 class ShareWeights:
-    """Let stages of equal contents, such as the steps of a recurrent layer, work in the same arrays one after the other.
+    """Run stages with identical contents, such as the steps of a recurrent layer, in the same arrays, one after the other.
 
-    Products that read a stored operand depend on the store already; readers also wait for each other. Without `tied`, layers of the
-    same weights have arrays of their own all the same.
+    Products that read a stored operand already depend on the store; readers also wait for each other. Without `tied`, layers with
+    identical weights nevertheless have arrays of their own.
     """
 
     tied: bool = True

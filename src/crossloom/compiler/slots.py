@@ -1,4 +1,4 @@
-"""Reassigns unused time slots: a stage gets more of them where nobody else uses its lines."""
+"""Reassignment of unused time slots: a stage gets more of them if no other stage uses its lines."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from crossloom.program.floorplan import ArrayLayout, FloorPlan, LaidBlock
 from crossloom.program.stage import Slots
 
 MOST_BLOCKS = 64
-"""Largest number of blocks in an array for which pairwise crossings are checked; in fuller ones all keep apart."""
+"""Largest number of blocks in an array for which pairwise crossings are checked; in fuller arrays no two stages share a slot."""
 
 
 def with_more_slots(floor: FloorPlan, slots: Mapping[str, Slots]) -> dict[str, Slots]:
-    """Return the slots of each stage, with periods halved as long as stages that must keep apart still never have the same slot.
+    """Return the slots of each stage, with its period halved as long as stages that exclude each other never have the same slot.
 
-    A packing gives a stage no more slots than it needs for a full pipeline. Where nobody else uses its lines, more of them make a single
-    inference faster. The longest periods come first.
+    A packing gives a stage no more slots than a full pipeline needs. If no other stage uses its lines, more slots make a single
+    inference faster. The longest periods are halved first.
     """
     apart: dict[str, set[str]] = {}
     for layout in floor.layouts:
@@ -36,7 +36,7 @@ def with_more_slots(floor: FloorPlan, slots: Mapping[str, Slots]) -> dict[str, S
 
 
 def _apart(layout: ArrayLayout) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of stages that must not have the same slot: their blocks share a line, are both written, or cross where a third lies."""
+    """Yield the pairs of stages that exclude each other: their blocks share a line, are both written, or cross where a third block lies."""
     crowded = len(layout.blocks) > MOST_BLOCKS
     for first, second in combinations(layout.blocks, 2):
         if first.stage != second.stage and (

@@ -1,6 +1,6 @@
-"""What other packages bring along: engines, machines, components, cells and networks, by entry point.
+"""Plugins: engines, machines, components, cells and networks that other packages provide through entry points.
 
-A package names them in its `pyproject.toml`:
+A package declares them in its `pyproject.toml`:
 
     [project.entry-points."crossloom.engines"]
     popcount = "our_lab.popcount:POPCOUNT"     # an object with `name` and `on(machine)`
@@ -29,12 +29,12 @@ from typing import Any
 from crossloom.errors import InputError
 
 KINDS = ("engines", "machines", "components", "cells", "networks")
-"""What a package can bring along; each is an entry point group `crossloom.KIND`."""
+"""Kinds of plugin; each has an entry point group `crossloom.KIND`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One entry point: what kind of thing, its name, where it is (`module:attribute`), and the package and version that it comes from."""
+    """One entry point: its kind, its name, its location (`module:attribute`), and the package that declares it, with version."""
 
     kind: str
     name: str
@@ -48,7 +48,7 @@ class Plugin:
         except Exception as problem:
             raise InputError(
                 f"{self.package}: its entry point crossloom.{self.kind}: {self.name} = {self.where} cannot be imported "
-                f"({type(problem).__name__}: {problem}); mend the package, or uninstall it"
+                f"({type(problem).__name__}: {problem}); repair the package, or uninstall it"
             ) from problem
 
     def documents(self, suffix: str = ".yaml") -> Iterator[Path]:
@@ -64,11 +64,11 @@ class Plugin:
 
 @cache
 def plugins(kind: str) -> dict[str, Plugin]:
-    """Return the plugins of a kind by name. Raises InputError for a name that two packages bring along."""
+    """Return the plugins of a kind by name. Raises InputError for a name that two packages declare."""
     found: dict[str, Plugin] = {}
     for point in sorted(entry_points(group=f"crossloom.{kind}"), key=lambda each: each.name):
         package = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown package"
         if point.name in found:
-            raise InputError(f"{found[point.name].package} and {package} both name {point.name} under crossloom.{kind}; uninstall one")
+            raise InputError(f"{found[point.name].package} and {package} both declare {point.name} under crossloom.{kind}; uninstall one")
         found[point.name] = Plugin(kind, point.name, point.value, package)
     return found

@@ -1,4 +1,4 @@
-"""A diagnosis in the terminal and as a picture."""
+"""A diagnosis as terminal tables and as a picture."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from crossloom.study.diagnose import Diagnosis, Rung
 
 LAYERS = 6
-"""Layers printed in a terminal, the weakest first."""
+"""Number of layers printed in a terminal, weakest first."""
 BEST_DB = 40.0
-"""Where the colours of the layers end: beyond, no error is seen in the result."""
+"""Upper end of the colour scale; beyond it, errors do not show in the result."""
 
 
 def print_diagnosis(found: Diagnosis, console: Console) -> None:
-    """Print the ladder, the weakest layers with everything on, and what to make of it."""
+    """Print the ladder, the weakest layers with all effects enabled, and the verdict."""
     console.print(plain(f"{found.network} on {found.machine}, {found.samples} samples", "bold"))
-    ladder = table_of("Accuracy, one effect after the other", ("effect",), ("accuracy", "95 % of the mean", "change", "weakest layer, own"))
+    ladder = table_of("Accuracy, effects added one by one", ("effect",), ("accuracy", "95 % interval of the mean", "change", "weakest layer (own)"))
     for rung in found.rungs:
         loss = found.losses.get(rung.name)
         look = "bold red" if found.worst is rung else ""
@@ -36,7 +36,7 @@ def print_diagnosis(found: Diagnosis, console: Console) -> None:
     last = found.rungs[-1]
     weakest = sorted((layer for layer in last.own_db if last.own_db[layer] is not None), key=lambda layer: last.own_db[layer] or 0.0)
     if weakest:
-        layers = table_of("Signal over error with everything on", ("layer",), ("own", "arrived"))
+        layers = table_of("Signal over error with all effects", ("layer",), ("own", "incoming"))
         for layer in weakest[:LAYERS]:
             layers.add_row(plain(shorten(layer, 40)), _db(last.own_db[layer]), _db(last.arrived_db[layer]))
         console.print(layers)
@@ -60,7 +60,7 @@ def _db(value: float | None) -> str:
 
 
 def draw_diagnosis(found: Diagnosis) -> Figure:
-    """Return the ladder of accuracies, and below each rung the signal over the own error of every layer.
+    """Return the ladder of accuracies, and below each rung the ratio of signal to own error for every layer.
 
     Raises InputError if matplotlib is missing.
     """
@@ -100,7 +100,7 @@ def _ladder(axes: Any, found: Diagnosis) -> None:
 
 
 def _layers(figure: Any, axes: Any, found: Diagnosis, layers: list[str]) -> None:
-    """Draw a square for each layer and rung: dark red where errors are as large as the signal, white where there is none."""
+    """Draw a square for each layer and rung: dark red where errors are as large as the signal, white where there is no error."""
     grid = np.full((max(1, len(layers)), len(found.rungs)), np.nan)
     for column, rung in enumerate(found.rungs):
         for row, layer in enumerate(layers):
@@ -114,5 +114,5 @@ def _layers(figure: Any, axes: Any, found: Diagnosis, layers: list[str]) -> None
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color="white" if strong else "black")
     axes.set_yticks(range(len(layers)), [shorten(layer, 24) for layer in layers], fontsize=7)
     axes.set_xticks(range(len(found.rungs)), [rung.name for rung in found.rungs], fontsize=8)
-    axes.set_title("signal over each layer's own error (dB); blank: exact", loc="left", fontsize=8.5)
+    axes.set_title("signal over own error of each layer (dB); blank: exact", loc="left", fontsize=8.5)
     figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01)

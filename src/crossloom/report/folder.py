@@ -1,4 +1,4 @@
-"""Write a run folder: beside its place first, then renamed, so that no half-written one is ever seen."""
+"""Run folders, written beside their destination and then renamed, so that no partial folder is ever visible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check_free(folder: str | Path) -> Path:
-    """Return the path if a run folder can be made there. Raises InputError."""
+    """Return the path if a run folder can be created there. Raises InputError."""
     path = Path(folder)
     if os.path.lexists(path):
         raise InputError(f"{path} exists; choose another folder, or remove it first")
@@ -32,7 +32,7 @@ def check_free(folder: str | Path) -> Path:
 
 
 def save(result: Result, folder: str | Path) -> Path:
-    """Write result, layers, machine and program, the report and the trace; return the folder's path. Raises InputError if it exists."""
+    """Write result, layers, machine, program, report and trace; return the folder's path. Raises InputError if it exists."""
     from crossloom.report.trace import write_trace
 
     path = check_free(folder)
@@ -53,7 +53,7 @@ def save(result: Result, folder: str | Path) -> Path:
 
 
 def _write_report(result: Result, folder: Path) -> None:
-    """Write the report, or a line that says what it needs where that is not installed."""
+    """Write the report, or a note of the missing package."""
     try:
         result.report(folder / "report.html")
     except InputError as problem:
@@ -86,7 +86,7 @@ def _yaml(document: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return nested mappings and lists of the YAML reader as plain ones."""
+    """Return the nested mappings and lists of the YAML reader as plain ones."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

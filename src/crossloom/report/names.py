@@ -1,4 +1,4 @@
-"""Names as they can be shown: they come from models and files of anybody."""
+"""Sanitised names for display; names come from untrusted models and files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["plain", "printable", "shorten"]
 
 
 def shorten(name: str, letters: int) -> str:
-    """Return a name shortened to `most` letters; its end says most, so two thirds of the letters are kept there."""
+    """Return a name shortened to `letters` characters; its end is the most informative, so two thirds of the characters are kept there."""
     name = printable(name)
     if len(name) <= letters:
         return name
@@ -19,6 +19,6 @@ def shorten(name: str, letters: int) -> str:
 
 
 def plain(text: str, look: str = "") -> Text:
-    """Return text for a terminal as it is: brackets in a name are not markup, and nothing in it moves the cursor."""
+    """Return verbatim text for a terminal: brackets in a name are not markup, and nothing in it moves the cursor."""
     indent = text[: len(text) - len(text.lstrip(" "))]
     return Text(indent + printable(text), style=look)

@@ -1,4 +1,4 @@
-"""A result in a notebook: a few lines of HTML that need nothing but the browser, in the colours of the notebook's own text."""
+"""Notebook summary of a result: a few lines of self-contained HTML in the notebook's own text colours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CELL = "text-align:left;padding:.15em 1em .15em 0;border:0;background:none"
 
 
 def summary_html(result: Result) -> str:
-    """Return the headline numbers as a table, and where the energy goes as a bar."""
+    """Return the headline numbers as a table, and the energy by component as a bar."""
     title = _safe(f"{result.program.graph.name} on {result.program.machine.name}")
     rows = "".join(
         f'<tr style="background:none"><th scope="row" style="{_CELL};font-weight:normal;opacity:.75">{_safe(line.label)}</th>'
@@ -31,7 +31,7 @@ def summary_html(result: Result) -> str:
 
 
 def _bar(result: Result) -> str:
-    """Return one bar of components by their share of the energy, with a legend."""
+    """Return a bar of the energy shares by component, with a legend."""
     shares = largest({row.name: row.energy_share for row in component_rows(result) if row.energy_share > 0}, len(SERIES) - 1)
     if not shares:
         return ""

@@ -1,4 +1,4 @@
-"""The colours of all pictures: those of Okabe and Ito, which people with any kind of colour vision can tell apart."""
+"""Colours of all pictures: the palette of Okabe and Ito, distinguishable with any kind of colour vision."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ VARIABLES = {
     FAINT: "--line",
     SURFACE: "--card",
 }
-"""CSS variables under which a page may give each colour another value, as a dark scheme does."""
+"""CSS variables with which a page may override each colour, for example in a dark scheme."""
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each name: those of the series in order, then grey."""
+    """Return a colour for each name: the series colours in order, then grey."""
     return {name: SERIES[place] if place < len(SERIES) else OTHER for place, name in enumerate(names)}

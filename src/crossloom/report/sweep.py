@@ -1,4 +1,4 @@
-"""A sweep in the terminal and as a picture."""
+"""A sweep as a terminal table and as a picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARKERS = "osD^v<>ph*"
 
 
 def print_sweep(found: Sweep, console: Console) -> None:
-    """Print a line for each version, those that cannot run with the reason, and what the network is worth without the machine."""
+    """Print a line for each version, the reason for each that cannot run, and the accuracy of the network without the machine."""
     samples = f", {found.samples:,} samples" if found.samples else ""
     console.print(plain(f"{found.network} on {found.machine}{samples}", "bold"))
     judged = _judged(found)
@@ -58,10 +58,11 @@ def _scores(score: Score | None, judged: tuple[str, ...]) -> list[str]:
 
 
 def draw_sweep(found: Sweep) -> Figure:
-    """Return a picture: the first field along the axis, a line for each combination of the others.
+    """Return a picture: the first field along the x-axis, one line for each combination of the others.
 
-    Accuracy (perplexity where each token has an answer; energy without samples) upwards, without the machine as straight lines. A softmax format is
-    two numbers: fraction bits along the axis, a line for each number of bits before the point. Raises InputError if matplotlib is missing.
+    The y-axis is accuracy, or perplexity for per-token outputs, or energy if there are no samples. Straight lines mark the network without the
+    machine. A softmax format is two numbers: fraction bits along the x-axis, one line for each number of integer bits. Raises InputError if
+    matplotlib is missing.
     """
     title, value = _measure(found)
     with styled():
@@ -103,9 +104,9 @@ def _of_score(score: Score) -> float:
 
 
 def _measure(found: Sweep) -> tuple[str, Any]:
-    """Return what is drawn upwards: its name, and the number of a point."""
+    """Return the label of the y-axis, and a function from a point to its value."""
     if found.quantized_score is None:
-        return "energy of an inference (J)", lambda point: point.energy_j
+        return "energy per inference (J)", lambda point: point.energy_j
     title = "accuracy (%)" if found.quantized_score.perplexity is None else "perplexity"
     return title, lambda point: _of_score(point.score)
 
@@ -114,7 +115,7 @@ _FORMAT = re.compile(r"(\d+)\.(\d+)")
 
 
 def _lines(found: Sweep) -> tuple[dict[str, Mapping[Any, Point]], str, str]:
-    """Return points by line and place, what lies along the axis, and what the lines differ in."""
+    """Return points by line and position, the label of the x-axis, and the title of the legend."""
     points = [point for point in found.points if not point.fails]
     lines: dict[str, dict[Any, Point]] = {}
     first, *others = found.fields

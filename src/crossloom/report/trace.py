@@ -1,4 +1,4 @@
-"""One inference as a trace in Chrome's format, which ui.perfetto.dev and chrome://tracing show."""
+"""One inference as a trace in Chrome's format, for ui.perfetto.dev and chrome://tracing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ US = 1e6
 
 
 def perfetto_trace(result: Result) -> dict[str, Any]:
-    """Return the trace: a track for each stage, and how many stages and arrays are under way.
+    """Return the trace: one track per stage, and counters of the stages and arrays under way.
 
-    On its track a stage waits until its first step can start, then it is under way until its last result is there; inside lies
-    its work, all steps put end to end. Times are in microseconds.
+    On its track, a stage waits until its first step can start, and is then under way until its last output. Inside this
+    span lies its busy time, with all steps end to end. Times are in microseconds.
     """
     events = [_meta("process_name", 0, name=f"{result.program.graph.name} on {result.program.machine.name}: one inference")]
     for track, stage in enumerate(result.program.stages, 1):
@@ -48,13 +48,13 @@ def write_trace(result: Result, path: str | Path) -> Path:
 
 
 def _track(result: Result, stage: str, track: int) -> Iterator[Event]:
-    """Yield name and place of a track, then waiting, being under way, working."""
+    """Yield the name and position of a track, then its waiting, under-way and working spans."""
     row, name = result.timeline.by_name[stage], layer_name(result.program, stage)
     source = layer_name(result.program, row.waited_for) if row.waited_for else "the input"
     yield _meta("thread_name", track, name=name)
     yield _meta("thread_sort_index", track, sort_index=track)
     if row.start_s > 0:
-        yield _span(f"waiting for {source}", "waiting", track, 0.0, row.start_s)
+        yield _span(f"waiting on {source}", "waiting", track, 0.0, row.start_s)
     span_s = row.finish_s - row.start_s
     about = {
         "engine": row.engine,
@@ -67,11 +67,11 @@ def _track(result: Result, stage: str, track: int) -> Iterator[Event]:
     }
     yield _span(name, "under way", track, row.start_s, span_s, about)
     if row.busy_s > 0:
-        yield _span("at work, steps put end to end", "working", track, row.start_s, min(row.busy_s, span_s))
+        yield _span("busy, steps end to end", "working", track, row.start_s, min(row.busy_s, span_s))
 
 
 def _counters(result: Result) -> Iterator[Event]:
-    """Yield how many stages are under way, and how many arrays these hold, whenever that changes."""
+    """Yield the number of stages under way, and of the arrays that they hold, at each change."""
     changes: dict[float, tuple[int, int]] = {0.0: (0, 0)}
     for stage in result.program.stages:
         row = result.timeline.by_name[stage.name]

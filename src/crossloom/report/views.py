@@ -1,6 +1,6 @@
-"""What a `Result` can be asked to show: a run folder, a page, pictures, a summary for notebooks.
+"""Views of a `Result`: a run folder, a page, pictures, a notebook summary.
 
-Each view is imported when it is first asked for: pictures need matplotlib, pages need jinja2, and a summary needs neither.
+Each view is imported on first use: pictures need matplotlib, pages need jinja2, and a summary needs neither.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def write_report(result: Result, path: str | Path) -> Path:
 
 
 def pictures(result: Result) -> Pictures:
-    """Return the pictures of a result, each drawn when it is called."""
+    """Return the pictures of a result, each drawn on request."""
     from crossloom.report.figures.pictures import Pictures
 
     return Pictures(result)

@@ -1,4 +1,4 @@
-"""The associative engine: layers with ternary weights as additions and subtractions in content-addressable arrays."""
+"""The associative engine: ternary-weight layers as additions and subtractions in content-addressable arrays."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from crossloom.program.stage import Stage, Timing
 from crossloom.units import show
 
 INSTRUCTION_BYTES = 8
-"""Of an instruction: an operation, three columns, three domains and three widths."""
-_UNTRAINED = "train it to ternary weights (crossloom ternarize) or, for costs only, set a sparsity"
-_TRAINED = "the other layers' weights are ternary; ternarize trains only those of nn.Linear and convolutions, so write a projection as nn.Linear"
+"""Size of an instruction: an operation, three columns, three domains and three widths."""
+_UNTRAINED = "train it with ternary weights (crossloom ternarize), or set a sparsity for cost estimates only"
+_TRAINED = "the other layers' weights are ternary; ternarize trains only nn.Linear and convolutions, so write a projection as nn.Linear"
 
 
 @dataclass(frozen=True, slots=True)
 class Associative:
-    """Takes products with weights -1, 0 and 1."""
+    """The associative engine: products with weights -1, 0 and 1."""
 
     name: str = "associative"
 
@@ -47,16 +47,16 @@ class MappedAssociative:
     name: str = "associative"
     paced_parts: frozenset[str] = frozenset(("array",))
     passes: tuple[str, ...] = PASSES
-    """The passes of the compilation of a layer."""
+    """Compiler passes of a layer."""
 
     def adapt(self, graph: Graph, holder: Holder) -> tuple[Graph, tuple[str, ...]]:
-        """Return the network as it is, and how many layers are left to digital units because their weights are not ternary."""
+        """Return the unchanged network, and a note on the layers that run on digital units because their weights are not ternary."""
         layers = [node.name for node in graph.nodes if isinstance(node.op, Conv | ConvTranspose | Linear)]
         left = [name for name in layers if unfit(graph.node(name), graph)]
         if not left:
             return graph, ()
         first = next(unfit(graph.node(name), graph) for name in left)
-        which = f"{left[0]}: {first}" if len(left) == 1 else f"{left[0]} the first: {first}"
+        which = f"{left[0]}: {first}" if len(left) == 1 else f"first {left[0]}: {first}"
         count = "1 layer is" if len(left) == 1 else f"{len(left)} layers are"
         return graph, (f"{count} computed by digital units ({which}); {_UNTRAINED if len(left) == len(layers) else _TRAINED}",)
 
@@ -65,11 +65,11 @@ class MappedAssociative:
         return unfit(node, graph)
 
     def fuses(self, stage: Stage, node: Node, graph: Graph) -> bool:
-        """Return whether a node only limits sums that are requantised: that is part of it."""
+        """Return whether a node only limits requantised sums; requantisation includes that."""
         return isinstance(node.op, Relu | Clip)
 
     def place(self, stage: Stage, graph: Graph) -> InRows:
-        """Return where the layer lies. Raises CapacityError for arrays that are too small for any layer."""
+        """Return the placement of a layer. Raises CapacityError if the arrays are too small for any layer."""
         node, chip = graph.node(stage.nodes[0]), self.chip
         layer = TernaryLayer.of(node, graph)
         positions = node.type.count(1) // layer.all_outputs
@@ -81,7 +81,7 @@ class MappedAssociative:
         return placed(whole, distinct_inputs(node, graph, chip.rows), positions, chip)
 
     def timing(self, stage: Stage, graph: Graph) -> Timing:
-        """Return the time of a wave: inputs come, every search, write and shift of the longest stream after the other, sums leave."""
+        """Return the time of a wave: inputs arrive, every search, write and shift of the longest stream runs in sequence, sums leave."""
         rows, does = _placement(stage), self.machine.part("array").actions
         counts = {"compare": rows.searches, "write": rows.writes, "shift": rows.shifts}
         seconds = {name: count * does[name].latency_s.value for name, count in counts.items()}
@@ -89,12 +89,12 @@ class MappedAssociative:
         return Timing(total, total, f"array.{max(seconds, key=lambda name: seconds[name])}")
 
     def cost(self, stage: Stage, graph: Graph) -> Cost:
-        """Return the actions of one inference, and how often it writes the cell that is written most, over random bits."""
+        """Return the actions of one inference, and its mean number of writes to the most-written cell over random bits."""
         rows = _placement(stage)
         return Cost(dict(actions(stage, graph, self.chip)), rows.worn * rows.waves)
 
     def review(self, program: Program) -> tuple[str, ...]:
-        """Return which memories are too small: for all instructions, or for what a layer reads and writes."""
+        """Return notes on memories too small for all instructions, or for the data that a layer reads and writes."""
         stages = [stage for stage in program.stages if stage.engine == self.name and stage.arrays]
         activations = (stage.actions.get("buffer.read", 0) + stage.actions.get("buffer.write", 0) for stage in stages)
         wanted = {
@@ -104,7 +104,7 @@ class MappedAssociative:
         return tuple(_short(program, part, count) for part, count in wanted.items() if count > _capacity(program, part))
 
     def pieces(self, stage: Stage) -> int:
-        """Return the streams of a layer."""
+        """Return the number of streams of a layer."""
         rows = _placement(stage)
         return rows.tiles * rows.parts
 
@@ -115,7 +115,7 @@ class MappedAssociative:
         yield from listing(compiled_layer(layer, rows.row_groups, self.chip), rows.positions, self.chip, after, piece)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
-        """Return what computes a layer: its stream, step by step, or the integer product that equals it."""
+        """Return the executor of a layer: its stream, step by step, or the equal integer product."""
         stage, chip = program.stage_of[node.name], self.chip
         if node.name != stage.nodes[0]:
             return Limiter(node, program)
@@ -134,7 +134,7 @@ def _placement(stage: Stage) -> InRows:
 
 
 def actions(stage: Stage, graph: Graph, chip: Processors) -> Counts:
-    """Return what one inference makes a stage do: in arrays, for its instructions, on the links, and to its sums when they have been read out."""
+    """Return the action counts of a stage in one inference: in the arrays, for instructions, on links, and for sums after readout."""
     placement = _placement(stage)
     sums = placement.results // placement.parts
     read, crossing = -(-placement.read // 8), -(-placement.read * (_routers(placement, chip) - 1) // (8 * placement.parts))
@@ -158,7 +158,7 @@ def actions(stage: Stage, graph: Graph, chip: Processors) -> Counts:
 
 
 def _capacity(program: Program, role: str) -> float:
-    """Return the bytes that the memories of a role hold on all chips; no end of them if the machine does not say."""
+    """Return the total capacity in bytes of a role's memories on all chips; unlimited if the machine does not specify it."""
     part = program.machine.optional(role)
     return part.parameters.get("capacity", math.inf) * part.total * program.chips if part is not None else math.inf
 
@@ -166,17 +166,17 @@ def _capacity(program: Program, role: str) -> float:
 def _short(program: Program, role: str, count: int) -> str:
     what = "all instructions take" if role == "instruction_memory" else "what a layer reads and writes takes up to"
     have, name = show(_capacity(program, role), "B"), program.machine.part(role).name
-    return f"{what} {show(count, 'B')} and the memories hold {have}: bringing the rest from elsewhere is not priced; set {name}.capacity"
+    return f"{what} {show(count, 'B')} but the memories hold {have}; the cost of fetching the rest is not counted; set {name}.capacity"
 
 
 def _routers(placement: InRows, chip: Processors) -> int:
-    """Return at how many routers lie the arrays whose partial sums are added: sums go from one to the next, there to be added to its own."""
+    """Return the number of routers over which partial sums are added. Sums pass from router to router and are accumulated at each."""
     at_each = max(1, chip.arrays // max(1, chip.routers))
     return -(-min(placement.parts, placement.arrays) // at_each)
 
 
 def _moving_s(placement: InRows, machine: Machine) -> float:
-    """Return the seconds of a wave in which inputs come over the buses, before the arrays begin, and sums leave, when they are done."""
+    """Return the bus time of a wave in seconds: inputs arrive before the arrays start, and sums leave when they finish."""
     bus = machine.optional("bus")
     if bus is None or "transfer" not in bus.actions or not bus.total:
         return 0.0

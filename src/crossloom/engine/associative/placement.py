@@ -1,4 +1,4 @@
-"""Where a layer lies in the arrays of associative processors, and what they do for it."""
+"""Placement of a layer in the arrays of associative processors, and its work there."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from crossloom.program.floorplan import CellBlock
 from crossloom.program.placement import placement
 
 ARITHMETIC = [Op.ADD, Op.SUBTRACT, Op.SUM, Op.DIFFERENCE, Op.COPY, Op.NEGATE]
-"""Instructions that are additions and subtractions, a first term of a sum among them."""
+"""Instructions that count as additions or subtractions, including those for the first term of a sum."""
 
 
 @placement
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InRows:
-    """A layer in arrays, a position in a row; what is counted is of one inference.
+    """A layer placed in arrays, one output position per row; counts are per inference.
 
     Attributes:
-        positions: output positions.
-        row_groups: arrays that these take, as many rows as an array has to each.
-        scope, tiles, parts: channels that share temporaries; arrays for the outputs, and for the inputs, of the same rows.
-        rounds: times that inputs are loaded into an array, at most.
-        arrays: that work at once.
-        waves: times that these arrays are filled.
-        nonzeros: weights that are not zero: additions and subtractions without sharing.
-        operations: additions and subtractions that there are, of all tiles and parts.
-        bit_operations: bits of them, of all rows: row-bit operations.
-        instructions: of all tiles and parts.
-        searches, writes, shifts: steps of the longest stream of a wave, loading and reading out with them.
+        positions: number of output positions.
+        row_groups: number of arrays that these take, one full array of rows each.
+        scope, tiles, parts: channels that share temporaries; arrays over which outputs (tiles) and inputs (parts) of the same rows are split.
+        rounds: largest number of input loads into an array.
+        arrays: number that work in parallel.
+        waves: number of times these arrays are filled.
+        nonzeros: number of non-zero weights, which is the number of additions and subtractions without sharing.
+        operations: actual number of additions and subtractions, over all tiles and parts.
+        bit_operations: their bits over all rows (row-bit operations).
+        instructions: number over all tiles and parts.
+        searches, writes, shifts: steps of the longest stream of a wave, including loading and readout.
         compared, written, moved: cells compared, cells written (on average over random bits), tracks moved by a domain.
-        fetched: bits that go to the arrays.
-        results: sums that are read out, of all parts.
-        read: bits of them, which leave the arrays.
-        worn, worn_port: writes to the cell that is written most, and through the port that writes most, on average over random bits.
-        utilization: share of the cells of the arrays that hold something.
-        releases_arrays: layers use the arrays one after the other: weights are in the instructions, and nothing stays.
+        fetched: bits sent to the arrays.
+        results: number of sums read out, over all parts.
+        read: bits of these sums, which leave the arrays.
+        worn, worn_port: writes to the most-written cell, and through the busiest write port, on average over random bits.
+        utilization: share of the arrays' cells that hold data.
+        releases_arrays: whether layers use the arrays one after the other. Weights are in the instructions, so nothing stays in the arrays.
     """
 
     positions: int
@@ -70,71 +70,71 @@ class InRows:
 
     @property
     def weights(self) -> int:
-        """Weights that are not zero."""
+        """Number of non-zero weights."""
         return self.nonzeros
 
     @property
     def contents(self) -> None:
-        """None: what the rows hold is nobody else's."""
+        """None: no other layer can use what the rows hold."""
         return None
 
     @property
     def blocks(self) -> tuple[CellBlock, ...]:
-        """None: whole arrays."""
+        """Empty: whole arrays are used."""
         return ()
 
     @property
     def positions_per_step(self) -> int:
-        """One: a step is a wave."""
+        """One, because a step is a wave."""
         return 1
 
     @property
     def input_vectors(self) -> int:
-        """The waves: all positions of one are computed at once."""
+        """Number of waves; all positions of a wave are computed in parallel."""
         return self.waves
 
     @property
     def streams_input(self) -> bool:
-        """No: inputs are read from a buffer."""
+        """False: inputs are read from a buffer."""
         return False
 
     @property
     def written_rows(self) -> int:
-        """None: weights are in the instructions."""
+        """Zero: weights are in the instructions."""
         return 0
 
     @property
     def smallest_chunk(self) -> int:
-        """The arrays whose partial sums make up the outputs of a tile in one row group."""
+        """Number of arrays whose partial sums make up the outputs of a tile in one row group."""
         return self.parts
 
     @property
     def summary(self) -> Mapping[str, int]:
-        """How large the program of a layer is, of one inference."""
+        """Size of a layer's program for one inference."""
         sizes = ("positions", "nonzeros", "operations", "bit_operations", "instructions", "row_groups", "tiles", "parts", "waves", "scope")
         return {name: getattr(self, name) for name in (*sizes, "searches", "writes", "shifts")}
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What the arrays of one tile and part do in each of their row groups: the stream, loading before its rounds, and reading out at its end.
+    """The work of one tile and part in each row group: loads before each round, the stream, and the final readout.
 
-    Loading writes row by row: in each, the inputs of a round at one domain after the other. Reading out searches for ones, bit by bit, in all rows at once: the tags
-    are the bits. To be put where they belong, all tracks go to the end that they have at a port, where one search checks them, and back: how it is done was not
-    available to us, and this is assumed.
+    Loading writes row by row; each row's inputs of a round are written one domain after the other. Readout searches for ones bit by bit, in all rows in parallel;
+    the tags are the bits. For realignment, all tracks move to the end that lies at a port, where one search checks them, and back. The actual procedure was
+    not available to us, so this one is assumed.
     """
 
     compiled: Compiled
     effort: Effort
     rounds: tuple[int, ...]
-    """Domains that the inputs of each round take."""
+    """Domains taken by the inputs of each round."""
     inputs: int
-    """Input bits in a row."""
+    """Number of input bits in a row."""
     input_columns: int
     period: int
-    """Domains from one port to the next."""
+    """Distance in domains from one port to the next."""
     realigned: int
-    """Times that all tracks are put where they belong."""
+    """Number of realignments of all tracks."""
 
     @classmethod
     def of(cls, compiled: Compiled, whole: CompiledLayer, chip: Processors) -> Piece:
@@ -150,22 +150,22 @@ class Piece:
 
     @property
     def read_bits(self) -> int:
-        """Bits of the sums that are read out of a row."""
+        """Number of bits of the sums that are read out of a row."""
         return sum(self.compiled.sum_bits)
 
     @property
     def searches(self) -> int:
-        """Searches one after the other, those that read out among them."""
+        """Number of serial searches, including those of the readout."""
         return self.effort.searches + self.read_bits + self.realigned
 
     @property
     def compared(self) -> int:
-        """Cells compared in a row."""
+        """Number of cells compared in a row."""
         return self.effort.compared + self.read_bits + self.realigned * self.compiled.stream.columns
 
     @property
     def moved(self) -> int:
-        """Steps of all tracks of a row."""
+        """Number of steps of all tracks of a row."""
         return self.effort.column_steps + self.inputs + self.read_bits + self._ways() * self.compiled.stream.columns
 
     def writes(self, rows: int) -> int:
@@ -173,11 +173,11 @@ class Piece:
         return self.effort.writes + rows * sum(self.rounds)
 
     def shifts(self, hidden: bool) -> int:
-        """Shifts one after the other: of the stream, and a step for each domain that is loaded or read."""
+        """Return the number of serial shifts: those of the stream, and one for each domain loaded or read."""
         return (self.effort.shift_steps_ahead if hidden else self.effort.shift_steps) + sum(self.rounds) + self.read_bits + self._ways()
 
     def worn(self) -> tuple[float, float]:
-        """Return the writes of the cell that is written most, and those through the port that writes most."""
+        """Return the writes to the most-written cell, and those through the busiest write port."""
         cells = self.effort.wear_eighths.copy()
         for domains in self.rounds:
             cells[: self.input_columns, :domains] += 8
@@ -185,12 +185,12 @@ class Piece:
         return float(cells.max()) / 8, float(ports.max()) / 8
 
     def _ways(self) -> int:
-        """Return the steps to the ends and back."""
+        """Return the number of steps to the ends and back."""
         return self.realigned * 2 * (self.period - 1)
 
 
 def placed(whole: CompiledLayer, distinct: Sequence[int], positions: int, chip: Processors) -> InRows:
-    """Return where a compiled layer lies and what it does. Of each row group, the distinct elements that it reads of all channels are given."""
+    """Return the placement of a compiled layer. `distinct` is the number of distinct elements that each row group reads over all channels."""
     layer, cut, layout = whole.layer, whole.cut, whole.layout
     pieces = [Piece.of(compiled, whole, chip) for compiled in whole.streams]
     worn = [piece.worn() for piece in pieces]

@@ -1,4 +1,4 @@
-"""What a machine file says about its associative processors, under `engines: associative:`."""
+"""Settings of the associative processors in a machine file, under `engines: associative:`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crossloom.errors import MachineError
 from crossloom.machines import Machine
 
 ACTIONS = ("compare", "write", "shift")
-"""What the arrays of an associative processor do."""
+"""Actions of an associative processor's arrays."""
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
@@ -33,21 +33,21 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Processors:
-    """A machine's arrays and how they are used.
+    """The arrays of a machine and how they are used.
 
     Attributes:
-        rows, columns, domains, ports: of an array; ports of each track.
-        arrays, routers: on a chip; a router joins arrays to others, and 0 are all of one.
-        in_turn: layers use the arrays one after the other, rather than having some of their own.
-        spread, all_spread: the inputs of a layer are spread over arrays that its rows leave free, and its outputs over those that are then left; neither
-            where every layer has arrays of its own.
-        sharing: common subexpressions are computed once.
-        scope: input channels among whose sums they are looked for; 0 chooses for each layer.
-        all_rows: rows that hold no output position are searched, too.
-        hidden_alignment: a column that the instruction before does not use is aligned meanwhile.
-        execute: which way values are computed.
-        shift_faults, write_faults: chance that a track moves a domain too far or too short in a step, and that a written cell stays as it was.
-        realign_every: instructions after which tracks are put where they belong; 0: never.
+        rows, columns, domains, ports: size of an array; ports per track.
+        arrays, routers: number on a chip. A router joins its arrays to others; with 0, all arrays share one.
+        in_turn: layers use the arrays one after the other, instead of each having its own.
+        spread, all_spread: a layer's inputs are spread over the arrays that its rows leave free, and its outputs over those still free after that. Neither
+            applies if every layer has its own arrays.
+        sharing: whether common subexpressions are computed once.
+        scope: number of input channels searched together for common subexpressions; 0 chooses per layer.
+        all_rows: rows that hold no output position are searched as well.
+        hidden_alignment: a column is aligned during the previous instruction if that instruction does not use it.
+        execute: how values are computed.
+        shift_faults, write_faults: probability that a track ends one domain too far or too short in a step, and that a written cell keeps its old value.
+        realign_every: number of instructions after which tracks are realigned; 0: never.
     """
 
     rows: int
@@ -70,12 +70,12 @@ class Processors:
 
     @property
     def faulty(self) -> bool:
-        """Whether anything goes wrong."""
+        """Whether any faults are simulated."""
         return bool(self.shift_faults or self.write_faults)
 
 
 def processors(machine: Machine) -> Processors:
-    """Return a machine's settings. Raises MachineError naming the one that is wrong, or an array that cannot do what is asked of it."""
+    """Return a machine's settings. Raises MachineError naming the invalid setting, or the array that lacks an action."""
     given = checked(_File, "associative", machine)
     array = machine.part("array")
     if missing := [action for action in ACTIONS if action not in array.actions]:

@@ -1,1 +1,1 @@
-"""Pictures, drawn with matplotlib and slimmed as SVG."""
+"""Pictures, drawn with matplotlib and reduced to compact SVG."""

@@ -1,4 +1,4 @@
-"""The picture of arrays that stages share, over the time of one inference: which cells are at work, in all and of each stage."""
+"""Activity of shared arrays over one inference: the share of active cells, overall and for each stage."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 CURVE = 1.1
 """Height of the curve (inches)."""
 SCALE = 0.5
-"""Width of the scale beside it."""
+"""Width of the scale beside the curve (inches)."""
 CURVES = {"this inference": STATIC, "a full pipeline": PLAIN_LIGHT, "mean of a full pipeline": HIGHLIGHT}
 FAINTEST = 0.15
-"""How strong the colour of the least work is."""
+"""Opacity of the least active bin."""
 
 
 def activity_figure(result: Result, width: float) -> Figure:
-    """Return the share of cells at work over one inference, and below it a strip for each stage."""
+    """Return the share of active cells over one inference, and below it a strip for each stage."""
     found = strip(result)
     names = [layer_name(result.program, each.stage) for each in found.stages]
     rows = Rows(names, [each.cells for each in found.stages], width)
@@ -38,12 +38,12 @@ def activity_figure(result: Result, width: float) -> Figure:
     curve = 0.32 + legend_height(CURVES, width) + 0.12
     second = curve + CURVE + 0.22
     top = second + legend_height(roles, width) + 0.3
-    sheet = Sheet.of(width, top + rows.height + 0.3, "Cells at work" + (", of all that hold something" if width > 6 else ""))
+    sheet = Sheet.of(width, top + rows.height + 0.3, "Active cells" + (", as a share of occupied cells" if width > 6 else ""))
     sheet.legend(0.32, CURVES)
     margin = max(rows.margin, SCALE)
     room = width - margin - 0.3
     _curve(sheet.axes(margin, curve, room, CURVE), found, result.utilization["temporal"])
-    sheet.text(0.02, second - 0.04, "Blocks at work, by layer", fontweight="bold")
+    sheet.text(0.02, second - 0.04, "Active blocks by layer", fontweight="bold")
     sheet.legend(second + 0.16, roles)
     axes = sheet.axes(margin, top + 0.06, room, rows.height)
     for row in range(len(names)):
@@ -54,7 +54,7 @@ def activity_figure(result: Result, width: float) -> Figure:
 
 
 def _curve(axes: Axes, found: Strip, mean: float) -> None:
-    """Draw which share of the cells is at work: all, and those that this inference keeps so."""
+    """Draw the share of active cells: in a full pipeline, and due to this inference."""
     axes.stairs(found.pipeline, found.edges_s, fill=True, color=PLAIN_LIGHT, linewidth=0)
     axes.stairs(found.alone, found.edges_s, fill=True, color=STATIC, linewidth=0)
     axes.axhline(mean, color=HIGHLIGHT, linewidth=1, linestyle=(0, (4, 2)))
@@ -65,7 +65,7 @@ def _curve(axes: Axes, found: Strip, mean: float) -> None:
 
 
 def _strip(axes: Axes, row: int, rows: Rows, found: Strip) -> None:
-    """Draw one stage's bins, the stronger the larger the share of the time at work."""
+    """Draw one stage's bins; the larger the share of active time, the stronger the colour."""
     from matplotlib.patches import Rectangle
 
     stage = found.stages[row]
@@ -74,6 +74,8 @@ def _strip(axes: Axes, row: int, rows: Rows, found: Strip) -> None:
         strength = FAINTEST + (1 - FAINTEST) * min(1.0, value)
         drawn = Rectangle((begin, row - rows.thickness / 2), end - begin, rows.thickness, alpha=strength, linewidth=0, clip_on=False)
         drawn.set_facecolor(role_colour(stage.role))
-        text = f"{rows.names[row]}: at work {percent(min(1.0, value))} of the time from {show(begin, 's')} to {show(end, 's')}, {slot_words(stage.slots)}"
+        text = (
+            f"{rows.names[row]}: active {percent(min(1.0, value))} of the time from {show(begin, 's')} to {show(end, 's')}, {slot_words(stage.slots)}"
+        )
         drawn.set_gid(TOOLTIP + printable(text))
         axes.add_patch(drawn)

@@ -1,4 +1,4 @@
-"""Pictures of a crossbar under voltage: where it is lost, and what arrives."""
+"""Pictures of a solved crossbar: IR drop across the cells, and output currents."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def draw_state(stack: Stack, solution: Solution, voltages: Tensor) -> Figure:
-    """Return heat maps of a solved stack, a row for each layer of cells, and its output currents.
+    """Return heat maps of a solved stack, with one row of pictures for each layer of cells, and its output currents.
 
-    On the left the voltage across each cell, in the middle the current as a share of what its word line's voltage would drive
-    through it on ideal wires, on the right the output currents beside the ideal ones. Raises InputError if matplotlib is missing.
+    Left: the voltage across each cell. Middle: the cell current as a share of the current with ideal wires. Right: the output
+    currents beside the ideal ones. Raises InputError if matplotlib is missing.
 
     Args:
         stack: the crossbars.
-        solution: what `solve` or `solve_curved` found.
+        solution: the result of `solve` or `solve_curved`.
         voltages: the inputs (V), (word planes, rows) or (rows,).
     """
     try:
@@ -43,7 +43,7 @@ def draw_state(stack: Stack, solution: Solution, voltages: Tensor) -> Figure:
         grid = figure.subplots(stack.layers, 3, squeeze=False, width_ratios=(1, 1, 1.1))
         for layer, axes in enumerate(grid):
             name = f"layer {layer}: " if stack.layers > 1 else ""
-            _map(figure, axes[0], solution.cell_v[layer], f"{name}volts across each cell", None)
+            _map(figure, axes[0], solution.cell_v[layer], f"{name}voltage across each cell (V)", None)
             share = torch.where(ideal[layer] > 0, solution.cell_a[layer] / ideal[layer].clamp(min=1e-300), torch.nan)
             _map(figure, axes[1], share, "current, share of ideal", 1.0)
             if layer % 2 == 0:
@@ -67,7 +67,7 @@ def _map(figure, axes, values: Tensor, title: str, most: float | None) -> None: 
 def _outputs(axes, found: Tensor, ideal: Tensor) -> None:  # type: ignore[no-untyped-def]
     scale = 1e6
     axes.plot((ideal * scale).numpy(), color=MUTED, linewidth=1, label="ideal wires")
-    axes.plot((found * scale).numpy(), color=PLAIN, linewidth=1.2, label="as wired")
+    axes.plot((found * scale).numpy(), color=PLAIN, linewidth=1.2, label="with wire resistance")
     total = float(ideal.sum())
     if total > 0:
         axes.plot([], [], " ", label=f"{1 - float(found.sum()) / total:.1%} lost", color=HIGHLIGHT)

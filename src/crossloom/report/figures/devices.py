@@ -1,4 +1,4 @@
-"""Pictures of cells."""
+"""Pictures of cell models."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from crossloom.device.fit import Measurements, Quality
 
 MOST = 4000
-"""Points drawn of each time; more only make a larger file."""
+"""Maximum number of points drawn for each time; more would only enlarge the file."""
 
 
 def draw_fit(measurements: Measurements, cell: Cell, qualities: tuple[Quality, ...]) -> Figure:
-    """Return a picture of a fit: for each time the errors with the fitted band, and beside them their quantiles against the normal ones.
+    """Return a picture of a fit: for each time the errors with the fitted band, beside a normal quantile-quantile plot.
 
     Raises InputError if matplotlib is missing.
     """
@@ -31,7 +31,7 @@ def draw_fit(measurements: Measurements, cell: Cell, qualities: tuple[Quality, .
         raise InputError("pictures need the package matplotlib: pip install 'crossloom[report]'") from problem
     with styled():
         figure = Figure(figsize=(9.5, 3.1 * len(qualities)), layout="constrained")
-        figure.suptitle(f"{cell.name}: errors of {len(measurements.target_us)} measurements and what was fitted", x=0.01, ha="left", fontsize=11)
+        figure.suptitle(f"{cell.name}: errors of {len(measurements.target_us)} measurements, and the fit", x=0.01, ha="left", fontsize=11)
         grid = figure.subplots(len(qualities), 2, squeeze=False, width_ratios=(2, 1))
         for row, quality in zip(grid, qualities, strict=True):
             there = measurements.at(quality.time_s)
@@ -51,7 +51,7 @@ def _errors(axes, there: Measurements, error, cell: Cell, quality: Quality) -> N
     inside = x * high >= cell.low_s * 1e6 - 1e-9
     axes.plot(x[inside] * high, line[inside], color=HIGHLIGHT, label="fitted mean")
     for sign in (-1, 1):
-        axes.plot(x[inside] * high, (line + sign * spread)[inside], "--", color=HIGHLIGHT, label="and one σ" if sign > 0 else None)
+        axes.plot(x[inside] * high, (line + sign * spread)[inside], "--", color=HIGHLIGHT, label="± one σ" if sign > 0 else None)
     axes.axhline(0, color=MUTED, linewidth=0.6)
     axes.set_title("as written" if not quality.time_s else f"{quality.time_s:g} s after writing", loc="left", fontsize=9)
     axes.set_xlabel("target (µS)")

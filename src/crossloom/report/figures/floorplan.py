@@ -1,4 +1,4 @@
-"""Pictures of a floor plan: every look of an array with its blocks to scale, and one array with the slots of its blocks."""
+"""Pictures of a floor plan: every array layout with its blocks to scale, and one array with the time slots of its blocks."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
     from crossloom.program.program import Program
 
 SHOWN = 40
-"""Looks that are drawn; those of the fewest arrays are counted only."""
+"""Maximum number of layouts drawn; those with the fewest arrays are only counted."""
 SIDE = 1.0
 """Side of a small array (inches)."""
 APART = 0.17
-"""Space between two of them."""
+"""Space between two small arrays (inches)."""
 BELOW = 0.58
-"""Height of the words below one."""
+"""Height of the text below a small array (inches)."""
 LARGE = 3.1
-"""Side of the large array."""
+"""Side of the large array (inches)."""
 SLOTS = 16
-"""Slots that are drawn at least."""
+"""Minimum number of slots drawn."""
 LETTER = 0.17
-"""Side of the field with a block's letter."""
+"""Side of the field with a block's letter (inches)."""
 FREE = "free or erased cells"
 EDGE, THIN = 0.5, 0.04
-"""Thickness of the edge of a block (points), and the side (inches) below which it has none."""
+"""Edge thickness of a block (points), and the side (inches) below which a block has no edge."""
 NAMED = 6
-"""Stages that a tooltip names."""
+"""Maximum number of stages named in a tooltip."""
 
 
 def floor_figure(program: Program, floor: FloorPlan, width: float) -> Figure:
-    """Return the arrays of a floor plan, each look once."""
+    """Return the arrays of a floor plan, with each layout drawn once."""
     every = looks(floor)
     shown = most_used(every, SHOWN)
     entries = {role_name(total.role): role_colour(total.role) for total in totals(floor)} | {FREE: FAINT}
@@ -61,7 +61,7 @@ def floor_figure(program: Program, floor: FloorPlan, width: float) -> Figure:
         left, line = (place % across) * (SIDE + APART), place // across
         _look(sheet, axes, (left, top + line * (SIDE + BELOW)), look, program, floor)
     if left_out:
-        sheet.text(0.02, height - 0.2, f"and {plural(len(every) - len(shown), 'other look')}, {plural(left_out, 'array')}", fontsize=8, color=MUTED)
+        sheet.text(0.02, height - 0.2, f"and {plural(len(every) - len(shown), 'other layout')}, {plural(left_out, 'array')}", fontsize=8, color=MUTED)
     return sheet.figure
 
 
@@ -75,7 +75,7 @@ def _canvas(sheet: Sheet) -> Axes:
 
 
 def _look(sheet: Sheet, axes: Axes, corner: tuple[float, float], look: Look, program: Program, floor: FloorPlan) -> None:
-    """Draw one look of an array and the words below it."""
+    """Draw one array layout and the text below it."""
     used = f"{percent(look.cells / (floor.rows * floor.columns))} used"
     _rectangle(axes, (*corner, SIDE, SIDE), FAINT, 1.0, f"{plural(look.arrays, 'array')}, {used}")
     for alike in look.places:
@@ -89,7 +89,7 @@ def _look(sheet: Sheet, axes: Axes, corner: tuple[float, float], look: Look, pro
 
 
 def _block(axes: Axes, corner: tuple[float, float], side: float, alike: tuple[LaidBlock, ...], program: Program, floor: FloorPlan) -> None:
-    """Draw a block to scale in an array whose upper left corner is given, the paler the fewer of its cells hold something."""
+    """Draw a block to scale in an array with a given upper left corner; the fewer of its cells are occupied, the paler it is."""
     laid, block = alike[0], alike[0].block
     left, top = corner[0] + side * laid.column / floor.columns, corner[1] + side * laid.row / floor.rows
     box = left, top, side * block.columns / floor.columns, side * block.rows / floor.rows
@@ -103,7 +103,7 @@ def _strength(laid: LaidBlock) -> float:
 
 
 def _whose(alike: tuple[LaidBlock, ...], program: Program) -> str:
-    """Return the stages of blocks that look alike, with their slots."""
+    """Return the stages of identical blocks, with their slots."""
     slots = slots_of(program)
     stages = list(dict.fromkeys(laid.stage for laid in alike))
     named = ", ".join(f"{layer_name(program, stage)} ({slot_words(slots[stage])})" for stage in stages[:NAMED])
@@ -113,11 +113,11 @@ def _whose(alike: tuple[LaidBlock, ...], program: Program) -> str:
 def _size(laid: LaidBlock) -> str:
     block = laid.block
     held = block.cells / (block.rows * block.columns)
-    return f"{role_name(block.role)}, {block.rows} rows × {block.columns} columns, {percent(held)} of the cells hold something"
+    return f"{role_name(block.role)}, {block.rows} rows × {block.columns} columns, {percent(held)} of the cells occupied"
 
 
 def _rectangle(axes: Axes, box: tuple[float, float, float, float], colour: str, strength: float, tooltip: str = "", edge: float = 0.0) -> None:
-    """Draw a rectangle of left, top, width and height, with an edge so thick (points) that tells it from its neighbour."""
+    """Draw a rectangle (left, top, width, height) with an edge (points) that separates it from its neighbour."""
     from matplotlib.patches import Rectangle
 
     left, top, width, height = box
@@ -129,7 +129,7 @@ def _rectangle(axes: Axes, box: tuple[float, float, float, float], colour: str, 
 
 
 def array_figure(program: Program, floor: FloorPlan, width: float) -> Figure:
-    """Return the array with the most different blocks, and in which slots each of them is at work."""
+    """Return the array with the most distinct blocks, and the slots in which each of them is active."""
     slots = slots_of(program)
     layout = fullest(floor, slots)
     names = [f"{letter}  {layer_name(program, laid.stage)}" for letter, laid in zip(letters(), layout.blocks, strict=False)]
@@ -141,7 +141,7 @@ def array_figure(program: Program, floor: FloorPlan, width: float) -> Figure:
     axes = _canvas(sheet)
     _large(sheet, axes, (0.02, 0.42), layout, program, floor)
     length = show(max(own.length_s for own in slots.values()), "s")
-    sheet.text(strip_left, strip_top - 0.32, f"Slots of {length}" + (", in which each block is at work" if beside else ""), fontweight="bold")
+    sheet.text(strip_left, strip_top - 0.32, f"Slots of {length}" + ("; filled if the block is active" if beside else ""), fontweight="bold")
     strip = sheet.axes(strip_left + rows.margin, strip_top, width - strip_left - rows.margin - 0.1, rows.height)
     _slots(strip, rows, layout, slots)
     return sheet.figure
@@ -161,7 +161,7 @@ def letters() -> Iterator[str]:
 
 
 def _large(sheet: Sheet, axes: Axes, corner: tuple[float, float], layout: ArrayLayout, program: Program, floor: FloorPlan) -> None:
-    """Draw an array and the letters of those blocks that have room for one."""
+    """Draw an array, with a letter on each block that has room for one."""
     left, top = corner
     _rectangle(axes, (left, top, LARGE, LARGE), FAINT, 1.0, "free cells")
     for letter, laid in zip(letters(), layout.blocks, strict=False):
@@ -171,7 +171,7 @@ def _large(sheet: Sheet, axes: Axes, corner: tuple[float, float], layout: ArrayL
 
 
 def _letter(sheet: Sheet, axes: Axes, corner: tuple[float, float], letter: str, laid: LaidBlock, floor: FloorPlan) -> None:
-    """Write a block's letter into its middle, on a ground of its own."""
+    """Write a block's letter at its centre, on a background field."""
     block, side = laid.block, LETTER * (1 + 0.4 * (len(letter) - 1))
     width, height = LARGE * block.columns / floor.columns, LARGE * block.rows / floor.rows
     if width < side + 0.02 or height < LETTER + 0.02:
@@ -183,7 +183,7 @@ def _letter(sheet: Sheet, axes: Axes, corner: tuple[float, float], letter: str, 
 
 
 def _slots(axes: Axes, rows: Rows, layout: ArrayLayout, slots: dict[str, Slots]) -> None:
-    """Draw a row for each block, filled in the slots in which it is at work."""
+    """Draw a row for each block, filled in its active slots."""
     count = max(SLOTS, frame(layout, slots))
     for row, laid in enumerate(layout.blocks):
         own = slots[laid.stage]

@@ -1,4 +1,4 @@
-"""Pictures of trained peripherals: the transfer curve and the errors of an adder, the nonlinearity of a converter."""
+"""Pictures of trained peripherals: transfer curve and errors of an adder, nonlinearity of a converter."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def draw_peripheral(found: Adder | dict[float, Converter]) -> Figure:
 
 
 def _adder(found: Adder, circuits: int = CIRCUITS) -> Figure:
-    """Return the figure of an adder: curves of its neurons, outputs of drawn circuits over the target, errors as a histogram."""
+    """Return the figure of an adder: its neurons' curves, outputs of one drawn circuit over the target, and a histogram of errors."""
     from matplotlib.figure import Figure
 
     generator = torch.Generator().manual_seed(3)
@@ -41,12 +41,12 @@ def _adder(found: Adder, circuits: int = CIRCUITS) -> Figure:
     signal = torch.linspace(-neuron.reach_v, neuron.reach_v, 200, dtype=torch.float64)
     for coefficients in neuron.of(neuron.drawn((30,), generator)):
         curve.plot(1e3 * signal, 1e3 * evaluate(coefficients, signal), color=PLAIN, alpha=0.25, linewidth=0.8)
-    curve.set(xlabel="input from the middle (mV)", ylabel="output from the middle (mV)", title="30 hidden neurons")
+    curve.set(xlabel="input from mid-range (mV)", ylabel="output from mid-range (mV)", title="30 hidden neurons")
     points = inputs(1000, generator)
     wanted = found.target @ points
     outputs = found.network.drawn(circuits, generator)(points)
     transfer.plot(1e3 * wanted, 1e3 * outputs[0], ".", markersize=2, color=PLAIN)
-    transfer.set(xlabel="wanted (mV)", ylabel="output (mV)", title="one circuit, drawn inputs")
+    transfer.set(xlabel="target (mV)", ylabel="output (mV)", title="one circuit, random inputs")
     errors = Errors.of(found, circuits)
     histogram.hist(1e3 * (outputs - wanted).flatten().numpy(), bins=80, color=PLAIN, density=True)
     histogram.set(
@@ -56,7 +56,7 @@ def _adder(found: Adder, circuits: int = CIRCUITS) -> Figure:
 
 
 def _converters(found: dict[float, Converter], circuits: int = CIRCUITS) -> Figure:
-    """Return the figure of the converters: DNL and INL of drawn circuits over the code, one row for each range."""
+    """Return the figure of the converters: DNL and INL of drawn circuits over the code, and ENOB; one row for each range."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 2.6 * len(found)), layout="constrained")
@@ -67,7 +67,7 @@ def _converters(found: dict[float, Converter], circuits: int = CIRCUITS) -> Figu
                 low, high = (values.quantile(0.5 + sign * level / 2, dim=0) for sign in (-1, 1))
                 axes.fill_between(range(values.shape[1]), low, high, color=colour, linewidth=0)
             axes.plot(values[0], color=HIGHLIGHT, linewidth=0.8)
-            axes.set(xlabel="code", ylabel=f"{name} (steps)", title=f"{range_v} V: {name}, one circuit, 90 % and all of {circuits}")
+            axes.set(xlabel="code", ylabel=f"{name} (LSB)", title=f"{range_v} V: {name} of one circuit, and of 90 % and all of {circuits}")
         row[2].hist(measured.enob.numpy(), bins=40, color=PLAIN)
         row[2].set(xlabel="effective bits", ylabel="circuits", title=f"{range_v} V: median {float(measured.enob.median()):.2f} bits")
     return figure

@@ -1,4 +1,4 @@
-"""Pictures of a result, as matplotlib figures: for the report, a notebook or a paper."""
+"""Pictures of a result as matplotlib figures, for the report, a notebook or a paper."""
 
 from __future__ import annotations
 
@@ -25,64 +25,64 @@ if TYPE_CHECKING:
     from crossloom.program.floorplan import FloorPlan
 
 TOP = 0.4
-"""Where what lies under the title begins (inches)."""
+"""Top of the content below the title (inches)."""
 BOTTOM = 0.3
 VALUES = 0.78
 """Width of the values at the ends of bars (inches)."""
 SHARES = 1.35
-"""Width of values with their share."""
-TIMES = {"at work, its steps put end to end": PLAIN, "first start to last result": PLAIN_LIGHT, "sets the pace": HIGHLIGHT}
+"""Width of values with their share (inches)."""
+TIMES = {"busy, steps end to end": PLAIN, "span: first start to last output": PLAIN_LIGHT, "bottleneck": HIGHLIGHT}
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Draws a result; each method returns a new matplotlib figure.
+    """Pictures of one result; each method returns a new matplotlib figure.
 
-    `width` is in inches: 9.5 for a page, 3.5 for the column of a paper, where labels are shorter and legends take more lines.
+    `width` is in inches: 9.5 for a page, 3.5 for a column of a paper, where labels are shorter and legends take more lines.
     """
 
     result: Result
     width: float = 9.5
 
     def energy(self) -> Figure:
-        """Return the energy of one inference by component: in total, the static part apart, and of each layer's actions."""
+        """Return the energy of one inference by component: dynamic and static totals, and dynamic energy by layer."""
         with styled():
             return _energy(self.result, self.width)
 
     def area(self) -> Figure:
-        """Return the area of one chip by component, the largest first."""
+        """Return the area of one chip by component, largest first."""
         with styled():
             return _area(self.result, self.width)
 
     def latency(self) -> Figure:
-        """Return for each layer the time from its first start to its last result, and how long it works in between."""
+        """Return the span of each layer, from its first start to its last output, and its busy time."""
         with styled():
             return _latency(self.result, self.width)
 
     def gantt(self) -> Figure:
-        """Return one inference on its way through the stages, and which of them sets the pace."""
+        """Return a Gantt chart of one inference, with the bottleneck highlighted."""
         with styled():
             return _gantt(self.result, self.width)
 
     def utilization(self) -> Figure:
-        """Return for each layer with arrays how many it has, the share of cells that hold weights, the share of time at work."""
+        """Return the number of arrays, the share of occupied cells and the share of busy time, for each layer with arrays."""
         with styled():
             return _utilization(self.result, self.width)
 
     def floor(self) -> Figure:
-        """Return how the arrays look that stages share, with their blocks to scale. Raises InputError if each array is one stage's."""
+        """Return the layouts of shared arrays, with their blocks to scale. Raises InputError if each array belongs to one stage."""
         floor = self._floor()
         with styled():
             return floor_figure(self.result.program, floor, self.width)
 
     def activity(self) -> Figure:
-        """Return which share of the cells of shared arrays is at work during one inference, in all and of each stage. Raises InputError."""
+        """Return the share of active cells of shared arrays during one inference, overall and by stage. Raises InputError."""
         self._floor()
         with styled():
             return activity_figure(self.result, self.width)
 
     def array(self) -> Figure:
-        """Return the shared array with the most different blocks, and the slots of each block. Raises InputError."""
+        """Return the shared array with the most distinct blocks, and the slots of each block. Raises InputError."""
         floor = self._floor()
         with styled():
             return array_figure(self.result.program, floor, self.width)
@@ -90,7 +90,7 @@ class Pictures:
     def _floor(self) -> FloorPlan:
         if self.result.program.floor is None:
             machine = self.result.program.machine.name
-            raise InputError(f"on {machine} each array is one layer's; a floor plan needs a machine with compile.arrays: shared, such as hurry")
+            raise InputError(f"on {machine} each array belongs to one layer; a floor plan needs a machine with compile.arrays: shared, such as hurry")
         return self.result.program.floor
 
 
@@ -102,7 +102,7 @@ def _energy(result: Result, width: float) -> Figure:
     sheet = Sheet.of(width, top + 1.2 + rows.height + BOTTOM, f"Energy of one inference: {show(result.energy, 'J')}")
     sheet.legend(TOP - 0.08, tint)
     _energy_totals(sheet, top, rows.margin, result, _by_series(dynamic_energy(result), series), tint)
-    sheet.text(0.02, top + 0.85, "At work, by layer", fontweight="bold")
+    sheet.text(0.02, top + 0.85, "Dynamic energy by layer", fontweight="bold")
     axes = sheet.axes(rows.margin, top + 1.15, width - rows.margin - VALUES, rows.height)
     for row, (layer, energies) in enumerate(layers.items()):
         stack(axes, row, layer, _by_series(energies, series), tint, unit="J", thickness=rows.thickness)
@@ -113,7 +113,7 @@ def _energy(result: Result, width: float) -> Figure:
 
 
 def _series(result: Result) -> dict[str, tuple[str, ...]]:
-    """Return what gets a colour of its own, and the components behind it: the largest ones, and the rest together."""
+    """Return the coloured series and the components of each: the largest ones, and the rest combined."""
     energies = dynamic_energy(result)
     kept = {name: (name,) for name in largest(energies, len(SERIES)) if name in energies}
     rest = tuple(name for name in energies if name not in kept)
@@ -125,15 +125,15 @@ def _by_series(energies: Mapping[str, float], series: Mapping[str, tuple[str, ..
 
 
 def _energy_totals(sheet: Sheet, top: float, margin: float, result: Result, work: Mapping[str, float], tint: Mapping[str, str]) -> None:
-    """Draw two bars on one scale: what the actions take, and what is drawn all the time."""
+    """Draw two bars on one scale: dynamic and static energy."""
     static = largest({name: energy for name, energy in result.ledger.static_j.items() if energy}, 3)
     sums = [sum(work.values()), sum(static.values())]
     axes = sheet.axes(margin, top, sheet.width - margin - SHARES, 0.44)
-    stack(axes, 0, "at work", work, tint, unit="J")
+    stack(axes, 0, "dynamic", work, tint, unit="J")
     stack(axes, 1, "static", static, dict.fromkeys(static, STATIC), unit="J")
     measure(axes, max(sums), "J", 4)
     axes.set_xticks([])
-    ends = Rows(("at work", "static"), sums, sheet.width)
+    ends = Rows(("dynamic", "static"), sums, sheet.width)
     ends.label(axes)
     ends.values(axes, sums, [f"{show(energy, 'J')} ({percent(share(energy, result.energy))})" for energy in sums])
     if static:
@@ -162,7 +162,7 @@ def _latency(result: Result, width: float) -> Figure:
     layers = result.layers.rows
     rows = Rows([row["name"] for row in layers], [row["latency_s"] for row in layers], width, bottleneck(result))
     top = TOP + legend_height(TIMES, width) + 0.1
-    sheet = Sheet.of(width, top + rows.height + BOTTOM, "Time that each layer takes for one inference")
+    sheet = Sheet.of(width, top + rows.height + BOTTOM, "Time of each layer in one inference")
     sheet.legend(TOP - 0.08, TIMES)
     axes = sheet.axes(rows.margin, top, width - rows.margin - VALUES, rows.height)
     for row, layer in enumerate(layers):
@@ -189,10 +189,10 @@ def _gantt(result: Result, width: float) -> Figure:
 
 
 def _span(axes: Axes, row: int, layer: Mapping[str, object], start_s: float, rows: Rows) -> None:
-    """Draw the whole span of a layer lightly, and over it the time at work."""
+    """Draw the whole span of a layer in a light colour, and its busy time over it."""
     pace = layer["name"] == rows.first
     whole, busy = float(str(layer["latency_s"])), float(str(layer["busy_s"]))
-    text = f"{layer['name']}: {show(whole, 's')} from first start to last result, {show(busy, 's')} at work"
+    text = f"{layer['name']}: {show(whole, 's')} from first start to last output, {show(busy, 's')} busy"
     bar(axes, row, start_s, whole, thickness=rows.thickness, colour=HIGHLIGHT_LIGHT if pace else PLAIN_LIGHT, tooltip=text)
     bar(axes, row, start_s, busy, thickness=rows.thickness, colour=HIGHLIGHT if pace else PLAIN, tooltip=text)
 
@@ -204,9 +204,9 @@ def _utilization(result: Result, width: float) -> Figure:
     use, interval_s = result.utilization, result.timeline.interval_s
     wide = width > 6
     columns = {
-        "arrays": ([float(row["arrays"]) for row in held], None, f"{result.program.arrays:,} in all"),
+        "arrays": ([float(row["arrays"]) for row in held], None, f"{result.program.arrays:,} in total"),
         "cells in use" if wide else "cells": ([row["utilization"] for row in held], use["spatial"], f"{percent(use['spatial'])} overall"),
-        "time at work" if wide else "time": (
+        "busy time" if wide else "time": (
             [share(stage.busy_s / (stage.slots.period if stage.slots else 1), interval_s) for stage in stages],
             use["temporal"],
             f"{percent(use['temporal'])} overall",
@@ -230,12 +230,12 @@ def _utilization(result: Result, width: float) -> Figure:
 
 
 def _share(value: float) -> str:
-    """Return a share without decimals, but not as nothing if it is something."""
+    """Return a share without decimals, but never zero for a non-zero share."""
     return f"{value:.0%}" if value == 0 or value >= 0.005 else percent(value)
 
 
 def _column(axes: Axes, rows: Rows, values: list[float], overall: float | None, name: str) -> None:
-    """Draw one bar for each row: a count, or a share from nothing to all, with a line where the whole machine is."""
+    """Draw one bar for each row: a count, or a share from 0 to 100 %, with a line at the overall value."""
     texts = [f"{value:,.0f}" if overall is None else _share(value) for value in values]
     for row, value in enumerate(values):
         bar(

@@ -1,4 +1,4 @@
-"""Rows of bars, one for each layer or component, that can be read be there 5 of them or 300."""
+"""Bar charts, one row per layer or component, legible with 5 rows or 300."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROW = 0.2
-"""Height of a row where there is room (inches)."""
+"""Height of a row if there is room (inches)."""
 APART = 0.155
-"""Least distance of two labels (inches)."""
+"""Minimum distance between two labels (inches)."""
 TALLEST = 8.5
-"""Height beyond which rows get thinner (inches)."""
+"""Total height beyond which rows get thinner (inches)."""
 TOOLTIP = "tooltip:"
-"""Begins the id of a bar whose rest is what a page shows when the pointer rests there."""
+"""Prefix of the id of a bar; the rest of the id is its tooltip."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Named rows on a sheet of a width.
+    """Named rows on a sheet of a given width.
 
-    With many of them the rows get thin, and only as many are labelled as there is room for: those with the largest weights,
-    before them the one named `first`.
+    If there are many, the rows get thin and only some are labelled: first the row named `first`, then those with the largest
+    weights, as far as there is room.
     """
 
     names: Sequence[str]
@@ -54,7 +54,7 @@ class Rows:
 
     @property
     def letters(self) -> int:
-        """Characters of the longest label, as far as the width allows."""
+        """Length of the longest label, limited by the width (characters)."""
         return min(max((len(name) for name in self.names), default=0), 30 if self.width > 6 else 17)
 
     @property
@@ -64,7 +64,7 @@ class Rows:
 
     @property
     def labelled(self) -> list[int]:
-        """The rows that get a label, none too close to another."""
+        """The rows with a label, none too close to another."""
         order = sorted(range(len(self.names)), key=lambda row: (self.names[row] != self.first, -self.weights[row], row))
         chosen: list[int] = []
         for row in order:
@@ -73,16 +73,16 @@ class Rows:
         return sorted(chosen)
 
     def label(self, axes: Axes) -> None:
-        """Put the rows in their places and write their names beside the axes."""
+        """Place the rows and write their names beside the axes."""
         self.place(axes)
         axes.set_yticks(self.labelled, [shorten(self.names[row], self.letters) for row in self.labelled], fontsize=8)
 
     def place(self, axes: Axes) -> None:
-        """Let the first row be on top and the last at the bottom."""
+        """Put the first row at the top and the last at the bottom."""
         axes.set_ylim(max(1, len(self.names)) - 0.5, -0.5)
 
     def values(self, axes: Axes, ends: Sequence[float], texts: Sequence[str]) -> None:
-        """Write a text behind the end of each labelled row."""
+        """Write a text after the end of each labelled row."""
         for row in self.labelled:
             axes.annotate(
                 texts[row], (ends[row], row), (4, 0), textcoords="offset points", va="center", fontsize=7.5, color=MUTED, annotation_clip=False
@@ -100,7 +100,7 @@ def bar(axes: Axes, row: int, start: float, length: float, *, thickness: float, 
 
 
 def stack(axes: Axes, row: int, name: str, values: Mapping[str, float], tint: Mapping[str, str], *, unit: str, thickness: float = 0.72) -> None:
-    """Draw one row of bars end to end."""
+    """Draw one row of stacked bars."""
     left = 0.0
     for part, value in values.items():
         if value > 0:
@@ -109,7 +109,7 @@ def stack(axes: Axes, row: int, name: str, values: Mapping[str, float], tint: Ma
 
 
 def measure(axes: Axes, largest: float, unit: str, ticks: int) -> None:
-    """Let the axis run from zero to the largest value, its ticks with their unit, or as counts where there is none."""
+    """Scale the axis from zero to the largest value, with ticks in the unit, or as counts if there is no unit."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_xlim(0, largest or 1.0)

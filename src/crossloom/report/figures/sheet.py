@@ -1,4 +1,4 @@
-"""A matplotlib figure in our style, measured in inches from its top left corner."""
+"""Matplotlib figure in the project's style, measured in inches from its top left corner."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ STYLE = {
     "svg.hashsalt": "crossloom",
 }
 CHARACTER = 0.071
-"""Width of a character of the text (inches), generously."""
+"""Generous width of a text character (inches)."""
 LINE = 0.2
-"""Height of a line of a legend (inches)."""
+"""Height of a legend line (inches)."""
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in our style, independent of the user's settings. Raises InputError if matplotlib is missing."""
+    """Draw in the project's style, regardless of the user's settings. Raises InputError if matplotlib is missing."""
     try:
         from matplotlib import style
     except ImportError as problem:
@@ -49,7 +49,7 @@ def styled() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A figure and its size in inches."""
+    """Figure and its size in inches."""
 
     figure: Figure
     width: float
@@ -65,7 +65,7 @@ class Sheet:
         return sheet
 
     def text(self, left: float, top: float, text: str, **look: Any) -> None:
-        """Write text whose upper left corner is given."""
+        """Write text with its upper left corner at the given point."""
         self.figure.text(left / self.width, 1 - top / self.height, text, **{"va": "top", **look})
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
@@ -78,7 +78,7 @@ class Sheet:
         return axes
 
     def legend(self, top: float, entries: Mapping[str, str]) -> None:
-        """Write a legend: a square in its colour before each name, as many lines as it takes."""
+        """Write a legend with a coloured square before each name, on as many lines as needed."""
         from matplotlib.patches import Rectangle
 
         for name, (line, left) in flow(entries, self.width).items():
@@ -102,5 +102,5 @@ def flow(names: Mapping[str, str], width: float) -> dict[str, tuple[int, float]]
 
 
 def legend_height(names: Mapping[str, str], width: float) -> float:
-    """Return the height (inches) that a legend takes."""
+    """Return the height of a legend (inches)."""
     return LINE * (1 + max((line for line, _ in flow(names, width).values()), default=-1))

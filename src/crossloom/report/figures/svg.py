@@ -1,4 +1,4 @@
-"""A matplotlib figure as a piece of SVG that can stand inside a page: lean, without ids, in colours that the page may change."""
+"""Conversion of matplotlib figures to compact inline SVG, without ids and with colours that the page may override."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TEXT_LOOK = re.compile(r"font-family:[^;]*;?\s*|text-anchor: start;?\s*")
 
 
 def inline_svg(figure: Figure, label: str, tooltips: bool = True) -> str:
-    """Return an `<svg>` element with its text as text and `label` for those who cannot see it.
+    """Return an `<svg>` element with text kept as text, and with `label` for screen readers.
 
-    It scales with its place. Colours of our palette become CSS variables with themselves as fallback; fonts are those of the
-    page. The same figure gives the same text.
+    It scales with its container. Palette colours become CSS variables with the original colour as fallback; fonts are those
+    of the page. The same figure always gives the same SVG.
     """
     root = ElementTree.fromstring(_drawn(figure))
     made = ElementTree.Element("svg", {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label})
@@ -42,7 +42,7 @@ def _drawn(figure: Figure) -> str:
 
 
 def _copy(source: ElementTree.Element, target: ElementTree.Element, tooltips: bool, tooltip: str = "") -> None:
-    """Copy paths and texts without the groups that they lie in; paths in a row that look the same become one."""
+    """Copy paths and texts without their groups; consecutive paths of the same style are merged."""
     for element in source:
         name = element.tag.removeprefix(SVG)
         if name == "g":
@@ -75,7 +75,7 @@ def _add_text(element: ElementTree.Element, target: ElementTree.Element) -> None
 
 
 def _outline(path: str) -> str:
-    """Return the outline of a path without spaces that mean nothing; nothing for one without extent."""
+    """Return the outline of a path without redundant spaces; an empty string for a path without extent."""
     return re.sub(r"\s*([MLz])\s*", r"\1", _short(path)).strip()
 
 

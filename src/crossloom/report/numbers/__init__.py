@@ -1,1 +1,1 @@
-"""Shares, rankings and sentences that several views of a result have in common."""
+"""Shares, rankings and sentences common to several views of a result."""

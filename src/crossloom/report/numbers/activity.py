@@ -1,6 +1,7 @@
-"""When the blocks of arrays that stages share are at work: the share of each of equal bins of time.
+"""Activity of the blocks of shared arrays over time: the active share of each of several equal time bins.
 
-A stage's blocks are used from its first step to its last, in slots of its own. How its steps lie in between is not kept, so they are taken as even.
+A stage's blocks are used from its first step to its last, in the time slots of the stage. The times of its steps in between are not kept, so they
+are assumed to be evenly spaced.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A stage's blocks in one inference: what they do, how many cells hold something, and for how long of a span they are at work."""
+    """A stage's blocks in one inference: their role, the number of occupied cells, their span and their active time."""
 
     stage: str
     role: str
@@ -39,30 +40,30 @@ class Active:
 
     @property
     def share(self) -> float:
-        """The share of the span for which the blocks are at work."""
+        """Share of the span for which the blocks are active."""
         return self.active_s / (self.end_s - self.start_s)
 
     def seconds(self, edges: Values, late_s: float = 0.0) -> Values:
-        """Return for how long of each bin the blocks are at work, for an inference that comes so much later."""
+        """Return the active time of the blocks in each bin, for an inference that starts `late_s` later."""
         start, end = self.start_s + late_s, self.end_s + late_s
         inside: Values = np.minimum(edges[1:], end) - np.maximum(edges[:-1], start)
         return np.maximum(inside, 0.0) * self.share
 
 
 def slots_of(program: Program) -> dict[str, Slots]:
-    """Return the slots of each stage that shares arrays."""
+    """Return the time slots of each stage that shares arrays."""
     return {stage.name: stage.slots for stage in program.stages if stage.slots is not None}
 
 
 def activity(result: Result) -> tuple[Active, ...]:
-    """Return each stage that shares arrays, in the order of the program."""
+    """Return the activity of each stage that shares arrays, in program order."""
     program = result.program
     roles = _roles(program)
     return tuple(_active(result, stage, stage.slots, roles[stage.holder]) for stage in program.stages if stage.slots is not None and stage.arrays)
 
 
 def _active(result: Result, stage: Stage, slots: Slots, role: str) -> Active:
-    """Return a stage's span: from its first slot to the end of its last, which begins the time of a step's own slots after its last step."""
+    """Return a stage's activity. Its span ends with its last slot, which starts one step's worth of slots after its last step."""
     row = result.timeline.by_name[stage.name]
     last = row.finish_s - stage.latency_s
     end = last + (slots.per_step - 1) * slots.between_s + slots.length_s
@@ -70,7 +71,7 @@ def _active(result: Result, stage: Stage, slots: Slots, role: str) -> Active:
 
 
 def _roles(program: Program) -> Mapping[str, str]:
-    """Return what most cells of each holder of blocks do."""
+    """Return the role of most cells of each stage that holds blocks."""
     cells: dict[str, dict[str, int]] = {}
     for layout in program.floor.layouts if program.floor else ():
         for laid in layout.blocks:
@@ -81,7 +82,7 @@ def _roles(program: Program) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Bins of one inference: for each stage, and of all cells that hold something, the share at work; the latter in a full pipeline too."""
+    """Time bins of one inference: the active share of each stage and of all occupied cells, for one inference `alone` and for a full `pipeline`."""
 
     stages: tuple[Active, ...]
     edges_s: Values
@@ -91,7 +92,7 @@ class Strip:
 
 
 def strip(result: Result, bins: int = BINS) -> Strip:
-    """Return the bins of a result whose stages share arrays."""
+    """Return the time bins of a result whose stages share arrays."""
     stages, interval_s = activity(result), result.timeline.interval_s
     edges: Values = np.linspace(0.0, result.latency, bins + 1)
     length_s = result.latency / bins
@@ -104,7 +105,7 @@ def strip(result: Result, bins: int = BINS) -> Strip:
 
 
 def runs(values: Values) -> list[tuple[int, int, float]]:
-    """Return begin, end and value of each run of bins with the same value to a thousandth; those with nothing are left out."""
+    """Return start, end and value of each run of bins with the same value to three decimals; runs of zero are left out."""
     rounded = np.round(values, 3)
     cuts = [0, *(np.flatnonzero(np.diff(rounded)) + 1).tolist(), len(rounded)]
     return [(first, last, float(values[first])) for first, last in pairwise(cuts) if values[first] > 0]

@@ -1,4 +1,4 @@
-"""Shares of a result: energy and area by component, by layer, and by what the numbers behind them are worth."""
+"""Breakdown of a result: energy and area by component, by layer, and by the mark of the underlying numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ComponentRow:
-    """One component: energy of its actions and energy drawn all the time (J, one inference), area (mm², all chips), shares of the totals."""
+    """One component: dynamic and static energy (J, one inference), area (mm², all chips), and shares of the totals."""
 
     name: str
     dynamic_j: float
@@ -30,7 +30,7 @@ class ComponentRow:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A source, the mark of what comes from there, and the fields that do."""
+    """A source, the mark of its numbers, and the fields that it provides."""
 
     source: str
     mark: str
@@ -39,7 +39,7 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class MarkRow:
-    """How much rests on numbers with one mark: how many numbers, and their shares of energy and area."""
+    """Contribution of numbers with one mark: their count, and their shares of energy and area."""
 
     mark: str
     numbers: int
@@ -48,22 +48,22 @@ class MarkRow:
 
 
 def share(part: float, whole: float) -> float:
-    """Return part over whole, zero of nothing."""
+    """Return part over whole, or zero if the whole is zero."""
     return part / whole if whole else 0.0
 
 
 def layer_name(program: Program, stage: str) -> str:
-    """Return the name under which tables and pictures show a stage: that of its first node."""
+    """Return the name of a stage in tables and pictures: the name of its first node."""
     return program.by_name[stage].nodes[0] if stage in program.by_name else stage
 
 
 def bottleneck(result: Result) -> str:
-    """Return the layer that sets the pace."""
+    """Return the layer that limits the throughput."""
     return layer_name(result.program, result.timeline.bottleneck)
 
 
 def largest(values: Mapping[str, float], keep: int) -> dict[str, float]:
-    """Return the largest values in descending order and, where more than one is left, the sum of the rest under `N others`."""
+    """Return the largest values in descending order and, if more than one is left, the sum of the rest under `N others`."""
     ordered = dict(sorted(values.items(), key=lambda item: -item[1]))
     if len(ordered) <= keep + 1:
         return ordered
@@ -72,7 +72,7 @@ def largest(values: Mapping[str, float], keep: int) -> dict[str, float]:
 
 
 def dynamic_energy(result: Result) -> dict[str, float]:
-    """Return the energy (J) of each component's actions, largest first."""
+    """Return the dynamic energy (J) of each component, largest first."""
     totals: dict[str, float] = {}
     for entry in result.ledger.entries:
         totals[entry.component] = totals.get(entry.component, 0.0) + entry.energy_j
@@ -80,7 +80,7 @@ def dynamic_energy(result: Result) -> dict[str, float]:
 
 
 def layer_energy(result: Result) -> dict[str, dict[str, float]]:
-    """Return the energy (J) of each component's actions in each layer, layers in the order of the program."""
+    """Return the dynamic energy (J) of each component in each layer, with layers in program order."""
     energies: dict[str, dict[str, float]] = {stage.name: {} for stage in result.program.stages}
     for entry in result.ledger.entries:
         row = energies[entry.stage]
@@ -100,13 +100,13 @@ def component_rows(result: Result) -> list[ComponentRow]:
 
 
 def used_parts(result: Result) -> list[Part]:
-    """Return the parts that the ledger counts: all of the published machine, and extensions that the program uses."""
+    """Return the parts counted in the ledger: all parts of the published machine, and extensions that the program uses."""
     acting = {entry.component for entry in result.ledger.entries}
     return [part for part in result.program.machine.parts.values() if not part.extension or part.name in acting]
 
 
 def used_fields(result: Result) -> list[dict[str, Any]]:
-    """Return the rows of `explain` for the numbers that this result rests on: no idle extension, no action that is never done."""
+    """Return the rows of `explain` for the numbers behind this result, without idle extensions and without unused actions."""
     machine = result.program.machine
     actions = result.ledger.actions
     wanted = {"cycle"}
@@ -119,7 +119,7 @@ def used_fields(result: Result) -> list[dict[str, Any]]:
 
 
 def source_rows(result: Result) -> list[SourceRow]:
-    """Return every source of this result's numbers: those that were chosen by us first, zeros last, then by how much comes from there."""
+    """Return every source of this result's numbers: calibrated and assumed ones first; within a mark zeros last, then by number of fields."""
     found: dict[tuple[str, str], list[str]] = {}
     values: dict[tuple[str, str], float] = {}
     for row in used_fields(result):
@@ -132,7 +132,7 @@ def source_rows(result: Result) -> list[SourceRow]:
 
 
 def mark_rows(result: Result) -> list[MarkRow]:
-    """Return for each mark how many numbers have it, and which shares of energy and area rest on them."""
+    """Return the count of numbers for each mark, and the shares of energy and area that depend on them."""
     machine, chips, interval_s = result.program.machine, result.program.chips, result.timeline.interval_s
     energy, area = energy_by_mark(result, machine), Counter[str]()
     for part in used_parts(result):
@@ -143,7 +143,7 @@ def mark_rows(result: Result) -> list[MarkRow]:
 
 
 def energy_by_mark(result: Result, machine: Machine) -> Counter[str]:
-    """Return the energy (J) of all actions by the mark of their price."""
+    """Return the energy (J) of all actions by the mark of their unit energy."""
     energy = Counter[str]()
     for entry in result.ledger.entries:
         energy[machine.part(entry.component).actions[entry.action].energy_j.mark] += entry.energy_j  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""What a floor plan shows: which arrays look alike, how roles are called and coloured, how many cells do what."""
+"""Contents of a floor plan view: distinct array layouts, names and colours of roles, cell counts by role."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from crossloom.program.stage import Slots
 from crossloom.report.palette import OTHER, SERIES
 
 NAMES = {"product": "products", "largest": "ReLU and maximum", "sum": "sums", "softmax": "softmax"}
-"""Roles of blocks, in words."""
+"""Display names of block roles."""
 COLOURS = {"product": SERIES[0], "largest": SERIES[1], "sum": SERIES[2], "softmax": SERIES[4]}
 
 
 def role_name(role: str) -> str:
-    """Return what blocks of a role do."""
+    """Return the display name of a role."""
     return NAMES.get(role, role)
 
 
 def role_colour(role: str) -> str:
-    """Return the colour of a role."""
+    """Return the display colour of a role."""
     return COLOURS.get(role, OTHER)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Arrays whose blocks have the same roles, sizes and places; the stages that they belong to may differ.
+    """Arrays whose blocks have the same roles, sizes and positions; the stages that they belong to may differ.
 
-    `counts` are the arrays of each layout; `places` are the blocks at each place, one of each layout.
+    `counts` is the number of arrays of each layout; `places` are the blocks at each position, one from each layout.
     """
 
     counts: tuple[int, ...]
@@ -36,22 +36,22 @@ class Look:
 
     @property
     def arrays(self) -> int:
-        """Arrays that look like this."""
+        """Number of arrays with this look."""
         return sum(self.counts)
 
     @property
     def cells(self) -> int:
-        """Cells of one of these arrays that hold something."""
+        """Number of occupied cells in one of these arrays."""
         return sum(place[0].block.cells for place in self.places)
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages that have blocks in these arrays."""
+        """Stages with blocks in these arrays."""
         return tuple(dict.fromkeys(laid.stage for layout in zip(*self.places, strict=True) for laid in layout))
 
 
 def looks(floor: FloorPlan) -> tuple[Look, ...]:
-    """Return how the arrays of a floor plan look, each look once, in the order of the plan."""
+    """Return the distinct looks of the arrays of a floor plan, in the order of the plan."""
     found: dict[object, list[tuple[int, tuple[LaidBlock, ...]]]] = {}
     for layout in floor.layouts:
         blocks = _in_order(layout)
@@ -68,13 +68,13 @@ def _shape(laid: LaidBlock) -> tuple[object, ...]:
 
 
 def most_used(found: Sequence[Look], shown: int) -> tuple[Look, ...]:
-    """Return the `count` looks with the most arrays, in their original order."""
+    """Return the `shown` looks with the most arrays, in their original order."""
     kept = sorted(range(len(found)), key=lambda place: (-found[place].arrays, place))[:shown]
     return tuple(found[place] for place in sorted(kept))
 
 
 def fullest(floor: FloorPlan, slots: dict[str, Slots]) -> ArrayLayout:
-    """Return the layout with the most different blocks; of several the one with most roles, then with the longest frame, then the fullest."""
+    """Return the layout with the most distinct blocks; ties go to the most roles, then to the longest frame, then to the most occupied cells."""
 
     def worth(layout: ArrayLayout) -> tuple[int, int, int, int]:
         different = {(laid.stage, _shape(laid)[2:]) for laid in layout.blocks}
@@ -86,18 +86,18 @@ def fullest(floor: FloorPlan, slots: dict[str, Slots]) -> ArrayLayout:
 
 
 def frame(layout: ArrayLayout, slots: dict[str, Slots]) -> int:
-    """Return after how many slots the blocks of an array are used in the same way again."""
+    """Return the number of slots after which the use of an array's blocks repeats."""
     return max(slots[laid.stage].period for laid in layout.blocks)
 
 
 def slot_words(slots: Slots) -> str:
-    """Return when a stage has its slots: `every slot`, `slot 3 of every 8`."""
+    """Return the slots of a stage in words: `every slot`, `slot 3 of every 8`."""
     return "every slot" if slots.period == 1 else f"slot {slots.phase} of every {slots.period}"
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Of one role in all arrays: blocks, the cells that they enclose, and those that hold something."""
+    """Totals of one role over all arrays: blocks, enclosed cells and occupied cells."""
 
     role: str
     blocks: int
@@ -106,7 +106,7 @@ class Total:
 
 
 def totals(floor: FloorPlan) -> tuple[Total, ...]:
-    """Return what the blocks of each role come to, in the order of the roles."""
+    """Return the totals of each role, in the order of the roles."""
     found: dict[str, list[int]] = {role: [0, 0, 0] for role in NAMES}
     for layout in floor.layouts:
         for laid in layout.blocks:

@@ -1,4 +1,4 @@
-"""The numbers that everybody asks for first, as text: the same on a page, in a terminal and in a notebook."""
+"""Headline numbers as text: the same on a page, in a terminal and in a notebook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """One number: what it is, its value with unit, and what to know about it."""
+    """One headline number: its label, its value with unit, and a detail."""
 
     key: str
     label: str
@@ -24,14 +24,14 @@ class Headline:
 
 
 def percent(value: float) -> str:
-    """Return a share as people read it: `42.1%`, and `<0.1%` or `>99.9%` rather than a nothing or an all that is none."""
+    """Return a share in percent: `42.1%`; shares that would wrongly round to 0 or 100 % become `<0.1%` or `>99.9%`."""
     if 0.9995 <= value < 1 - 1e-9:
         return ">99.9%"
     return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
 
 
 def rate(per_s: float) -> str:
-    """Return a rate with four digits and thousands apart: `11,960/s`."""
+    """Return a rate with four digits and thousands separators: `11,960/s`."""
     return f"{float(f'{per_s:.4g}'):,.10g}/s"
 
 
@@ -41,7 +41,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def lifetime(years: float) -> str:
-    """Return a time to live in the unit that suits it: `12 years`, `3.4 days`, `20 minutes`."""
+    """Return a lifetime in a suitable unit: `12 years`, `3.4 days`, `20 minutes`."""
     for unit, per_year in (("years", 1.0), ("days", 365.25), ("hours", 365.25 * 24), ("minutes", 365.25 * 24 * 60)):
         if years * per_year >= 1:
             return f"{float(f'{years * per_year:.3g}'):,.10g} {unit}"
@@ -49,15 +49,15 @@ def lifetime(years: float) -> str:
 
 
 def headlines(result: Result) -> tuple[Headline, ...]:
-    """Return accuracy (and perplexity where each token has an answer), times, costs, utilization, and wear where cells are written again and again."""
+    """Return accuracy (and perplexity for per-token outputs), times, costs, utilization, and wear if inferences write cells."""
     static = share(sum(result.ledger.static_j.values()), result.energy)
     use = result.utilization
     return (
         _accuracy(result),
         *_perplexity(result),
-        Headline("latency", "Latency", show(result.latency, "s"), "from an input to its result"),
+        Headline("latency", "Latency", show(result.latency, "s"), "from input to result"),
         Headline("throughput", "Throughput", rate(result.throughput), in_short(result)),
-        Headline("energy", "Energy", show(result.energy, "J"), f"for one inference; {percent(static)} of it static"),
+        Headline("energy", "Energy", show(result.energy, "J"), f"per inference; {percent(static)} static"),
         Headline("power", "Power", show(result.power, "W"), "at full rate"),
         Headline("area", "Area", show(result.area, "mm²"), plural(result.program.chips, "chip")),
         Headline("chips", "Chips", f"{result.program.chips:,}", _arrays(result)),
@@ -70,7 +70,7 @@ def headlines(result: Result) -> tuple[Headline, ...]:
 def _accuracy(result: Result) -> Headline:
     accuracy = result.accuracy
     if accuracy is None:
-        return Headline("accuracy", "Accuracy", "not measured", "no samples with labels were given")
+        return Headline("accuracy", "Accuracy", "not measured", "no labelled samples given")
     real = "" if accuracy.float is None else f"float {accuracy.float:.2%}, "
     detail = f"{real}quantised {accuracy.quantized:.2%}; {plural(accuracy.samples, 'sample')}"
     if result.chance is not None and result.chance.interval is not None:
@@ -80,7 +80,7 @@ def _accuracy(result: Result) -> Headline:
 
 
 def _perplexity(result: Result) -> tuple[Headline, ...]:
-    """Return the perplexity of a network that has an answer for each token, nothing of any other."""
+    """Return the perplexity of a network with per-token outputs; nothing for other networks."""
     found = result.accuracy.perplexity if result.accuracy else None
     if found is None:
         return ()
@@ -92,24 +92,24 @@ def _perplexity(result: Result) -> tuple[Headline, ...]:
 
 
 def _wear(result: Result) -> tuple[Headline, ...]:
-    """Return how long cells live that are written while the machine works; nothing for a machine whose weights stay."""
+    """Return the lifetime of cells that are written during operation; nothing for a machine whose weights stay in place."""
     worn = result.ledger.first_worn
     if worn is None or not result.rate:
         return ()
     bears = f"{float(f'{worn.endurance.value:.3g}'):,.10g} writes ({worn.endurance.mark})"
     each = f"{worn.per_inference:.3g} writes" if worn.per_inference != 1 else "one write"
-    detail = f"at {rate(result.rate)}, of cells that endure {bears}; {each} of a cell per inference"
-    return (Headline("wear", "Cells last", lifetime(worn.years(result.rate)), detail),)
+    detail = f"at {rate(result.rate)}, with an endurance of {bears}; {each} per cell and inference"
+    return (Headline("wear", "Cell lifetime", lifetime(worn.years(result.rate)), detail),)
 
 
 def _blocks(result: Result) -> tuple[Headline, ...]:
-    """Return how many blocks share arrays; nothing where each array is one layer's."""
+    """Return the number of blocks in shared arrays; nothing where each array belongs to one layer."""
     floor = result.program.floor
     if floor is None:
         return ()
     blocks = sum(layout.count * len(layout.blocks) for layout in floor.layouts)
     several = sum(layout.count for layout in floor.layouts if len(layout.blocks) > 1)
-    detail = f"in {plural(floor.arrays, 'array')}, {several:,} of which hold several"
+    detail = f"in {plural(floor.arrays, 'array')}, {several:,} with several blocks"
     return (Headline("blocks", "Blocks", f"{blocks:,}", detail),)
 
 

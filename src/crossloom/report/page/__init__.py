@@ -1,1 +1,1 @@
-"""The HTML report: its sections, its pictures, its template."""
+"""The HTML report: sections, pictures and template."""

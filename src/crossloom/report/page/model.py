@@ -1,4 +1,4 @@
-"""What a page consists of: sections with sentences, a picture, tables. The template gives them their looks."""
+"""Data model of a page: sections with sentences, a picture and tables. The template styles them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from crossloom.report.numbers.headline import Headline, percent
 from crossloom.units import show
 
 LONG = 24
-"""Rows beyond which a table scrolls in a window of its own."""
+"""Number of rows beyond which a table scrolls in its own window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Text, the number it is sorted by (the text itself if None), and a mark that says what the number is worth."""
+    """Table cell: its text, the number it is sorted by (the text itself if None), and the marks of the number."""
 
     text: str
     order: float | None = None
@@ -24,7 +24,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A title, and whether there are numbers below it; `wide` columns hold sentences that may break."""
+    """Column title, and whether the column holds numbers; `wide` columns hold sentences that may wrap."""
 
     title: str
     number: bool = False
@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a caption; `total` is a row below the others."""
+    """Table with a caption; `total` is an optional last row."""
 
     key: str
     caption: str
@@ -43,13 +43,13 @@ class Table:
 
     @property
     def long(self) -> bool:
-        """Whether it scrolls in a window of its own."""
+        """Whether the table scrolls in its own window."""
         return len(self.rows) > LONG
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An SVG for wide places and one for narrow ones, and a sentence below."""
+    """Picture with a caption: one SVG for wide screens and one for narrow ones."""
 
     key: str
     wide: str
@@ -59,7 +59,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading with what stands below it."""
+    """Heading and the content below it."""
 
     key: str
     title: str
@@ -71,7 +71,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A whole report."""
+    """Complete report."""
 
     title: str
     subtitle: str
@@ -83,35 +83,35 @@ class Page:
 
 
 def text(*words: str) -> tuple[Column, ...]:
-    """Return columns of text."""
+    """Return text columns."""
     return tuple(Column(word) for word in words)
 
 
 def numbers(*words: str) -> tuple[Column, ...]:
-    """Return columns of numbers."""
+    """Return number columns."""
     return tuple(Column(word, number=True) for word in words)
 
 
 def cells(values: Iterable[Cell | str]) -> tuple[Cell, ...]:
-    """Return a row, bare words as cells."""
+    """Return a row; plain strings become cells."""
     return tuple(value if isinstance(value, Cell) else Cell(value) for value in values)
 
 
 def quantity(value: float, unit: str) -> Cell:
-    """Return a value with its unit."""
+    """Return a cell with a value and its unit."""
     return Cell(show(value, unit) if value else "0", value)
 
 
 def if_any(value: float, unit: str) -> Cell:
-    """Return a value with its unit, a dash for nothing."""
+    """Return a cell with a value and its unit, or a dash for zero."""
     return Cell(show(value, unit) if value else "–", value)
 
 
 def percentage(value: float) -> Cell:
-    """Return a share."""
+    """Return a cell with a share in percent."""
     return Cell(percent(value), value)
 
 
 def counted(value: int) -> Cell:
-    """Return a count."""
+    """Return a cell with a count."""
     return Cell(f"{value:,}", float(value))

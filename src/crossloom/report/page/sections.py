@@ -1,4 +1,4 @@
-"""The sections of the report, one function each: which numbers of a result are shown, and in which words."""
+"""Sections of the report, one function each: the numbers of a result that are shown, and their wording."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 EXTENSION = "not in the paper; used by this program"
 MARKS = {
     "published": "printed in the source",
-    "derived": "computed from what is printed there",
-    "assumed": "chosen by us; the source says why",
-    "calibrated": "fitted so that a published result comes out",
+    "derived": "computed from printed numbers",
+    "assumed": "our choice; the source gives the reason",
+    "calibrated": "fitted to reproduce a published result",
 }
 
 
 def sections(result: Result) -> tuple[Section, ...]:
-    """Return all sections in the order of the page."""
+    """Return all sections in page order."""
     return (
         energy(result),
         area(result),
@@ -49,32 +49,32 @@ def sections(result: Result) -> tuple[Section, ...]:
 
 
 def energy(result: Result) -> Section:
-    """Return where the energy goes."""
+    """Return the section on energy by component."""
     rows = [row for row in component_rows(result) if row.dynamic_j or row.static_j]
     static = sum(result.ledger.static_j.values())
     sentences = [f"One inference takes {show(result.energy, 'J')}."]
     if rows:
         sentences.append(f"The largest share, {percent(rows[0].energy_share)}, goes to {rows[0].name}.")
     if static:
-        sentences.append(f"Static energy, drawn whether there is work or not, is {percent(share(static, result.energy))} of all.")
+        sentences.append(f"Static energy, drawn whether or not a component is active, is {percent(share(static, result.energy))} of the total.")
     table = Table(
         "energy-table",
         "Energy of one inference by component",
-        (*text("component"), *numbers("at work", "static", "share")),
+        (*text("component"), *numbers("dynamic", "static", "share")),
         tuple(cells((row.name, if_any(row.dynamic_j, "J"), if_any(row.static_j, "J"), percentage(row.energy_share))) for row in rows),
         cells(("total", quantity(result.energy - static, "J"), quantity(static, "J"), percentage(1.0 if result.energy else 0.0))),
     )
-    caption = "Above, the whole inference; below, the actions of each layer. Rest on a bar to read its value."
+    caption = "Above, the whole inference; below, the dynamic energy of each layer. Hover over a bar to read its value."
     return Section(
         "energy", "Energy", tuple(sentences), picture_of(result, "energy", "Energy by component, in total and by layer", caption), (table,)
     )
 
 
 def area(result: Result) -> Section:
-    """Return where the area goes."""
+    """Return the section on area by component."""
     rows = sorted(component_rows(result), key=lambda row: -row.area_mm2)
     chips = max(1, result.program.chips)
-    sentences = [f"{plural(chips, 'chip')} of {show(result.area / chips, 'mm²')}" + (f", {show(result.area, 'mm²')} in all." if chips > 1 else ".")]
+    sentences = [f"{plural(chips, 'chip')} of {show(result.area / chips, 'mm²')}" + (f", {show(result.area, 'mm²')} overall." if chips > 1 else ".")]
     table = Table(
         "area-table",
         "Area of all chips by component",
@@ -86,14 +86,14 @@ def area(result: Result) -> Section:
         "area",
         "Area",
         tuple(sentences),
-        picture_of(result, "area", "Area of one chip by component", "A component has the same colour as in the picture of energy."),
+        picture_of(result, "area", "Area of one chip by component", "Each component has the same colour as in the energy picture."),
         (table,),
     )
 
 
 def latency(result: Result) -> Section:
-    """Return how long each layer takes, and which other one it waits for."""
-    sentences = (f"One inference takes {show(result.latency, 's')} from its input to its last result.", *bottleneck.sentences(result))
+    """Return the section on the time of each layer, and the layer that it waits on."""
+    sentences = (f"One inference takes {show(result.latency, 's')} from its input to its last output.", *bottleneck.sentences(result))
     rows = tuple(
         cells(
             (
@@ -106,55 +106,53 @@ def latency(result: Result) -> Section:
         )
         for row, stage in zip(result.layers, result.program.stages, strict=True)
     )
-    times = numbers("first start", "last result", "span", "at work", "not at work")
-    columns = (*text("layer", "waits on"), *times, *text("pace set by"))
-    table = Table("waits-table", "Who waits for whom", columns, rows)
-    caption = "A layer that is light for most of its time waits for others, or for its own last result."
+    times = numbers("start", "end", "span", "busy", "idle")
+    columns = (*text("layer", "waits on"), *times, *text("limited by"))
+    table = Table("waits-table", "Dependencies between layers", columns, rows)
+    caption = "A bar that is mostly light waits on other layers, or on its own last output."
     return Section(
         "latency",
-        "Latency and who waits for whom",
+        "Latency and dependencies",
         sentences,
-        picture_of(result, "latency", "Time of each layer, in all and at work", caption),
+        picture_of(result, "latency", "Time of each layer: span and busy time", caption),
         (table,),
     )
 
 
 def _waited(span_s: float, busy_s: float) -> float:
-    """Return the part of a span without work; what is left by rounding is nothing."""
+    """Return the idle part of a span; a rounding residue counts as zero."""
     return span_s - busy_s if span_s > busy_s * (1 + 1e-9) else 0.0
 
 
 def gantt(result: Result) -> Section:
-    """Return one inference as a chart."""
-    caption = "Time runs to the right, the network down. Bars that lie above each other work on the same inference at once."
+    """Return the section with one inference as a Gantt chart."""
+    caption = "Time runs to the right, layers run downwards. Bars that overlap in time work on the same inference in parallel."
     return Section("gantt", "One inference through the pipeline", (), picture_of(result, "gantt", "Gantt chart of one inference", caption))
 
 
 def utilization(result: Result) -> Section:
-    """Return how well the arrays are used."""
+    """Return the section on the utilization of the arrays."""
     use = result.utilization
     held = sum(1 for stage in result.program.stages if stage.arrays)
     if not held:
-        return Section("utilization", "Utilization", ("No layer holds arrays.",))
+        return Section("utilization", "Utilization", ("No layer uses arrays.",))
     sentences = (
-        f"{_contents(result)} fill {percent(use['spatial'])} of the cells of the arrays that are used.",
-        f"These arrays work {percent(use['temporal'])} of the time at full rate.",
+        f"{_contents(result)} fill {percent(use['spatial'])} of the cells in the arrays in use.",
+        f"At full rate these arrays are busy {percent(use['temporal'])} of the time.",
     )
     caption = "The dashed lines are the averages over all arrays in use."
-    return Section(
-        "utilization", "Utilization", sentences, picture_of(result, "utilization", "Arrays of each layer, and how far they are used", caption)
-    )
+    return Section("utilization", "Utilization", sentences, picture_of(result, "utilization", "Arrays of each layer, and their utilization", caption))
 
 
 def _contents(result: Result) -> str:
-    """Return what lies in arrays."""
+    """Return what the arrays hold."""
     if any(stage.residency.time_shared for stage in result.program.stages):
         return "Inputs and sums"
     return "Weights" if result.program.floor is None else "Weights and functions"
 
 
 def wear(result: Result) -> tuple[Section, ...]:
-    """Return what inferences write, its energy, and the lifetime of the cells; nothing if weights stay."""
+    """Return the section on writes per inference, their energy and the cell lifetime; nothing if weights stay in place."""
     if not result.ledger.wear or not result.rate:
         return ()
     rows, total = [], 0.0
@@ -162,28 +160,28 @@ def wear(result: Result) -> tuple[Section, ...]:
         entries = [entry for entry in result.ledger.entries if entry.stage in each.stages and f"{entry.component}.{entry.action}" == each.action]
         count, energy_j = sum(entry.count for entry in entries), sum(entry.energy_j for entry in entries)
         others = len(each.stages) - 1
-        name = layer_name(result.program, each.stage) + (f" and {plural(others, 'other')}, by turns" if others else "")
+        name = layer_name(result.program, each.stage) + (f" and {plural(others, 'other')}, time-shared" if others else "")
         years = each.years(result.rate)
         writes = Cell(f"{each.per_inference:.3g}", each.per_inference)
         rows.append(cells((name, each.action, counted(count), quantity(energy_j, "J"), writes, Cell(lifetime(years), years))))
         total += energy_j
     writers, worn = sum(len(each.stages) for each in result.ledger.wear), result.ledger.wear[0].endurance
     sentences = (
-        f"{plural(writers, 'layer')} write{'s' * (writers == 1)} cells for every inference: {show(total, 'J')}, {percent(share(total, result.energy))} of its energy.",
-        f"Cells endure {worn.value:,.10g} writes ({worn.mark}: {worn.source}). The times hold for {rate(result.rate)}.",
+        f"{plural(writers, 'layer')} write{'s' * (writers == 1)} cells in every inference: {show(total, 'J')}, {percent(share(total, result.energy))} of its energy.",
+        f"Write endurance is {worn.value:,.10g} cycles ({worn.mark}: {worn.source}). Lifetimes are for {rate(result.rate)}.",
     )
-    columns = (*text("layer", "action"), *numbers("count", "energy", "writes of a cell", "cells last"))
-    return (Section("wear", "Writing and wear", sentences, None, (Table("wear-table", "What one inference writes", columns, tuple(rows)),)),)
+    columns = (*text("layer", "action"), *numbers("count", "energy", "writes per cell", "lifetime"))
+    return (Section("wear", "Writes and endurance", sentences, None, (Table("wear-table", "Writes of one inference", columns, tuple(rows)),)),)
 
 
 def layers(result: Result) -> Section:
-    """Return everything about every layer."""
+    """Return the section with all figures of every layer."""
     interval_s, total = result.timeline.interval_s, result.energy
     columns = (
         *text("layer"),
         *numbers("#"),
         *text("operators", "engine"),
-        *numbers("energy", "share", "span", "at work", "positions", "copies", "arrays", "cells", "time"),
+        *numbers("energy", "share", "span", "busy", "positions", "copies", "arrays", "cells", "time"),
     )
     rows = tuple(
         cells(
@@ -204,14 +202,14 @@ def layers(result: Result) -> Section:
         for place, row in enumerate(result.layers, 1)
     )
     sentences = (
-        f"{plural(len(rows), 'layer')}, in the order in which they run. Press the head of a column to sort by it.",
-        "Span is the time from the first start to the last result; cells and time say how much of the arrays, and of the time at full rate, is used.",
+        f"{plural(len(rows), 'layer')}, in execution order. Click a column head to sort by it.",
+        "Span is the time from the first start to the last output. Cells and time are the utilization of the arrays, and of the time at full rate.",
     )
-    return Section("layers", "Layers", sentences, tables=(Table("layers-table", "Every layer with its costs", columns, rows),))
+    return Section("layers", "Layers", sentences, tables=(Table("layers-table", "Cost of every layer", columns, rows),))
 
 
 def placements(result: Result) -> tuple[Section, ...]:
-    """Return how each layer lies in arrays, a table for each engine that says so."""
+    """Return the section on the placement of layers in arrays, with one table for each engine that reports it."""
     tables = []
     for engine in dict.fromkeys(row["engine"] for row in result.placements):
         found = [row for row in result.placements if row["engine"] == engine]
@@ -219,20 +217,22 @@ def placements(result: Result) -> tuple[Section, ...]:
         columns = (*text("layer"), *numbers(*(name.replace("_", " ") for name in names)))
         rows = tuple(cells((row["layer"], *(counted(row[name]) for name in names))) for row in found)
         tables.append(Table(f"{engine}-table", f"Layers in the arrays of the {engine} engine", columns, rows))
-    return (Section("placements", "Where layers lie", (), tables=tuple(tables)),) if tables else ()
+    return (Section("placements", "Placement of layers", (), tables=tuple(tables)),) if tables else ()
 
 
 def plan(result: Result) -> Section:
-    """Return how the values of each layer with weights are computed."""
+    """Return the section on how the values of each layer with weights are computed."""
     columns = (*text("layer", "engine", "plan"), Column("why", wide=True))
     rows = tuple(cells((row["layer"], row["engine"], row["plan"], row["why"])) for row in result.plans)
-    sentences = ("Of several ways to compute the same numbers the cheapest is taken. This is which one, and why it is exact.",)
-    return Section("plan", "How the values are computed", sentences, tables=(Table("plan-table", "Plan of each layer with weights", columns, rows),))
+    sentences = ("Where several methods give the same numbers, the cheapest is used. The table gives the method, and why it is exact.",)
+    return Section(
+        "plan", "How the values are computed", sentences, tables=(Table("plan-table", "Method for each layer with weights", columns, rows),)
+    )
 
 
 def actions(result: Result) -> Section:
-    """Return how often each action is done for one inference, and its price."""
-    columns = (*text("action"), *numbers("count", "energy each", "energy", "share"), *text("mark"), Column("source of the price", wide=True))
+    """Return the section with the count of each action in one inference, and its unit energy."""
+    columns = (*text("action"), *numbers("count", "unit energy", "energy", "share"), *text("mark"), Column("source of the unit energy", wide=True))
     rows = []
     for name, count in sorted(result.ledger.actions.items()):
         component, action = ActionKey.of(name)
@@ -257,23 +257,23 @@ def actions(result: Result) -> Section:
 
 
 def _checked(result: Result) -> Iterable[str]:
-    yield "Energy at work is counts times prices."
+    yield "Dynamic energy is the sum of counts times unit energies."
     if result.counts is not None and {name: count for name, count in result.counts.items() if count} == {
         n: c for n, c in result.ledger.actions.items() if c
     }:
-        yield "The same counts came out when the values were computed."
+        yield "Computing the values gave the same counts."
     elif result.counts is not None:
-        yield "Other counts came out when the values were computed; this is a fault of Crossloom, please report it."
+        yield "Computing the values gave different counts; this is an internal error of Crossloom, please report it."
 
 
 def machine(result: Result) -> Section:
-    """Return the parts of the machine with their counts and figures."""
+    """Return the section with the parts of the machine, their counts and figures."""
     chip = result.program.machine
     columns = (
         *text("unit", "component"),
         *numbers("per chip", "area", "power"),
         *text("mark"),
-        Column("what it is", wide=True),
+        Column("description", wide=True),
         Column("source", wide=True),
     )
     parts = used_parts(result)
@@ -290,7 +290,7 @@ def machine(result: Result) -> Section:
             "",
         )
     )
-    sentences = [f"{chip.title or chip.name}. Area and power of one chip, with everything at work."]
+    sentences = [f"{chip.title or chip.name}. Area and power are for one chip with all parts active."]
     if chip.costs_only:
         sentences.append("This machine is a cost-only description.")
     tables = [Table("machine-table", "Parts of one chip", columns, rows, total)]
@@ -299,7 +299,7 @@ def machine(result: Result) -> Section:
         tables.append(
             Table(
                 "choices-table",
-                "Settings of engines and compiler",
+                "Engine and compiler settings",
                 text("setting", "value"),
                 tuple(cells((name, _setting(value))) for name, value in chosen),
             )
@@ -326,13 +326,13 @@ def _part_row(part: Part) -> tuple[Cell, ...]:
 
 
 def sources(result: Result) -> Section:
-    """Return what every number of this result rests on."""
+    """Return the section on the sources of this result's numbers."""
     rows = source_rows(result)
     marks = [row for row in mark_rows(result) if row.numbers]
     total = sum(row.numbers for row in marks)
     of_marks = Table(
         "marks-table",
-        "What the totals rest on",
+        "Provenance of the totals",
         (*text("mark", "meaning"), *numbers("numbers", "share of energy", "share of area")),
         tuple(
             cells((Cell("", None, (row.mark,)), MARKS[row.mark], counted(row.numbers), percentage(row.energy_share), percentage(row.area_share)))
@@ -342,26 +342,26 @@ def sources(result: Result) -> Section:
     of_sources = Table(
         "sources-table",
         "Sources",
-        (*text("mark"), Column("source", wide=True), *numbers("numbers"), Column("what", wide=True)),
+        (*text("mark"), Column("source", wide=True), *numbers("numbers"), Column("fields", wide=True)),
         tuple(cells((Cell("", None, (row.mark,)), row.source, counted(len(row.fields)), _few(row.fields))) for row in rows),
     )
-    sentences = (f"{plural(total, 'number')} from {plural(len(rows), 'source')} price this result; those that were chosen or fitted come first.",)
-    return Section(
-        "sources", "Where each number comes from", sentences, tables=(of_marks, of_sources), items=tuple(reference_lines(result.program.machine))
+    sentences = (
+        f"{plural(total, 'number')} from {plural(len(rows), 'source')} determine the costs; those that were assumed or calibrated come first.",
     )
+    return Section("sources", "Source of each number", sentences, tables=(of_marks, of_sources), items=tuple(reference_lines(result.program.machine)))
 
 
 def settings(result: Result) -> Section:
-    """Return what the user changed, and with what the result was made."""
+    """Return the section with the user's changes, the seed and the versions."""
     overrides = result.program.machine.overrides
     tables = []
     if overrides:
         rows = tuple(cells((name, _setting(value))) for name, value in overrides)
-        tables.append(Table("overrides-table", "Fields that the user set", text("field", "value"), rows))
+        tables.append(Table("overrides-table", "Fields set by the user", text("field", "value"), rows))
     made = [("seed", str(result.seed)), *sorted((name, str(value)) for name, value in result.versions.items())]
-    tables.append(Table("versions-table", "Seed and versions", text("what", "value"), tuple(cells(row) for row in made)))
-    sentence = "The machine is as its file describes it; the user set no field." if not overrides else "The user changed the machine."
-    return Section("settings", "What was run", (sentence,), tables=tuple(tables))
+    tables.append(Table("versions-table", "Seed and versions", text("item", "value"), tuple(cells(row) for row in made)))
+    sentence = "The machine is as described in its file; the user set no field." if not overrides else "The user changed the machine."
+    return Section("settings", "Run settings", (sentence,), tables=tuple(tables))
 
 
 def _few(fields: tuple[str, ...], shown: int = 4) -> str:

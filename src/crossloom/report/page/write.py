@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, neither network nor fonts nor scripts of others."""
+"""The report: one self-contained HTML file without network access, external fonts or external scripts."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def write_report(result: Result, path: str | Path) -> Path:
-    """Write the report of a result and return its path; an older one there is replaced.
+    """Write the report of a result and return its path, replacing an existing file.
 
-    All text in it is escaped. Raises InputError if it cannot be written, or a package that it needs is missing.
+    All text in it is escaped. Raises InputError if it cannot be written, or if a required package is missing.
     """
     template = _template()
     return write_whole(path, template.render(page=page_of(result)))
 
 
 def page_of(result: Result) -> Page:
-    """Return what the report says."""
+    """Return the content of the report."""
     machine, version = result.program.machine, result.versions.get("crossloom", "")
     return Page(
         title=f"{result.program.graph.name} on {machine.name}",
@@ -56,5 +56,5 @@ def _template() -> Template:
 
 
 def _shown(value: object) -> object:
-    """Return a value as it may stand in the page: plain text without characters that have no picture."""
+    """Return a value as it may appear in the page: plain text without unprintable characters."""
     return printable(value) if type(value) is str else value

@@ -1,1 +1,1 @@
-"""Tables in the terminal."""
+"""Terminal output."""

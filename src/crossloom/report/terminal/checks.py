@@ -1,4 +1,4 @@
-"""What `crossloom check` found, and which plan each layer got, in the terminal."""
+"""Terminal output of `crossloom check`, and of the method used for each layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossloom.report.names import plain
 
 
 def print_check(found: Mapping[str, Any], console: Console) -> None:
-    """Print size, operators with their engines, and everything that is not supported."""
+    """Print the size, the operators with their engines, and everything that is not supported."""
     verdict = plain("runs", "green") if found["supported"] else plain("does not run", "bold red")
     console.print(Text(" ").join([plain(found["model"], "bold"), verdict, plain(f"on {found['machine']}")]))
     for label, value in _facts(found).items():
@@ -29,7 +29,7 @@ def print_check(found: Mapping[str, Any], console: Console) -> None:
 
 
 def _facts(found: Mapping[str, Any]) -> dict[str, str]:
-    alone = f" alone: {found['fixed']}" if found["fixed"] else ""
+    alone = f" only: {found['fixed']}" if found["fixed"] else ""
     return {
         "inputs": ", ".join(f"{each['name']}: {each['type']}" for each in found["inputs"]),
         "batch": f"{'any' if found['batch'] is None else found['batch']}{alone}",
@@ -52,7 +52,7 @@ def _operators(found: Mapping[str, Any]) -> Table:
 
 
 def print_plans(result: Any, console: Console) -> None:
-    """Print which plan each layer got, and why."""
+    """Print the plan of each layer, and the reason for it."""
     table = Table(title="How each layer is computed", title_justify="left", pad_edge=False, box=None)
     for column in ("layer", "plan", "why"):
         table.add_column(column, overflow="fold")

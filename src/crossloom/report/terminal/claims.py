@@ -1,4 +1,4 @@
-"""Claims of papers in the terminal, misses first, with what was assumed and why they miss."""
+"""Claims of papers in the terminal: misses first, with assumptions and reasons."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _STYLES = {"miss": "bold red", "near": "yellow", "match": "green", "unverifiable
 
 
 def print_claims(claims: Sequence[Any], console: Console) -> None:
-    """Print a table of claims, then the notes of those that are not plain matches, then the count of each verdict."""
-    table = Table(title="Published, and computed here", title_justify="left", pad_edge=False, box=None)
+    """Print a table of claims, then the notes of all but plain matches, then the count of each verdict."""
+    table = Table(title="Published and computed", title_justify="left", pad_edge=False, box=None)
     for column, justify in (("verdict", "left"), ("claim", "left"), ("published", "right"), ("computed", "right"), ("ratio", "right")):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for claim in claims:
@@ -23,7 +23,7 @@ def print_claims(claims: Sequence[Any], console: Console) -> None:
     console.print(table)
     common = _common(claims)
     if common:
-        console.print("\nassumed for all of them:", highlight=False)
+        console.print("\nassumed for all claims:", highlight=False)
     for parameter in common:
         console.print(f"  {parameter}", highlight=False)
     for claim in claims:

@@ -1,4 +1,4 @@
-"""Results and machines as tables in a terminal, legible at 80 columns and without colours."""
+"""Results and machines as terminal tables, legible at 80 columns and without colours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAYERS = 6
 
 
 def print_result(result: Result, console: Console) -> None:
-    """Print the headline numbers, what energy and area go to, the costliest layers, and what to keep in mind."""
+    """Print the headline numbers, energy and area by component, the costliest layers, and the warnings."""
     console.print(plain(f"{result.program.graph.name} on {result.program.machine.name}", "bold"))
     table = Table.grid(padding=(0, 2))
     for line in headlines(result):
@@ -40,7 +40,7 @@ def print_result(result: Result, console: Console) -> None:
 
 
 def _breakdown(result: Result) -> Table:
-    table = table_of("Components", ("component",), ("at work", "static", "share", "area", "share"))
+    table = table_of("Components", ("component",), ("dynamic", "static", "share", "area", "share"))
     rows = component_rows(result)
     for row in rows[:COMPONENTS]:
         _add_component(table, row.name, [row])
@@ -50,21 +50,23 @@ def _breakdown(result: Result) -> Table:
 
 
 def _add_component(table: Table, name: str, rows: Sequence[ComponentRow]) -> None:
-    """Add one line for a component, or for several together."""
+    """Add one row for a component, or for several together."""
     energies = [_some(sum(row.dynamic_j for row in rows), "J"), _some(sum(row.static_j for row in rows), "J")]
     area = _some(sum(row.area_mm2 for row in rows), "mm²")
     _add(table, name, *energies, percent(sum(row.energy_share for row in rows)), area, percent(sum(row.area_share for row in rows)))
 
 
 def _costliest(result: Result) -> Table:
-    table = table_of(f"Layers by energy, of {len(result.layers):,}", ("layer", "operators"), ("energy", "share", "arrays"))
+    table = table_of(
+        f"Layers by energy ({min(LAYERS, len(result.layers))} of {len(result.layers):,})", ("layer", "operators"), ("energy", "share", "arrays")
+    )
     for row in sorted(result.layers, key=lambda row: -row["energy_j"])[:LAYERS]:
         _add(table, row["name"], row["op"], show(row["energy_j"], "J"), percent(share(row["energy_j"], result.energy)), f"{row['arrays']:,}")
     return table
 
 
 def _slowest(result: Result) -> Table:
-    table = table_of(f"Slowest layers, of {len(result.layers):,}", ("layer", "waits on"), ("busy", "span"))
+    table = table_of(f"Slowest layers ({min(LAYERS, len(result.layers))} of {len(result.layers):,})", ("layer", "waits on"), ("busy", "span"))
     for row in sorted(result.layers, key=lambda row: -row["busy_s"])[:LAYERS]:
         source = layer_name(result.program, row["waits_for"]) if row["waits_for"] else "the input"
         _add(table, row["name"], source, show(row["busy_s"], "s"), show(row["latency_s"], "s"))
@@ -72,7 +74,7 @@ def _slowest(result: Result) -> Table:
 
 
 def print_comparison(results: Sequence[Result], console: Console) -> None:
-    """Print results side by side, each with its ratio to the first; as many beside each other as the width allows."""
+    """Print results side by side, each with its ratio to the first; as many per table as the width allows."""
     if not results:
         return
     first, *others = results
@@ -91,7 +93,7 @@ def print_comparison(results: Sequence[Result], console: Console) -> None:
 
 
 def _compared(results: Sequence[Result]) -> dict[str, list[str]]:
-    """Return rows of a comparison: each number, and behind it the ratio to the first."""
+    """Return the rows of a comparison: each number, followed by its ratio to the first."""
     figures: dict[str, tuple[list[float], Any]] = {
         "latency": ([r.latency for r in results], lambda v: show(v, "s")),
         "throughput": ([r.throughput for r in results], rate),
@@ -115,7 +117,7 @@ def _ratio(value: float, first: float) -> str:
 
 
 def print_machine(machine: Machine, console: Console) -> None:
-    """Print the parts of a machine by unit, with count, area and power of one chip, and where the figures come from."""
+    """Print the parts of a machine by unit, with their count, area and power in one chip, and the sources."""
     console.print(plain(f"{machine.name}: {machine.title}" if machine.title else machine.name, "bold"))
     if machine.note:
         console.print(plain(machine.note, "dim"))
@@ -145,7 +147,7 @@ def _add_part(table: Table, part: Part) -> None:
 
 
 def print_explain(machine: Machine, field: str | None, console: Console) -> None:
-    """Print every number of a machine, or those that a field names, with value, mark and source.
+    """Print every number of a machine, or those of one field, with value, mark and source.
 
     Raises MachineError if there is no such field.
     """
@@ -165,7 +167,7 @@ def print_explain(machine: Machine, field: str | None, console: Console) -> None
 
 
 def _split(machine: Machine, field: str) -> tuple[str, str, str]:
-    """Return the part, unit or section that a field belongs to, and the field's own name."""
+    """Return the part, unit or section that a field belongs to, the separator, and the field's own name."""
     for path in sorted((*machine.parts, *machine.units, *machine.engines), key=len, reverse=True):
         if field.startswith(f"{path}."):
             return path, ".", field.removeprefix(f"{path}.")

@@ -1,4 +1,4 @@
-"""Tables in a terminal."""
+"""Terminal tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossloom.report.names import plain
 
 
 def table_of(title: str, left: Sequence[str], right: Sequence[str], more: Sequence[str] = (), whole: bool = False) -> Table:
-    """Return an empty table: columns of text, columns of numbers, columns of text. If `whole`, the first one does not break."""
+    """Return an empty table: text columns, number columns, more text columns. If `whole`, the first column does not wrap."""
     table = Table(
         title=plain(title) if title else None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )

@@ -1,1 +1,1 @@
-"""The instruction set of an associative processor: instructions, their truth tables, and what each costs."""
+"""Instruction set of an associative processor: instructions, their truth tables, and their costs."""

@@ -1,10 +1,10 @@
-"""Tables and instructions as numbers, for compiled code.
+"""Numeric codes of tables and instructions, for compiled code.
 
-Which table a bit takes depends on how it lies to the ends of A and B alone: before the end, at it (the first bit above), or beyond it, of an operand that
-is signed or not. So `table_of` is asked once for each of these cases, and what it says is looked up from then on.
+The table of a bit depends only on its position relative to the ends of A and B: before the end, at it (the first bit above), or beyond it, for a signed or
+an unsigned operand. So `table_of` is evaluated once for each of these cases, and its results are looked up from then on.
 
-Numba keeps compiled code on disk and looks at the file of a function only: after a change to the order of tables or operations, or to a function here, delete
-the files that it keeps (`__pycache__/*.nbi`). What depends on the steps of tables (`vectors`, `watched`) is not kept.
+Numba caches compiled code on disk and checks only the file of a function. After a change to the order of tables or operations, or to a function here, delete
+the cached files (`__pycache__/*.nbi`). Code that depends on the steps of tables (`vectors`, `watched`) is not cached.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from crossloom.kernels.jit import compiled
 
 CLEAR, COPY = TABLES.index(truth_tables.CLEAR), TABLES.index(truth_tables.COPY)
 OP_SUM, OP_DIFFERENCE, OP_COPY, OP_EXTEND, OP_CLEAR, OP_LOAD = (int(op) for op in (Op.SUM, Op.DIFFERENCE, Op.COPY, Op.EXTEND, Op.CLEAR, Op.LOAD))
-"""Operations that compiled code treats in a way of their own."""
+"""Codes of the operations that compiled code treats specially."""
 
 
 def _numbers() -> NDArray[np.int64]:
-    """Return the number of the table of each operation and place in A and B (see `place`), −1 where there is none."""
+    """Return the table number for each operation and each place in A and B (see `place`), −1 where there is no table."""
     bit, places = 3, [(stored, signed) for stored in (5, 3, 1) for signed in (False, True)]
     found = np.full((len(Op), len(places), len(places)), -1)
     for op, (i, a), (j, b) in product(Op, enumerate(places), enumerate(places)):
@@ -36,7 +36,7 @@ def _numbers() -> NDArray[np.int64]:
 
 
 def _eighths(table: TruthTable, carry: bool) -> int:
-    """Return how often on average over random bits a table writes the carry of a row, or the target, in eighths."""
+    """Return the mean number of writes of a table to a row's carry, or to its target, in eighths over random bits."""
     return sum(8 >> len(step.key) for step in table.steps for cell in step.write if (cell == "C") == carry)
 
 
@@ -47,12 +47,12 @@ COSTS = np.array(
         for table in TABLES
     ]
 )
-"""Of each table: searches, writes, cells compared, cells offered to its writes one after the other, eighths written of the carry and of the target."""
+"""Costs of each table: searches, writes, cells compared, cells offered to its writes in sequence, mean writes to the carry and to the target in eighths."""
 
 
 @compiled
 def unpack(one: Any) -> tuple[Any, ...]:
-    """Return an instruction's fields as wide integers: op and bits; column and domain of the target; then of A and B, with bits and sign; of the carry."""
+    """Return an instruction's fields as wide integers: op and bits; column and domain of the target; those of A and B, with bits and sign; those of the carry."""
     wide = np.int64
     return (
         (wide(one.op), wide(one.bits)),
@@ -65,5 +65,5 @@ def unpack(one: Any) -> tuple[Any, ...]:
 
 @compiled
 def place(bit: int, stored: int, signed: int) -> int:
-    """Return how a bit lies to the end of an operand, as `TABLE_NUMBERS` has it."""
+    """Return the position of a bit relative to the end of an operand, as an index into `TABLE_NUMBERS`."""
     return 2 * ((bit >= stored) + (bit > stored)) + signed

@@ -1,6 +1,6 @@
-"""What a stream takes: searches, writes, and the steps by which tracks are shifted.
+"""Effort of a stream: searches, writes, and shift steps of the tracks.
 
-What is written depends on the bits; the averages here are over random ones, in eighths so that they are exact. A load is not counted.
+The number of written cells depends on the bits. The averages here are over random bits, in eighths so that they are exact. A load is not counted.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from crossloom.kernels.jit import compiled
 
 Numbers = NDArray[np.int64]
 _ALL = 8
-"""Eighths of a cell that is written in every row."""
+"""Wear of a cell that is written in every row, in eighths."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Effort:
-    """What a stream takes in one array.
+    """Effort of a stream in one array.
 
     Attributes:
         searches, writes: steps that compare, and steps that write.
-        compared: cells that are compared in each row.
-        shift_steps: steps of the tracks, one after the other: tracks of one instruction move side by side, and the longest way counts.
-        shift_steps_ahead: the same if columns that the instruction before did not use are aligned meanwhile, as if its time always sufficed.
-        column_steps: steps of all columns.
-        instructions, bits: how many instructions of each operation, and for how many bit positions, in the order of `Op`. Of an extend the new
-            bits, of a clear those of all its columns.
-        wear_eighths: how often on average each cell of a row is written, in eighths, [columns, domains].
+        compared: number of cells compared in each row.
+        shift_steps: serial steps of the tracks. Tracks of one instruction move in parallel, and the longest path counts.
+        shift_steps_ahead: the same if columns unused by the previous instruction are aligned during it, assuming that it always lasts long enough.
+        column_steps: steps summed over all columns.
+        instructions, bits: number of instructions of each operation, and of their bit positions, in the order of `Op`. An extend counts
+            its new bits, a clear the bits of all its columns.
+        wear_eighths: mean number of writes to each cell of a row, in eighths, [columns, domains].
     """
 
     searches: int
@@ -48,12 +48,12 @@ class Effort:
 
     @property
     def written_eighths(self) -> int:
-        """Cells that are written in each row on average, in eighths."""
+        """Mean number of cells written in each row, in eighths."""
         return int(self.wear_eighths.sum())
 
     @classmethod
     def none(cls, columns: int, domains: int) -> Effort:
-        """Return what an empty stream takes."""
+        """Return the effort of an empty stream."""
         by_op, cells = np.zeros((2, len(Op)), np.int64), np.zeros((columns, domains), np.int64)
         return cls(**dict.fromkeys(_COUNTED, 0), instructions=by_op[0], bits=by_op[1], wear_eighths=cells)
 
@@ -70,7 +70,7 @@ _COUNTED = ("searches", "writes", "compared", "shift_steps", "shift_steps_ahead"
 
 
 def effort_of(stream: InstructionStream, ports: int = 1) -> Effort:
-    """Return the effort of a stream; each column has `ports` ports and starts at domain 0. Raises InputError for ports unevenly spaced."""
+    """Return the effort of a stream; each column has `ports` ports and starts at domain 0. Raises InputError for unevenly spaced ports."""
     counts, by_op = np.zeros(len(_COUNTED), np.int64), np.zeros((2, len(Op)), np.int64)
     wear, period = np.zeros((stream.columns, stream.domains), np.int64), period_of(stream, ports)
     _count_steps(stream.instructions, TABLE_NUMBERS, COSTS, (counts[:3], *by_op, wear))
@@ -93,7 +93,7 @@ def _count_steps(instructions: Any, numbers: Any, costs: Any, out: tuple[Any, An
 
 @compiled
 def _count_zeros(one: Any, costs: Any, steps: Any, wear: Any) -> Any:
-    """Add up a clear, whose columns are written side by side, or an extend, which searches the sign once. Return its bits."""
+    """Add the effort of a clear, which writes its columns in parallel, or an extend, which searches the sign once. Return its bits."""
     (op, bits), (to, to_at), (a, _, a_bits, a_signed), _, _ = unpack(one)
     first, last, table = (to_at, a, CLEAR) if op == OP_CLEAR else (to_at + a_bits, to, COPY if a_signed else CLEAR)
     for column in range(to, last + 1):
@@ -109,7 +109,7 @@ def _count_zeros(one: Any, costs: Any, steps: Any, wear: Any) -> Any:
 
 @compiled
 def _count_sum(one: Any, numbers: Any, costs: Any, out: tuple[Any, Any]) -> Any:
-    """Add up any other instruction, bit after bit, and return its bits."""
+    """Add the effort of any other instruction, bit by bit, and return its bits."""
     (op, bits), (to, to_at), (_, _, a_bits, a_signed), (_, _, b_bits, b_signed), (carry, carry_at) = unpack(one)
     steps, wear = out
     if op != OP_COPY:
@@ -127,7 +127,7 @@ def _count_sum(one: Any, numbers: Any, costs: Any, out: tuple[Any, Any]) -> Any:
 
 @compiled
 def _count_shifts(instructions: Any, period: int, standing: Any, out: Any) -> None:
-    """Add up the steps of tracks: one after the other, with alignment ahead, and of all columns."""
+    """Add up the steps of tracks: serial, serial with alignment ahead, and summed over all columns."""
     tracks, used_by = np.empty((len(standing), 3), np.int64), np.zeros(len(standing), np.int64)
     turn = 0
     for k in range(len(instructions)):

@@ -1,17 +1,17 @@
 """The instructions of the associative processor, and streams of them.
 
-An instruction works on all rows of an array at once, bit after bit from the lowest. Operands lie along the domains of a column: `to`, `a` and `b` name
-columns, `to_at`, `a_at`, `b_at` the domain of the lowest bit. Of A and B so many bits are stored (`a_bits`, `b_bits`); above them an unsigned operand
-counts as 0 and a signed one repeats its highest bit. `bits` are computed.
+An instruction works on all rows of an array in parallel, bit by bit from the lowest. Operands lie along the domains of a column: `to`, `a` and `b` name
+columns, `to_at`, `a_at`, `b_at` the domain of the lowest bit. `a_bits` and `b_bits` are the numbers of stored bits of A and B. Above them an unsigned
+operand counts as 0, and a signed one repeats its highest bit. `bits` is the number of bits computed.
 
 | instruction | does | target |
 | --- | --- | --- |
-| add, subtract | to ← to ± a, `bits` wide, all of them stored before | in place |
+| add, subtract | to ← to ± a, `bits` wide, all of them already stored | in place |
 | sum, difference | to ← b ± a | overwritten |
 | copy, negate | to ← ±a | overwritten |
-| extend | to, `a_bits` wide before, becomes `bits` wide: its sign is repeated if it is signed (`a_signed`), else zeros are put before it | in place |
+| extend | to, `a_bits` wide before, becomes `bits` wide: sign-extended if it is signed (`a_signed`), else zero-extended | in place |
 | clear | zeros in `bits` domains of the columns from `to` to `a` | overwritten |
-| load | inputs of round `a` go into the columns in which the layout has them, from outside | overwritten |
+| load | inputs of round `a` are written from outside into the columns assigned by the layout | overwritten |
 
 The carry lies in column `carry`, domain `carry_at`; `add`, `subtract`, `sum`, `difference` and `negate` clear it first, with one write.
 """
@@ -71,7 +71,7 @@ Instructions = NDArray[Any]
 
 
 def table_of(op: Op, bit: int, a: tuple[int, bool], b: tuple[int, bool]) -> TruthTable:
-    """Return the table for one bit of an operation whose operands store given numbers of bits and are signed or not. Raises KeyError for extend and load."""
+    """Return the table for one bit of an operation, given the stored bits and signedness of its operands. Raises KeyError for extend and load."""
     has_a, has_b = (bit < bits or signed for bits, signed in (a, b))
     if op == Op.SUM:
         above = truth_tables.LAST if bit == max(a[0], b[0]) else truth_tables.CLEAR
@@ -91,7 +91,7 @@ def table_of(op: Op, bit: int, a: tuple[int, bool], b: tuple[int, bool]) -> Trut
 
 @dataclass(frozen=True)
 class InstructionStream:
-    """Instructions in the order in which they are executed, for an array of `columns` columns and `domains` domains in each row."""
+    """Instructions in execution order, for an array of `columns` columns and `domains` domains in each row."""
 
     columns: int
     domains: int
@@ -117,7 +117,7 @@ class InstructionStream:
 
     @classmethod
     def load(cls, path: Path) -> InstructionStream:
-        """Return a saved stream; nothing in the file is executed. Raises OSError, or ValueError for a file that is none."""
+        """Return a saved stream; nothing in the file is executed. Raises OSError, or ValueError for a file that is not a stream."""
         try:
             with np.load(path, allow_pickle=False) as content:
                 columns, domains = (int(number) for number in content["shape"])
@@ -142,7 +142,7 @@ def line_of(one: Any) -> str:
 
 
 def parse_stream(text: str) -> InstructionStream:
-    """Return the stream that prints as a text. Raises ValueError naming the line."""
+    """Return the stream whose printed form is `text`. Raises ValueError naming the line."""
     lines = text.strip().splitlines()
     try:
         words = lines[0].split()

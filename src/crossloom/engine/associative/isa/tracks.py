@@ -1,9 +1,9 @@
-"""Which tracks an instruction moves, and where they stand.
+"""Track movement: the tracks that an instruction moves, and their positions.
 
-Each column has `ports`, evenly spaced `period = domains / ports` apart. Domain d is under a port when the column's offset is d mod period, so from d to e it
-takes |d mod period − e mod period| steps. All rows of a column move together, and stay where they are until they are moved again. The tracks of an instruction
-move side by side: each from where it stands to its first domain, then from bit to bit as long as it has bits. An operand with fewer bits than are
-computed stays at its highest. Loads are left out: the layout decides what they move.
+Each column has `ports` ports, spaced `period = domains / ports` apart. Domain d is under a port when the column's offset is d mod period, so moving from d to
+e takes |d mod period − e mod period| steps. All rows of a column move together, and stay in place until they are moved again. The tracks of an instruction
+move in parallel: each goes from its position to its first domain, then from bit to bit as long as it has bits. An operand with fewer bits than are
+computed stays at its highest bit. Loads are not counted here; the layout determines what they move.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from crossloom.errors import InputError
 from crossloom.kernels.jit import compiled
 
 _OFFERED = 3
-"""Cells offered to a table's writes, in `COSTS`."""
+"""Index in `COSTS` of the cells offered to a table's writes."""
 
 
 def period_of(stream: InstructionStream, ports: int) -> int:
-    """Return how many domains lie between two ports of a column. Raises InputError if they cannot be spaced evenly."""
+    """Return the distance in domains between two ports of a column. Raises InputError if they cannot be spaced evenly."""
     if ports < 1 or stream.domains % ports:
-        raise InputError(f"ports: {ports} cannot be spaced evenly along {stream.domains} domains; take a divisor of {stream.domains}")
+        raise InputError(f"ports: {ports} cannot be spaced evenly along {stream.domains} domains; choose a divisor of {stream.domains}")
     return stream.domains // ports
 
 
 @compiled
 def tracks_of(one: Any, tracks: Any) -> int:
-    """Fill in column, first domain and number of domains of each track that an instruction moves, carry before target, A and B; return how many."""
+    """Fill in column, first domain and number of domains of each track that an instruction moves (carry, target, A, B); return their number."""
     (op, bits), (to, to_at), (a, a_at, a_bits, a_signed), (b, b_at, b_bits, _), (carry, carry_at) = unpack(one)
     count = 0
     if op == OP_LOAD:
@@ -60,13 +60,13 @@ def _put(tracks: Any, count: int, column: int, domain: int, domains: int) -> int
 
 @compiled
 def move(domain: int, period: int) -> int:
-    """Return by how many steps a track moves from the domain before to this one: upwards if positive."""
+    """Return the number of steps by which a track moves from the previous domain to this one; positive is upwards."""
     return 1 if domain % period else 1 - period
 
 
 @compiled
 def _travel(instructions: Any, period: int, standing: Any, steps: Any) -> None:
-    """Fill in the steps of all of each instruction's tracks together."""
+    """Fill in the total steps of each instruction's tracks."""
     tracks = np.empty((len(standing), 3), np.int64)
     for k in range(len(instructions)):
         for i in range(tracks_of(instructions[k], tracks)):
@@ -78,7 +78,7 @@ def _travel(instructions: Any, period: int, standing: Any, steps: Any) -> None:
 
 
 def column_steps(stream: InstructionStream, period: int) -> NDArray[np.int64]:
-    """Return the steps of all tracks of each instruction; `period` is the distance of the ports in domains."""
+    """Return the total steps of each instruction's tracks; `period` is the distance between ports in domains."""
     steps = np.zeros(len(stream), np.int64)
     _travel(stream.instructions, period, np.zeros(stream.columns, np.int64), steps)
     return steps
@@ -86,7 +86,7 @@ def column_steps(stream: InstructionStream, period: int) -> NDArray[np.int64]:
 
 @compiled
 def _locate(instructions: Any, period: int, standing: Any, named: Any, found: Any) -> None:
-    """Fill in position, column and direction of the column-steps that are named by instruction and ordinal, in this order."""
+    """Fill in position, column and direction of the column-steps identified by instruction and ordinal, in that order."""
     tracks, n = np.empty((len(standing), 3), np.int64), 0
     for k in range(len(instructions)):
         count, longest, shifted = tracks_of(instructions[k], tracks), 0, 0
@@ -106,7 +106,7 @@ def _locate(instructions: Any, period: int, standing: Any, named: Any, found: An
 
 
 def locate(stream: InstructionStream, period: int, named: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return, for column-steps [step, instruction and ordinal] in their order, the position of the tracks, the column, and whether it moves upwards."""
+    """Return, for column-steps [step, instruction and ordinal] in order, the position of the tracks, the column, and whether it moves upwards."""
     found = np.zeros((len(named), 3), np.int64)
     _locate(stream.instructions, period, np.zeros(stream.columns, np.int64), named, found)
     return found
@@ -114,7 +114,7 @@ def locate(stream: InstructionStream, period: int, named: NDArray[np.int64]) -> 
 
 @compiled
 def _offers(instructions: Any, numbers: Any, offered: Any, found: Any) -> None:
-    """Fill in how many cells each instruction offers to its writes, one after the other."""
+    """Fill in the number of cells that each instruction offers to its writes in sequence."""
     for k in range(len(instructions)):
         (op, bits), (to, _), (a, _, a_bits, a_signed), (_, _, b_bits, b_signed), _ = unpack(instructions[k])
         if op == OP_LOAD:
@@ -130,7 +130,7 @@ def _offers(instructions: Any, numbers: Any, offered: Any, found: Any) -> None:
 
 
 def cells_offered(stream: InstructionStream) -> NDArray[np.int64]:
-    """Return how many cells of a row each instruction offers to its writes, one after the other, whether the row matches or not."""
+    """Return the number of cells of a row that each instruction offers to its writes in sequence, whether or not the row matches."""
     found = np.zeros(len(stream), np.int64)
     _offers(stream.instructions, TABLE_NUMBERS, np.ascontiguousarray(COSTS[:, _OFFERED]), found)
     return found

@@ -1,13 +1,14 @@
-"""Look-up tables of the associative processor: what is searched and written for one bit of an operation, in all rows at once.
+"""Truth tables of the associative processor: searches and writes for one bit of an operation, in all rows in parallel.
 
 A *step* compares a key with some cells of every row, and writes into cells of the rows that match; a step without a key writes into every row. The
-cells of a row that an operation sees are the carry (or borrow) C, the target B or R, and the operands A and B. Bits go from the lowest to the
-highest, with C cleared before. Where an operand has no bits left it counts as 0 if it is unsigned; of a signed one the sign bit stays under the
-port and is read again.
+cells of a row that take part in an operation are the carry (or borrow) C, the target B or R, and the operands A and B. Bits are processed from the
+lowest to the highest, with C cleared first. Where an operand has no bits left, it counts as 0 if it is unsigned; the sign bit of a signed operand
+stays under the port and is read again.
 
 The order of steps matters: a row that one step has written must not match the key of a later one. The tables for addition and subtraction of two
 bits are those of the literature on associative processors: four steps in place, as hard-wired in published RTL (github.com/hongzhengTian/
-Associative-Processor-on-FPGA, AP_ctrl.v), and five out of place; only cells that change are written here (0.75 a bit in place over random bits, not 1). Tests show by exhaustive search that none can do with fewer.
+Associative-Processor-on-FPGA, AP_ctrl.v), and five out of place. Only cells that change are written here (0.75 per bit in place over random bits, not 1).
+Tests show by exhaustive search that no table can use fewer steps.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ CELLS: tuple[TruthCell, ...] = ("C", "B", "A", "R")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Cells that must match, by name, and what is written where they do."""
+    """Cells that must match, by name, and the values written in the rows that match."""
 
     key: Mapping[TruthCell, int]
     write: Mapping[TruthCell, int]
 
     @property
     def chance(self) -> float:
-        """Share of rows that match if all bits are equally likely."""
+        """Fraction of rows that match if all bits are equally likely."""
         return 0.5 ** len(self.key)
 
 
 @dataclass(frozen=True, slots=True)
 class TruthTable:
-    """Steps for one bit of an operation, and what they are to compute: the new (C, target) of the old C, B and A."""
+    """Steps for one bit of an operation, and their specification: the new (C, target) as a function of the old C, B and A."""
 
     name: str
     steps: tuple[Step, ...]
@@ -46,22 +47,22 @@ class TruthTable:
 
     @property
     def searches(self) -> int:
-        """Steps that compare."""
+        """Number of steps that compare."""
         return sum(bool(step.key) for step in self.steps)
 
     @property
     def writes(self) -> int:
-        """Steps that write: all of them."""
+        """Number of steps that write: all of them."""
         return len(self.steps)
 
     @property
     def compared(self) -> int:
-        """Cells of a row that are compared."""
+        """Number of cells of a row that are compared."""
         return sum(len(step.key) for step in self.steps)
 
     @property
     def written_eighths(self) -> int:
-        """Cells of a row that are written on average over random bits, in eighths."""
+        """Mean number of cells of a row that are written, in eighths over random bits."""
         return sum(len(step.write) * 8 >> len(step.key) for step in self.steps)
 
 
@@ -87,7 +88,7 @@ ADD = TruthTable("add", _steps("C0 B1 A1 > C1 B0; C0 B0 A1 > B1; C1 B0 A0 > C0 B
 SUBTRACT = TruthTable("subtract", _steps("C0 B0 A1 > C1 B1; C0 B1 A1 > B0; C1 B1 A0 > C0 B0; C1 B0 A0 > B1"), "B", _difference, ("C", "B", "A"))
 """B ← B − A."""
 CARRY = TruthTable("carry", _steps("C1 B0 > C0 B1; C1 B1 > B0"), "B", lambda c, b, a: _sum(c, b, 0), ("C", "B"))
-"""B ← B + 0: what is left of an addition when A has no bits left."""
+"""B ← B + 0: carry propagation above the highest bit of A."""
 BORROW = TruthTable("borrow", _steps("C1 B1 > C0 B0; C1 B0 > B1"), "B", lambda c, b, a: _difference(c, b, 0), ("C", "B"))
 """B ← B − 0."""
 SUM = TruthTable("sum", _steps("> R0; C0 B0 A1 > R1; C0 B1 A0 > R1; C1 B0 A0 > C0 R1; C1 B1 A1 > R1; C0 B1 A1 > C1"), "R", _sum, ("C", "B", "A"))
@@ -105,7 +106,7 @@ MINUEND = TruthTable("minuend", _steps("> R1; C0 B0 > R0; C1 B1 > C0 R0"), "R", 
 NEGATIVE = TruthTable("negative", _steps("> R0; C1 A0 > R1; C0 A1 > C1 R1"), "R", lambda c, b, a: _difference(c, 0, a), ("C", "A"))
 """R ← 0 − A."""
 LAST = TruthTable("last", _steps("> R0; C1 > R1"), "R", lambda c, b, a: (c, c), ("C",))
-"""R ← C: the bits above both operands, of which all but the first are copies of a sign."""
+"""R ← C: the bits above both operands; all but the first are copies of a sign."""
 COPY = TruthTable("copy", _steps("> R0; A1 > R1"), "R", lambda c, b, a: (c, a), ("A",))
 """R ← A."""
 CLEAR = TruthTable("clear", _steps("> R0"), "R", lambda c, b, a: (c, 0), ())
@@ -114,7 +115,7 @@ TABLES = (ADD, SUBTRACT, CARRY, BORROW, SUM, DIFFERENCE, SUM_OF_B, SUM_OF_A, MIN
 
 
 def outcomes(table: TruthTable) -> Iterator[tuple[dict[TruthCell, int], dict[TruthCell, int]]]:
-    """Yield each state of a row before a table (cells by name), with the state that its steps leave."""
+    """Yield each state of a row before a table (cells by name), with the state after its steps."""
     for values in product((0, 1), repeat=len(CELLS)):
         before = dict(zip(CELLS, values, strict=True))
         row = dict(before)

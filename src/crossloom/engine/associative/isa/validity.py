@@ -1,4 +1,4 @@
-"""Whether a stream can be executed: every operand inside of the array, and those of one instruction in columns of their own."""
+"""Validity of a stream: every operand lies inside the array, and the operands of an instruction lie in different columns."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from crossloom.kernels.jit import compiled
 
 _FINE, _UNKNOWN, _EMPTY, _OUTSIDE, _SHARED, _SIGNLESS, _SHRINKS, _BACKWARDS = range(8)
 _PROBLEMS = {
-    _UNKNOWN: "is none; operations are numbered from 0 to 8",
+    _UNKNOWN: "does not exist; operations are numbered from 0 to 8",
     _EMPTY: "computes no bits; give it at least one",
-    _OUTSIDE: "reaches beyond the array; place its operands inside",
+    _OUTSIDE: "reaches beyond the array; place its operands inside it",
     _SHARED: "has two operands in one column; give each a column of its own",
     _SIGNLESS: "has a signed operand without bits; give it at least one or make it unsigned",
-    _SHRINKS: "makes its target shorter; extend to as many bits as are stored, or more",
-    _BACKWARDS: "clears no column; give the last one a number that is not below the first",
+    _SHRINKS: "makes its target shorter; extend to at least the number of stored bits",
+    _BACKWARDS: "clears no column; the last column must not be below the first",
 }
 
 
 def check_stream(stream: InstructionStream) -> None:
-    """Raise InputError that names the first instruction that cannot be executed, and what is wrong with it."""
+    """Raise InputError naming the first instruction that cannot be executed, and the reason."""
     number, problem = _first_problem(stream.instructions, stream.columns, stream.domains)
     if problem != _FINE:
         one = stream.instructions[number]
@@ -41,7 +41,7 @@ def _first_problem(instructions: Any, columns: int, domains: int) -> tuple[int, 
 
 @compiled
 def _problem(one: Any, columns: int, domains: int) -> int:
-    """Return what is wrong with an instruction."""
+    """Return the problem of an instruction, if any."""
     (op, bits), (to, to_at), (a, _, a_bits, a_signed), _, _ = unpack(one)
     if op == OP_LOAD:
         return _FINE
@@ -62,7 +62,7 @@ def _problem(one: Any, columns: int, domains: int) -> int:
 
 @compiled
 def _operands_problem(one: Any, columns: int, domains: int) -> int:
-    """Return what is wrong with A, B and the carry of an instruction."""
+    """Return the problem of an instruction's A, B and carry, if any."""
     (op, _), (to, _), (a, a_at, a_bits, _), (b, b_at, b_bits, b_signed), (carry, carry_at) = unpack(one)
     reads_b, carries = op in (OP_SUM, OP_DIFFERENCE), op != OP_COPY
     if not _inside(a, a_at, a_bits, columns, domains) or (carries and not _inside(carry, carry_at, 1, columns, domains)):

@@ -1,1 +1,1 @@
-"""Plain, slow definitions of execution and cost; the simulator is tested against them."""
+"""Plain, slow reference models of execution and cost, against which the simulator is tested."""

@@ -16,7 +16,7 @@ EffortCounts = Counter[str]
 
 
 def plain_effort(stream: InstructionStream, ports: int = 1) -> Effort:
-    """Return what a stream takes."""
+    """Return the effort of a stream."""
     counts, wear = Counter[str](), np.zeros((stream.columns, stream.domains), np.int64)
     instructions, bits = np.zeros(len(Op), np.int64), np.zeros(len(Op), np.int64)
     standing, before = dict.fromkeys(range(stream.columns), 0), set(range(stream.columns))
@@ -36,7 +36,7 @@ def plain_effort(stream: InstructionStream, ports: int = 1) -> Effort:
 
 
 def _clear(fields: Fields, counts: EffortCounts, wear: Numbers) -> int:
-    """Count a clear, all columns side by side, and return its bits."""
+    """Count a clear, with all columns in parallel, and return its bits."""
     cells = wear[fields["to"] : fields["a"] + 1, fields["to_at"] : fields["to_at"] + fields["bits"]]
     counts["writes"] += fields["bits"]
     cells += 8
@@ -55,7 +55,7 @@ def _extend(fields: Fields, counts: EffortCounts, wear: Numbers) -> int:
 
 
 def _sum(fields: Fields, counts: EffortCounts, wear: Numbers) -> int:
-    """Count an instruction that takes a table for each bit, and return its bits."""
+    """Count an instruction that uses a table for each bit, and return its bits."""
     op, carry = Op(fields["op"]), (fields["carry"], fields["carry_at"])
     if op in CARRIES:
         counts["writes"] += 1
@@ -72,7 +72,7 @@ def _sum(fields: Fields, counts: EffortCounts, wear: Numbers) -> int:
 
 
 def _ways(fields: Fields) -> dict[int, list[int]]:
-    """Return the domains through which each column goes."""
+    """Return the sequence of domains of each column."""
     op, bits = Op(fields["op"]), fields["bits"]
     target = [fields["to_at"] + bit for bit in range(bits)]
     if op == Op.CLEAR:
@@ -88,7 +88,7 @@ def _ways(fields: Fields) -> dict[int, list[int]]:
 
 
 def _shift(ways: Mapping[int, list[int]], standing: dict[int, int], before: set[int], period: int, counts: EffortCounts) -> None:
-    """Count the steps that columns take from where they stand through their domains."""
+    """Count the steps of columns from their current positions through their domains."""
     alignments = {column: abs(way[0] % period - standing[column]) for column, way in ways.items()}
     moves = [[abs(later % period - domain % period) for domain, later in pairwise(way)] for way in ways.values()]
     between = sum(max(steps) for steps in zip_longest(*moves, fillvalue=0))

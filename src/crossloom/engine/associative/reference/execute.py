@@ -1,4 +1,4 @@
-"""Reference execution of one row, bit by bit, from the tables only, with and without faults; the fast simulation must equal it."""
+"""Reference execution of one row, bit by bit, from the tables only, with and without faults; the fast simulation must match it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from crossloom.engine.associative.isa.instructions import CARRIES, InstructionSt
 from crossloom.engine.associative.isa.truth_tables import CELLS, Step, TruthCell
 
 Slip = Callable[[int, int], bool | None]
-"""Whether a track goes too far (True), too short (False) or right (None) at a column-step of an instruction."""
+"""Whether a track moves too far (True), too short (False) or correctly (None) at a column-step of an instruction."""
 Miss = Callable[[int, int], bool]
-"""Whether a write fails, by the number of the cell among all those that an instruction offers to its writes."""
+"""Whether a write fails, by the ordinal of the cell among all those that an instruction offers to its writes."""
 Where = tuple[int, int]
 """Column and domain."""
 _NAMES: dict[TruthCell, str] = {"C": "carry", "R": "to", "A": "a", "B": "b"}
@@ -20,12 +20,12 @@ _NAMES: dict[TruthCell, str] = {"C": "carry", "R": "to", "A": "a", "B": "b"}
 
 @dataclass
 class RowState:
-    """One row: its tracks, each a list of bits of which `spare` at both ends belong to no domain; where they stand; and what has been done.
+    """One row: its tracks, their positions, and its activity. A track is a list of bits; `spare` bits at each end belong to no domain.
 
     Attributes:
-        slip, miss: see there.
-        realign_every: instructions after which tracks are moved back; 0: never.
-        searches, writes, tagged, written: what has been done.
+        slip, miss: see `Slip` and `Miss`.
+        realign_every: number of instructions after which tracks are moved back; 0: never.
+        searches, writes, tagged, written: counts of its activity.
     """
 
     tracks: list[list[int]]
@@ -45,7 +45,7 @@ class RowState:
     _offered: int = 0
 
     def execute(self, stream: InstructionStream, load: Callable[[int, RowState], None] | None = None) -> None:
-        """Execute all instructions; `load` puts inputs of a round into the tracks."""
+        """Execute all instructions; `load` writes the inputs of a round into the tracks."""
         due = False
         for self._now, one in enumerate(stream.instructions):
             due |= bool(self.realign_every and self._now and self._now % self.realign_every == 0)
@@ -122,7 +122,7 @@ class RowState:
             self.tracks[where[0]][self.spare + where[1]] = bit
 
     def _move(self, column: int, domain: int) -> None:
-        """Bring a domain under its port, a step at a time."""
+        """Bring a domain under its port, step by step."""
         goal = domain % ((len(self.tracks[column]) - 2 * self.spare) // self.ports)
         at = self._standing.get(column, 0)
         while at != goal:
@@ -135,7 +135,7 @@ class RowState:
         self._standing[column] = goal
 
     def _displace(self, column: int, by: int) -> None:
-        """Let a port stand one domain above (+1) or below (−1) where it should: it finds the bits one lower or higher."""
+        """Displace a port one domain above (+1) or below (−1) its correct position: it finds the bits one lower or higher."""
         track = self.tracks[column]
         self.tracks[column] = [*track[1:], 0] if by > 0 else [0, *track[:-1]]
         self._displaced[column] = self._displaced.get(column, 0) + by

@@ -1,12 +1,12 @@
-"""A stream executed pass by pass: every search and every write of every instruction, in all rows.
+"""Execution of a stream: every search and every write of every instruction, in all rows.
 
-Blocks of rows go through many instructions at a time, so that their cells stay in the cache, and blocks are independent, so that they share out over threads.
-Instructions go through `vectors`, where tables are machine code; those that a fault meets, or all if what happens is to be counted, through `watched`. Tests hold
-both against `simulate_reference`, which takes one row bit by bit.
+A block of rows goes through many instructions at a time, so that its cells stay in the cache. Blocks are independent and are distributed over threads.
+Instructions run in `vectors`, where tables are machine code. Those hit by a fault run in `watched`, as do all instructions if activity is to be counted. Tests
+compare both with `simulate_reference`, which executes one row bit by bit.
 
-What it costs at least: an addition in place reads A and B and writes B, 24 bytes for a bit in 64 rows, while the carry stays in a register. Its four steps are
-four searches of three cells and six writes. With vector instructions of three operands each of them takes one: ten, of which eight follow from each
-other, because a step sees what the step before has written. A cell of 8 words fills a register of 512 bits. `python -m benchmarks associative` measures both.
+Lower bound on the cost: an in-place addition reads A and B and writes B, 24 bytes for a bit in 64 rows, while the carry stays in a register. Its four steps are
+four searches of three cells and six writes. With three-operand vector instructions each takes one instruction: ten in all. Eight of them form a dependency
+chain, because a step sees what the previous step has written. A cell of 8 words fills a 512-bit register. `python -m benchmarks associative` measures both.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from crossloom.engine.associative.simulate.state import State
 from crossloom.errors import InputError
 
 Load = Callable[[int, State], None]
-"""Puts the inputs of a round into the columns in which the layout has them."""
+"""Callback that writes the inputs of a round into the columns assigned by the layout."""
 _AT_ONCE = 1 << 15
-"""Instructions that a block goes through before the next one does: about a millisecond, so that fetching the block's cells hardly counts."""
+"""Number of instructions a block executes before the next block starts: about a millisecond, so the cost of fetching the block's cells is negligible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What was done: steps that compared and steps that wrote, in each array; if observed, in all rows together, how many matched and cells were written."""
+    """Executed steps: searches and writes in each array and, if observed, the numbers of matching rows and written cells, summed over all rows."""
 
     searches: int
     writes: int
@@ -45,7 +45,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Instructions from one to before another, executed after the load of a round (None: before any load)."""
+    """A half-open range of instructions, executed after the load of a round (None: before any load)."""
 
     round: int | None
     start: int
@@ -53,7 +53,7 @@ class Segment:
 
 
 def segments(stream: InstructionStream) -> Iterator[Segment]:
-    """Yield a stream's instructions between loads: first those before any load, then for each load those that follow it. Some may be none."""
+    """Yield a stream's instructions between loads: first those before any load, then those after each load. A segment may be empty."""
     loads = np.flatnonzero(stream.instructions["op"] == OP_LOAD).tolist()
     for load, following in pairwise((-1, *loads, len(stream))):
         yield Segment(int(stream.instructions[load]["a"]) if load >= 0 else None, load + 1, following)
@@ -69,10 +69,10 @@ def execute(
     observed: bool = False,
     threads: int = 1,
 ) -> Activity:
-    """Execute a stream in all rows of a state, which changes, and return what was done.
+    """Execute a stream in all rows of a state, which is modified in place, and return the activity.
 
-    `load` is called at each load. Faults depend on their seed and the number of rows, not on threads nor on how rows are cut into blocks. Raises InputError for a
-    stream that cannot be executed in this state.
+    `load` is called at each load. Faults depend on their seed and the number of rows, not on the threads or on how rows are divided into blocks. Raises InputError
+    for a stream that cannot be executed in this state.
     """
     _check(stream, state, load)
     events = draw(stream, state.rows, faults, ports) if faults else no_faults()
@@ -99,7 +99,7 @@ def _check(stream: InstructionStream, state: State, load: Load | None) -> None:
     check_stream(stream)
     if (stream.columns, stream.domains) != (state.columns, state.domains):
         raise InputError(
-            f"stream: for {stream.columns} columns of {stream.domains} domains, the state has {state.columns} of {state.domains}; make it alike"
+            f"stream: for {stream.columns} columns of {stream.domains} domains, the state has {state.columns} of {state.domains}; make the state the same size"
         )
     if load is None and (stream.instructions["op"] == OP_LOAD).any():
-        raise InputError("stream: has loads; give `load`, which puts the inputs of a round into the state")
+        raise InputError("stream: has loads; pass `load`, which writes the inputs of a round into the state")

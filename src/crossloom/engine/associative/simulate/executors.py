@@ -1,7 +1,7 @@
-"""The values of a layer: from its instruction streams, step by step, or as the integer product that they equal.
+"""Executors of a layer: its instruction streams, step by step, or the equal integer product.
 
-Without faults the steps are exact: every addition has the width of its range. So the sums are those of the product, and large layers are computed that way; tests
-hold the two together.
+Without faults the steps are exact, because every addition is as wide as its range. The sums therefore equal those of the product, and large layers are computed
+as one; tests compare the two.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from crossloom.network.integer import evaluate, multiplier, requantize
 from crossloom.program.program import Program
 
 AT_ONCE = 1 << 14
-"""Rows that are executed together; their cells take some 30 MB."""
+"""Number of rows executed together; their cells take about 30 MB."""
 THREADS = 2
 MOST = 10_000_000
-"""Row-bit operations of an inference up to which a layer is executed step by step without being asked."""
+"""Largest number of row-bit operations per inference for which a layer is executed step by step by default."""
 
 
 def takes_steps(placement: InRows, chip: Processors) -> tuple[bool, str]:
@@ -38,19 +38,19 @@ def takes_steps(placement: InRows, chip: Processors) -> tuple[bool, str]:
     if chip.faulty:
         return True, "tracks and cells have faults"
     if chip.execute != "auto":
-        return chip.execute == "steps", "asked for" if chip.execute == "steps" else "asked for; exact, since every sum is as wide as its range"
+        return chip.execute == "steps", "requested" if chip.execute == "steps" else "requested; exact, since every sum is as wide as its range"
     few = placement.bit_operations <= MOST
     return few, f"{placement.bit_operations:.3g} row-bit operations" if few else "exact, since every sum is as wide as its range"
 
 
 @dataclass(frozen=True)
 class Limiter:
-    """Computes a ReLU or a clip, which the requantisation before it does in passing."""
+    """Executor of a ReLU or clip that is part of the preceding requantisation."""
 
     node: Node
     program: Program
     plan: str = "with the sums"
-    why: str = "the requantisation limits"
+    why: str = "the requantisation clips"
 
     def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the integers."""
@@ -59,7 +59,7 @@ class Limiter:
 
 @dataclass(frozen=True)
 class ProductExecutor:
-    """Computes a layer as an integer product and counts what its streams do."""
+    """Executor of a layer as an integer product, with the action counts of its streams."""
 
     node: Node
     program: Program
@@ -75,7 +75,7 @@ class ProductExecutor:
 
 @dataclass(frozen=True)
 class StreamExecutor:
-    """Executes a layer's streams on packed bits and counts what they do."""
+    """Executor of a layer's streams on packed bits, with their action counts."""
 
     node: Node
     program: Program
@@ -104,7 +104,7 @@ class StreamExecutor:
         return requantize(total, multiplier(q[node.inputs[0]], q[node.inputs[1]], q[node.name], node), q[node.name])
 
     def _faults(self, stream: int, own: int, first: int) -> tuple[TrackFaults, int]:
-        """Return the faults of a stream in inferences of so many rows from one on, and the ports of a track."""
+        """Return the faults of a stream in inferences of `own` rows each, starting with inference `first`, and the number of ports per track."""
         chip = self.chip
         seed = int(np.random.SeedSequence((self.seed, place_of(self.node, self.program), stream)).generate_state(1, np.uint64)[0] >> 1)
         faults = TrackFaults(
@@ -114,12 +114,12 @@ class StreamExecutor:
 
 
 def place_of(node: Node, program: Program) -> int:
-    """Return the number of a node in its network."""
+    """Return the index of a node in its network."""
     return next(place for place, each in enumerate(program.graph.nodes) if each.name == node.name)
 
 
 def executed(compiled: Compiled, whole: CompiledLayer, rows: NDArray[np.int32], faults: tuple[TrackFaults, int] | None = None) -> NDArray[np.int64]:
-    """Return the sums (rows, outputs of the tile) that a stream leaves of the inputs in some rows, with faults of a chip with so many ports or without."""
+    """Return a stream's sums (rows, outputs of the tile) for the given input rows, optionally with faults and the number of ports."""
     layer, layout = whole.layer, whole.layout
     state = State.zeros(len(rows), layout.columns, layout.domains)
 

@@ -1,12 +1,12 @@
-"""Shift faults and write faults, drawn sparsely: as many numbers as there are faults, not as there are cells.
+"""Shift and write faults, drawn sparsely: the number of random draws scales with the faults, not with the cells.
 
-* **Shift.** At each step of a column each row's track goes, with a small probability, one domain too far, or one too short. From then on it is displaced: the
-  port finds each bit one domain away from where it should be. That is the same as bits that have moved by a domain along a column that moves rightly, and so
-  it is simulated. There are `spare` domains at both ends, empty at first; what is pushed off beyond them is lost, and what comes in is 0.
-* **Write.** Each cell that is to be written stays, with a small probability, as it was.
+* **Shift.** At each step of a column, each row's track moves, with a small probability, one domain too far or one too short. From then on it is displaced: the
+  port finds each bit one domain away from its correct place. This is equivalent to bits displaced by one domain along a column that moves correctly, which is
+  how it is simulated. There are `spare` domains at both ends, initially empty. Bits pushed beyond them are lost, and zeros are shifted in.
+* **Write.** Each cell to be written keeps its old value with a small probability.
 
-Trials are numbered, step after step and row after row, and the distance from one fault to the next is drawn from the geometric distribution, so each
-trial has its probability independently of all others. A write fault in a row that is not tagged is drawn too, and changes nothing.
+Trials are numbered step by step and row by row. The distance from one fault to the next is drawn from the geometric distribution, so each
+trial fails with its probability independently of all others. A write fault in an untagged row is drawn as well, and has no effect.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from crossloom.errors import InputError
 
 Numbers = NDArray[np.int64]
 _AT_ONCE = 1 << 12
-"""Distances that are drawn together."""
+"""Number of distances drawn together."""
 _SHARES = 1 << 53
-"""Steps of a share that is drawn."""
+"""Resolution of a uniform random fraction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackFaults:
-    """How often steps fail.
+    """Fault probabilities of steps.
 
     Attributes:
-        shift: probability that a track of one row goes wrong in one step of its column.
-        too_far: share of these that go too far by one domain; the others stay one short.
-        write: probability that a write leaves one cell as it was.
-        realign_every: instructions after which tracks are put where they belong; 0: never. Bits that are lost stay so.
-        seed: of everything that chance decides.
-        inference_rows: rows that belong to one inference, each of which has faults of its own, whatever is executed together with it; 0: all rows.
-        first_inference: the number of the first of them.
+        shift: probability of a shift fault of one row's track in one step of its column.
+        too_far: fraction of these that move one domain too far; the others stop one short.
+        write: probability that a write leaves one cell unchanged.
+        realign_every: number of instructions after which tracks are realigned; 0: never. Lost bits stay lost.
+        seed: random seed of all faults.
+        inference_rows: number of rows per inference. Each inference has its own faults, whatever is executed together with it; 0: all rows.
+        first_inference: index of the first inference.
     """
 
     shift: float = 0.0
@@ -60,12 +60,12 @@ class TrackFaults:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Events:
-    """All faults of a stream in so many rows, in the order in which they happen.
+    """All faults of a stream in a number of rows, in the order in which they occur.
 
     Attributes:
-        slips: shift faults, int64[slip, 5]: instruction, position of its tracks, row, column, and whether the bits seem to move upwards.
-        misses: write faults, int64[miss, 3]: instruction, ordinal of the cell among those that it offers to its writes, row.
-        named: the slips once more, by instruction and ordinal of the column-step, and whether the track goes too far.
+        slips: shift faults, int64[slip, 5]: instruction, position of its tracks, row, column, and whether the bits appear to move upwards.
+        misses: write faults, int64[miss, 3]: instruction, ordinal of the cell among those offered to its writes, row.
+        named: the same slips, by instruction and ordinal of the column-step, and whether the track moves too far.
     """
 
     slips: Numbers
@@ -74,19 +74,19 @@ class Events:
 
 
 def draw(stream: InstructionStream, rows: int, faults: TrackFaults, ports: int = 1) -> Events:
-    """Return the faults of a stream in so many rows, columns having so many ports."""
+    """Return the faults of a stream in `rows` rows, for columns with `ports` ports."""
     period = period_of(stream, ports)
     slips = _of_all(faults.shift, column_steps(stream, period), rows, faults, 0)
     far = slips[:, 3] < faults.too_far * _SHARES
     position, column, upwards = locate(stream, period, slips[:, :3]).T
-    # A port that has come to stand too high finds all bits lower than they were.
+    # A port that stands too high finds all bits lower than they were.
     found = np.stack([slips[:, 0], position, slips[:, 2], column, upwards != far], axis=1)
     misses = _of_all(faults.write, cells_offered(stream), rows, faults, 1)
     return Events(found, misses[:, :3], np.column_stack([slips[:, :2], far]))
 
 
 def _of_all(probability: float, counts: Numbers, rows: int, faults: TrackFaults, kind: int) -> Numbers:
-    """Return instruction, ordinal and row of the trials that come true in all inferences, and a number that chance draws for each, in order."""
+    """Return, in order, the instruction, ordinal and row of each fault in all inferences, and a random number for each."""
     each = faults.inference_rows or max(1, rows)
     ends = np.cumsum(counts)
     found = []
@@ -100,19 +100,19 @@ def _of_all(probability: float, counts: Numbers, rows: int, faults: TrackFaults,
 
 
 def no_faults() -> Events:
-    """Return no faults at all."""
+    """Return empty lists of faults."""
     return Events(*(np.zeros((0, width), np.int64) for width in (5, 3, 3)))
 
 
 def _trials(probability: float, counts: Numbers, ends: Numbers, rows: int, generator: np.random.Generator) -> Numbers:
-    """Return instruction, ordinal and row of the trials that come true, of so many in each instruction and row; `ends` are the counts summed up."""
+    """Return the instruction, ordinal and row of each fault, given the number of trials per instruction and row; `ends` are the cumulative counts."""
     steps, row = np.divmod(_chosen(probability, int(ends[-1]) * rows if len(ends) else 0, generator), max(1, rows))
     instruction = np.searchsorted(ends, steps, side="right")
     return np.stack([instruction, steps - (ends - counts)[instruction], row], axis=1)
 
 
 def _chosen(probability: float, trials: int, generator: np.random.Generator) -> Numbers:
-    """Return the numbers of those trials that come true, each independently of the others."""
+    """Return the indices of the trials that fail, each independently of the others."""
     if probability <= 0 or trials == 0:
         return np.zeros(0, np.int64)
     found: list[Numbers] = []

@@ -1,4 +1,4 @@
-"""Instructions as runs: bits in a row that take the same table, with the places of their cells."""
+"""Lowering of instructions to runs: consecutive bits that use the same table, with the places of their cells."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from crossloom.engine.associative.isa.instructions import Instructions
 from crossloom.kernels.jit import compiled
 
 RUN_FIELDS = 11
-"""Table, bits; the cells' places: carry, target, A and how far A moves with each bit (0 or 1), B and how far B moves; the position of the instruction's
-tracks at the first bit; and the ordinals of the cells that are offered to the run's writes: the first one, and how many go by with each bit."""
+"""Number of fields: table and bits; the places of carry, target, A with its step per bit (0 or 1), and B with its step; the position of the instruction's
+tracks at the first bit; and the ordinals of the cells offered to the run's writes: the first, and the number per bit."""
 MOST_RUNS = 6
-"""Of one instruction that is no clear: the clearing of the carry, and five stretches between the ends of A and B."""
+"""Largest number of runs of an instruction other than a clear: one clears the carry, and five cover the ranges between the ends of A and B."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs [run, RUN_FIELDS] of some instructions, where those of each instruction begin, and the searches and writes of all of them."""
+    """Runs [run, RUN_FIELDS] of some instructions, where the runs of each instruction begin, and the total searches and writes."""
 
     fields: NDArray[np.int32]
     first: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Runs:
 
 
 def lower(instructions: Instructions, height: int, spare: int) -> Runs:
-    """Return instructions as runs for columns of so many cells, of which so many lie before domain 0. There must be no load among them."""
+    """Return instructions as runs for columns of `height` cells, with `spare` cells before domain 0. The instructions must not contain a load."""
     cleared = instructions[instructions["op"] == OP_CLEAR]
     room = MOST_RUNS * len(instructions) + int((cleared["a"].astype(np.int64) - cleared["to"] + 1).sum())
     fields, first = np.empty((room, RUN_FIELDS), np.int32), np.zeros(len(instructions) + 1, np.int64)
@@ -53,7 +53,7 @@ def lower(instructions: Instructions, height: int, spare: int) -> Runs:
 
 @compiled
 def _lower(instructions: Any, shape: tuple[int, int], tables: Any, out: Any) -> None:
-    """Fill in runs, where those of each instruction begin, and the searches and writes of all."""
+    """Fill in the runs, where the runs of each instruction begin, and the total searches and writes."""
     fields, first, steps = out
     n = 0
     for k in range(len(instructions)):
@@ -68,7 +68,7 @@ def _lower(instructions: Any, shape: tuple[int, int], tables: Any, out: Any) -> 
 
 @compiled
 def _lower_zeros(one: Any, shape: tuple[int, int], out: Any) -> Any:
-    """Add the runs of a clear, whose columns are written side by side, or an extend, which searches the sign once. Return the number of runs so far."""
+    """Add the runs of a clear, which writes its columns in parallel, or an extend, which searches the sign once. Return the number of runs so far."""
     (op, bits), (to, to_at), (a, _, a_bits, a_signed), _, _ = unpack(one)
     (height, spare), (fields, n, steps) = shape, out
     target = to * height + spare + to_at
@@ -93,7 +93,7 @@ def _lower_zeros(one: Any, shape: tuple[int, int], out: Any) -> Any:
 
 @compiled
 def _lower_sum(one: Any, shape: tuple[int, int], tables: Any, out: Any) -> Any:
-    """Add the runs of any other instruction: one for each stretch of bits between the ends of A and B. Return the number of runs so far."""
+    """Add the runs of any other instruction, one for each range of bits between the ends of A and B. Return the number of runs so far."""
     (op, bits), (to, to_at), (a, a_at, a_bits, a_signed), (b, b_at, b_bits, b_signed), (carry, carry_at) = unpack(one)
     (height, spare), (numbers, costs), (fields, n, steps) = shape, tables, out
     at, target = carry * height + spare + carry_at, to * height + spare + to_at

@@ -1,4 +1,4 @@
-"""One block of rows: its cells, the faults that meet it, and how it goes through instructions."""
+"""A block of rows: its cells, its faults, and its execution of instructions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class RowBlock:
-    """A block of a state, ready to be worked on.
+    """A block of a state, ready for execution.
 
     Attributes:
         cells: its bits, uint64[cell, word].
-        masks, faults: what `watch` takes.
-        watched: ranges of instructions that go through it, [n, first and one after the last].
+        masks, faults: arguments of `watch`.
+        watched: ranges of instructions that `watch` executes, [n, first and one after the last].
     """
 
     cells: NDArray[np.uint64]
@@ -37,22 +37,22 @@ class RowBlock:
 
     @property
     def tagged(self) -> int:
-        """Rows that have matched a search, of watched instructions."""
+        """Number of row matches in searches of watched instructions."""
         return int(self.masks[TAGGED].sum())
 
     @property
     def written(self) -> int:
-        """Cells that have been written, by watched instructions."""
+        """Number of cells written by watched instructions."""
         return int(self.masks[WRITTEN].sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """What all blocks go through.
+    """Instructions and faults common to all blocks.
 
     Attributes:
         stream: all instructions.
-        height, spare: cells of a column, and how many of them lie before domain 0.
+        height, spare: number of cells in a column, and of those before domain 0.
         events: faults, in all rows.
         realign_every: see `Faults`.
         observed: whether every instruction is watched.
@@ -66,7 +66,7 @@ class Course:
     observed: bool
 
     def blocks(self, state: State) -> list[RowBlock]:
-        """Return the blocks of a state, each with the faults that meet it."""
+        """Return the blocks of a state, each with its faults."""
         watches = self.observed or len(self.events.slips) + len(self.events.misses) > 0
         offered = int(cells_offered(self.stream).max(initial=0)) if watches else 0
         return [self._block(state, number, offered) for number in range(len(state.planes))]
@@ -85,7 +85,7 @@ class Course:
         )
 
     def _realignments(self, slipped: Numbers) -> Numbers:
-        """Return the instructions before which tracks are realigned, of those that follow a slip. A load waits for none."""
+        """Return the instructions before which tracks are realigned after a slip. Realignment is never done before a load."""
         if not self.realign_every:
             return np.zeros(0, np.int64)
         due = np.unique((slipped // self.realign_every + 1) * self.realign_every)
@@ -98,7 +98,7 @@ class Course:
         return lower(self.stream.instructions[start:stop], self.height, self.spare)
 
     def perform(self, block: RowBlock, runs: Runs, start: int, stop: int) -> None:
-        """Let a block go through instructions that have been lowered."""
+        """Execute lowered instructions on a block."""
         lanes = (0,) * block.cells.shape[1]
         near = block.watched[(block.watched[:, 0] < stop) & (block.watched[:, 1] > start)].clip(start, stop)
         if not len(near):
@@ -114,14 +114,14 @@ class Course:
 
 
 def _within(found: Numbers, block: int, rows: int) -> Numbers:
-    """Return the faults in a block of so many rows, with its rows numbered from its first."""
+    """Return the faults in a block of `rows` rows, with rows numbered from the block's first."""
     here: Numbers = found[found[:, 2] // rows == block]
     here[:, 2] %= rows
     return here
 
 
 def _ranges(instructions: Numbers) -> Numbers:
-    """Return the ranges that consist of some instructions."""
+    """Return the contiguous ranges that cover the given instructions."""
     met = np.unique(instructions)
     first, last = met[np.diff(met, prepend=-2) > 1], met[np.diff(met, append=np.iinfo(np.int64).max) > 1]
     return np.stack([first, last + 1], axis=1)

@@ -1,8 +1,8 @@
-"""The tables as vector code: a run of bits, with the same cell of some words of rows in one register.
+"""Vector code of the tables: a run of bits, with one cell of several words of rows in a register.
 
-For each table and each number of words LLVM gets the steps as they stand: a search is the conjunction of the cells of its key, a write a disjunction with the
-tag or a conjunction with its complement. The carry stays in a register through a run; a target is loaded, goes through all steps, and is stored. A watched
-run does the same, counts on the way how many rows match and how many cells are written, and leaves cells alone in which a write fails.
+For each table and each number of words, LLVM receives the steps unchanged. A search is the conjunction of the cells of its key; a write is a disjunction with
+the tag or a conjunction with its complement. The carry stays in a register throughout a run; a target is loaded, goes through all steps, and is stored. A
+watched run does the same, but also counts matching rows and written cells, and leaves cells unchanged where a write fails.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BYTES = 8
 
 @numba.njit(nogil=True)
 def run_all(runs: Any, start: int, stop: int, cells: Any, lanes: Any) -> None:
-    """Perform runs on the cells of a block, uint64[cell, word]; `lanes` is a tuple as long as a cell has words."""
+    """Perform runs on the cells of a block, uint64[cell, word]; `lanes` is a tuple with one entry per word of a cell."""
     base, size = cells.ctypes.data, len(lanes) * _BYTES
     for n in range(start, stop):
         table, bits, carry, target, a, a_step, b, b_step = runs[n, :8]
@@ -33,7 +33,7 @@ def run_all(runs: Any, start: int, stop: int, cells: Any, lanes: Any) -> None:
 
 @dataclass
 class _Watch:
-    """What a watched run needs while it is emitted: rows in use, tallies of rows that match and cells written, and the mask of the next write."""
+    """State of a watched run during emission: rows in use, tallies of matching rows and written cells, and the mask of the next write."""
 
     used: Any
     tagged: Any
@@ -42,7 +42,7 @@ class _Watch:
 
 
 def _emitter(lanes: int, watched: bool) -> Callable[[Any, Any, Any, Any], Any]:
-    """Return what emits a run: a switch to the loop of its table."""
+    """Return the emitter of a run: a switch to the loop of its table."""
     vector = ir.VectorType(_WORD, lanes)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -66,13 +66,13 @@ def _emitter(lanes: int, watched: bool) -> Callable[[Any, Any, Any, Any], Any]:
 
 
 def _declare_run(context: Any, lanes: Any, what: Any, places: Any, steps: Any) -> tuple[Any, Any]:
-    """Perform a run of a table for some bits: the addresses of carry, target, A and B are given, and by how many bytes those of A and B move with each bit."""
+    """Perform a run of a table for some bits, given the addresses of carry, target, A and B, and the strides in bytes of A and B per bit."""
     return types.void(lanes, what, places, steps), _emitter(lanes.count, False)
 
 
 def _declare_watched_run(context: Any, lanes: Any, what: Any, places: Any, steps: Any, masks: Any) -> tuple[Any, Any]:
-    """Perform a watched run. `masks`: addresses of the rows in which the first write succeeds, by how many bytes that moves with each bit, and the addresses of
-    the rows in use and of the tallies, uint64[word], of rows that match and of cells that are written."""
+    """Perform a watched run. `masks`: address of the rows in which the first write succeeds, its stride in bytes per bit, and the addresses of the rows in use
+    and of the tallies, uint64[word], of matching rows and written cells."""
     return types.void(lanes, what, places, steps, masks), _emitter(lanes.count, True)
 
 
@@ -112,7 +112,7 @@ def _bits(builder: Any, table: TruthTable, shape: tuple[Any, Any], places: Mappi
 
 
 def _step(builder: Any, step: Step, cells: dict[Any, Any], vector: Any, watch: _Watch | None) -> None:
-    """Emit a search and the writes that follow it."""
+    """Emit a search and its writes."""
     tag = ir.Constant(vector, [-1] * vector.count)
     for cell, bit in step.key.items():
         tag = builder.and_(tag, cells[cell] if bit else builder.not_(cells[cell]))
@@ -128,7 +128,7 @@ def _step(builder: Any, step: Step, cells: dict[Any, Any], vector: Any, watch: _
 
 
 def _tally(builder: Any, rows: Any, watch: _Watch, total: Any) -> None:
-    """Emit the counting of rows in use."""
+    """Emit the count of the given rows that are in use."""
     used = builder.and_(rows, builder.load(watch.used))
     ones = cgutils.get_or_insert_function(builder.module, ir.FunctionType(used.type, [used.type]), f"llvm.ctpop.v{used.type.count}i64")
     builder.store(builder.add(builder.load(total), builder.call(ones, [used])), total)

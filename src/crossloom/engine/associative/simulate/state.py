@@ -1,7 +1,7 @@
-"""The bits of many rows of an array, packed, and how integers get in and out.
+"""Packed bits of many rows of an array, and reading and writing of integers in them.
 
-Rows never meet, so rows of any number of arrays, positions and images can be held together. They are cut into blocks of 64 rows to a word and a few words
-to a cell: a cell's words fill a vector register, and all cells of a block together a second-level cache (1 MiB for 256 columns of 64 domains and 8 words).
+Rows never interact, so rows of any number of arrays, positions and images can be held together. They are divided into blocks with 64 rows per word and a few
+words per cell. A cell's words fill a vector register, and all cells of a block fill a second-level cache (1 MiB for 256 columns of 64 domains and 8 words).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from crossloom.errors import InputError
 from crossloom.kernels.jit import compiled
 
 WORD = 64
-"""Rows in a word."""
+"""Number of rows in a word."""
 LANES = (2, 4, 8)
-"""Words of a cell, of which the smallest that holds all rows is taken. One word is slower than two: LLVM has better instructions for vectors."""
+"""Possible numbers of words per cell; the smallest that holds all rows is used. One word is slower than two, because LLVM emits better code for vectors."""
 _ALIGNED_BYTES = 64
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """The bits of so many rows, uint64[block, column, domain, word]; row r is bit r mod 64 of its word. Rows beyond the last are there and mean nothing.
+    """The bits of `rows` rows, uint64[block, column, domain, word]; row r is bit r mod 64 of its word. Rows beyond the last exist but are meaningless.
 
-    Before the first domain and after the last of each column there are `spare` more, which no instruction names; bits get there by shift faults.
+    Each column has `spare` more domains before its first and after its last. No instruction addresses them; bits get there through shift faults.
     """
 
     rows: int
@@ -35,10 +35,10 @@ class State:
 
     @classmethod
     def zeros(cls, rows: int, columns: int, domains: int, *, spare: int = 1, lanes: int | None = None) -> State:
-        """Return rows of zeros, `lanes` words to a cell (by default as many as suit the rows). Raises InputError for a size below 1."""
+        """Return rows of zeros, `lanes` words to a cell (by default chosen for the number of rows). Raises InputError for a size below 1."""
         if min(rows, columns, domains) < 1 or spare < 0:
             raise InputError(
-                f"state: {rows} rows of {columns} columns of {domains} domains, {spare} spare; give at least one of each, and spare ones not below 0"
+                f"state: {rows} rows of {columns} columns of {domains} domains, {spare} spare; give at least one of each, and no negative number of spare ones"
             )
         lanes = lanes or next((each for each in LANES if each * WORD >= rows), LANES[-1])
         shape = -(-rows // (lanes * WORD)), columns, domains + 2 * spare, lanes
@@ -48,22 +48,22 @@ class State:
 
     @property
     def columns(self) -> int:
-        """Columns of a row."""
+        """Number of columns in a row."""
         return int(self.planes.shape[1])
 
     @property
     def height(self) -> int:
-        """Cells of a column: its domains and the spare ones."""
+        """Number of cells in a column: its domains and the spare ones."""
         return int(self.planes.shape[2])
 
     @property
     def domains(self) -> int:
-        """Domains of a column."""
+        """Number of domains in a column."""
         return self.height - 2 * self.spare
 
     @property
     def block_rows(self) -> int:
-        """Rows of a block."""
+        """Number of rows in a block."""
         return int(self.planes.shape[3]) * WORD
 
     def cells(self, block: int) -> NDArray[np.uint64]:
@@ -72,43 +72,43 @@ class State:
         return found
 
     def used(self, block: int) -> NDArray[np.uint64]:
-        """Return which rows of a block are in use, a bit for each: uint64[word]."""
+        """Return the rows of a block that are in use, one bit each: uint64[word]."""
         rows = np.arange(block * self.block_rows, (block + 1) * self.block_rows) < self.rows
         return np.packbits(rows, bitorder="little").view(np.uint64)
 
 
 Places = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Columns, and domains of the lowest bits."""
+"""Columns, and cells of the lowest bits along them."""
 
 
 def write_values(state: State, values: NDArray[Any], columns: NDArray[Any], domains: NDArray[Any], bits: int) -> None:
-    """Put integers [rows, n] into columns [n] from domains [n] upwards, `bits` bits of each. Raises InputError if they do not lie in the array."""
+    """Write integers [rows, n] into columns [n] from domains [n] upwards, `bits` bits each. Raises InputError if they do not lie in the array."""
     if values.shape != (state.rows, len(columns)):
         raise InputError(f"values: expected {state.rows} rows of {len(columns)}, got {values.shape}")
     _write(state.planes, np.ascontiguousarray(values), _cells(state, columns, domains, bits), bits)
 
 
 def read_values(state: State, columns: NDArray[Any], domains: NDArray[Any], bits: int, *, signed: bool) -> NDArray[np.int64]:
-    """Return the integers [rows, n] in columns [n] from domains [n] upwards, in two's complement if signed. Raises InputError as `write_values`."""
+    """Return the integers [rows, n] in columns [n] from domains [n] upwards, in two's complement if signed. Raises InputError like `write_values`."""
     found = np.zeros((state.rows, len(columns)), np.int64)
     _read(state.planes, found, _cells(state, columns, domains, bits), bits)
     return found << (WORD - bits) >> (WORD - bits) if signed else found
 
 
 def _cells(state: State, columns: NDArray[Any], domains: NDArray[Any], bits: int) -> Places:
-    """Return columns, and cells of the lowest bits along them. Raises InputError for a place outside of the array."""
+    """Return the columns, and the cells of the lowest bits along them. Raises InputError for a place outside the array."""
     across, along = (np.asarray(each).astype(np.int64).reshape(-1) for each in (columns, domains))
     outside = (across < 0) | (across >= state.columns) | (along < 0) | (along + bits > state.domains)
     if across.shape != along.shape or not 1 <= bits <= WORD or outside.any():
         raise InputError(
-            f"values of {bits} bits at {len(across)} columns and {len(along)} domains: some lie outside of {state.columns} columns of {state.domains} domains"
+            f"values of {bits} bits at {len(across)} columns and {len(along)} domains: some lie outside the {state.columns} columns of {state.domains} domains"
         )
     return across, along + state.spare
 
 
 @compiled
 def _write(planes: Any, values: Any, places: Any, bits: int) -> None:
-    """Turn 64 rows of integers at a time into bits of words."""
+    """Convert integers to bits of words, 64 rows at a time."""
     (columns, cells), lanes = places, planes.shape[3]
     words = np.empty((bits, len(columns)), np.uint64)
     for first in range(0, len(values), WORD):
@@ -125,7 +125,7 @@ def _write(planes: Any, values: Any, places: Any, bits: int) -> None:
 
 @compiled
 def _read(planes: Any, values: Any, places: Any, bits: int) -> None:
-    """Turn bits of words into 64 rows of integers at a time."""
+    """Convert bits of words to integers, 64 rows at a time."""
     (columns, cells), lanes = places, planes.shape[3]
     words = np.empty((bits, len(columns)), np.int64)
     for first in range(0, len(values), WORD):

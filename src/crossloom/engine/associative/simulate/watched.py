@@ -1,8 +1,8 @@
-"""Instructions that faults meet, or all of them if what happens is to be counted; the others at full speed between them.
+"""Watched execution of instructions hit by faults, or of all if activity is counted; the others run at full speed in between.
 
-A fault is named by the number of its instruction and an ordinal within that: a shift fault by the column-step at which a track slips, a write fault by
-the cell offered to a write. Columns follow each other as in `tracks_of`, bits upwards, steps of a table as they stand, the carry before the target. The bits of an
-instruction go through `vectors` together, from one shift fault to the next.
+A fault is identified by the index of its instruction and an ordinal within it: for a shift fault the column-step at which a track slips, for a write fault
+the cell offered to a write. Columns are ordered as in `tracks_of`, bits from the lowest up, steps as in the table, and the carry before the target. The bits
+of an instruction go through `vectors` together, from one shift fault to the next.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from crossloom.engine.associative.isa.codes import OP_EXTEND, unpack
 from crossloom.engine.associative.simulate.simd import run_all, watched_run
 
 NEXT_SLIP, NEXT_MISS, NEXT_REALIGNMENT, SINCE = range(4)
-"""How far the lists of faults have been gone through: next slip, miss and realignment, and the first slip since the last realignment."""
+"""Cursors into the lists of faults: next slip, miss and realignment, and the first slip since the last realignment."""
 CURSORS = 4
 IN_USE, TAGGED, WRITTEN, SIGN, NOTHING, SUCCEED = range(6)
-"""Rows in use; tallies of rows that matched and of cells that were written; rows with the sign that an extend has found; a tally that nobody reads; and from
-there on, for each cell that an instruction offers to its writes, the rows in which the write succeeds."""
+"""Rows in use; tallies of matching rows and of written cells; rows in which an extend has found the sign bit set; a tally that is never read. From SUCCEED on,
+for each cell offered to an instruction's writes, the rows in which the write succeeds."""
 _WORD_BYTES = 8
 _END = 1 << 30
 
@@ -29,9 +29,9 @@ _END = 1 << 30
 def watch(block: Any, shape: tuple[int, int], course: Any, runs: Any, faults: Any) -> None:
     """Perform instructions on a block.
 
-    `block` is (cells uint64[cell, word], masks uint64[SUCCEED and more, word], lanes as in `run_all`); `shape` the cells of a column, and the spare ones before
-    domain 0; `course` (instructions, first, one after the last, ranges that are watched); `runs` (fields of runs, where those of each instruction begin, from
-    the first one of the course); `faults` (slips int64[slip, 5]: instruction, position of its tracks, row, column, whether bits move upwards; misses int64[miss,
+    `block` is (cells uint64[cell, word], masks uint64[SUCCEED and more, word], lanes as in `run_all`); `shape` the number of cells in a column, and of spare cells
+    before domain 0; `course` (instructions, first, one after the last, watched ranges); `runs` (fields of runs, where the runs of each instruction begin, from
+    the first of the course); `faults` (slips int64[slip, 5]: instruction, position of its tracks, row, column, whether bits move upwards; misses int64[miss,
     3]: instruction, ordinal, row; realignments; displacements int16[column, row]; cursor int64[CURSORS]).
     """
     (cells, _, lanes), (instructions, start, stop, watched), (fields, first), (_, _, realignments, _, cursor) = block, course, runs, faults
@@ -48,7 +48,7 @@ def watch(block: Any, shape: tuple[int, int], course: Any, runs: Any, faults: An
 
 @numba.njit(nogil=True, inline="always")
 def _with_faults(block: Any, shape: tuple[int, int], what: Any, runs: Any, faults: Any) -> None:
-    """Perform an instruction from one shift fault to the next, while some of its writes fail."""
+    """Perform an instruction from one shift fault to the next, with some of its writes failing."""
     (cells, masks, _), (k, one), (slips, misses, _, displaced, cursor) = block, what, faults
     first_miss, position = cursor[NEXT_MISS], np.int64(0)
     while cursor[NEXT_MISS] < len(misses) and misses[cursor[NEXT_MISS], 0] == k:
@@ -70,7 +70,7 @@ def _with_faults(block: Any, shape: tuple[int, int], what: Any, runs: Any, fault
 
 @numba.njit(nogil=True, inline="always")
 def _perform(block: Any, shape: tuple[int, int], one: Any, runs: Any, positions: tuple[Any, Any]) -> None:
-    """Perform an instruction with its tracks at some positions: from one to before another."""
+    """Perform an instruction with its tracks in a half-open range of positions."""
     (cells, masks, lanes), (fields, first, last), (low, high) = block, runs, positions
     (op, _), (to, to_at), (_, _, a_bits, signed), _, _ = unpack(one)
     size, cell_at, mask_at = len(lanes) * _WORD_BYTES, cells.ctypes.data, masks.ctypes.data
@@ -91,7 +91,7 @@ def _perform(block: Any, shape: tuple[int, int], one: Any, runs: Any, positions:
 
 @numba.njit(nogil=True)
 def _find_sign(block: Any, cell: int) -> None:
-    """Search the sign of an extend, and keep the rows that have it while its tracks move."""
+    """Search the sign of an extend, and keep the matching rows while its tracks move."""
     cells, masks, lanes = block
     for word in range(len(lanes)):
         masks[SIGN, word] = cells[cell, word]
@@ -100,7 +100,7 @@ def _find_sign(block: Any, cell: int) -> None:
 
 @numba.njit(nogil=True)
 def _displace(cells: Any, height: int, displaced: Any, slip: Any, up: bool) -> None:
-    """Let one row's bits in a column move by one cell, to higher ones or to lower ones; what falls off is lost, and a 0 comes in."""
+    """Move one row's bits in a column up or down by one cell. The bit pushed off the end is lost, and a 0 is shifted in."""
     row, column, moved = slip[2], slip[3], np.uint64(0)
     word, bit = row >> 6, np.uint64(1) << np.uint64(row & 63)
     displaced[column, row] += 1 if up else -1
@@ -113,7 +113,7 @@ def _displace(cells: Any, height: int, displaced: Any, slip: Any, up: bool) -> N
 
 @numba.njit(nogil=True)
 def _realign(cells: Any, height: int, faults: Any) -> None:
-    """Move tracks back that have slipped since the last realignment."""
+    """Move back the tracks that have slipped since the last realignment."""
     slips, _, _, displaced, cursor = faults
     for n in range(cursor[SINCE], cursor[NEXT_SLIP]):
         while displaced[slips[n, 3], slips[n, 2]]:
@@ -124,14 +124,14 @@ def _realign(cells: Any, height: int, faults: Any) -> None:
 
 @numba.njit(nogil=True)
 def _flip(masks: Any, misses: Any, n: int) -> None:
-    """Let a write fail, or succeed again."""
+    """Toggle whether a write fails."""
     row = misses[n, 2]
     masks[SUCCEED + misses[n, 1], row >> 6] ^= np.uint64(1) << np.uint64(row & 63)
 
 
 @numba.njit(nogil=True)
 def _ones(word: Any) -> Any:
-    """Return how many bits of a word are set (Warren, Hacker's Delight, 2nd edition, section 5-1)."""
+    """Return the number of set bits in a word (Warren, Hacker's Delight, 2nd edition, section 5-1)."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
     word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
