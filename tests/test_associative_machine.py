@@ -179,7 +179,7 @@ def test_memories_that_are_too_small_are_remarked() -> None:
     assert not any("memories hold" in note for note in with_().program.notes)
     notes = with_(instruction_memory__capacity="64 B", buffer__capacity="16 B").program.notes
     wanted = with_().total("instructions") * 8
-    assert f"all instructions take {show(wanted, 'B')} and the memories hold 256 B: bringing the rest from elsewhere is not priced" in str(notes)
+    assert f"all instructions take {show(wanted, 'B')} but the memories hold 256 B; the cost of fetching the rest is not counted" in str(notes)
     assert "set buffer.capacity" in str(notes)
 
 

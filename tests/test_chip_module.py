@@ -119,7 +119,7 @@ def test_the_ladder(digits: tuple[Graph, Data, Data]) -> None:
     assert found.rungs[-1].arrived_db["stem.0"] == first["stem.0"], "no error arrives from before the first layer"
     assert all(value is None for value in found.rungs[1].own_db.values()), "ISAAC's converters lose nothing"
     assert found.worst is not None
-    assert found.verdict.startswith(f"Most goes to {found.worst.name}")
+    assert found.verdict.startswith(f"Largest loss: {found.worst.name}, ")
 
 
 def test_a_machine_file_may_leave_settings_out(digits: tuple[Graph, Data, Data], tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_what_a_diagnosis_needs(digits: tuple[Graph, Data, Data]) -> None:
     with pytest.raises(InputError, match="rtm-ap has none"):
         xl.diagnose(network, load_machine("rtm-ap"), test)
     ideal = xl.diagnose(network, ISAAC, Data(tuple(x[:8] for x in test.inputs), test.labels[:8]))
-    assert "nothing of isaac-ce's cells" in ideal.warnings[0]
+    assert "no effects of isaac-ce's cells" in ideal.warnings[0]
     fresh = xl.diagnose(network, ISAAC.with_(cell="neurram"), Data(tuple(x[:8] for x in test.inputs), test.labels[:8]))
     assert any("age is 0 s" in warning for warning in fresh.warnings)
 

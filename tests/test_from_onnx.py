@@ -224,7 +224,7 @@ def test_an_einstein_sum_as_torch_has_it(equation: str, shape: tuple[int, ...] |
 
 
 def test_an_einstein_sum_of_other_dimensions_is_refused() -> None:
-    with pytest.raises(ModelError, match="'bijk->b' of tensors of 3 dimensions"):
+    with pytest.raises(ModelError, match="'bijk->b' does not fit tensors of 3 dimensions"):
         from_onnx(model('(float[N,5,4] x) => (float[N] y) { y = Einsum<equation = "bijk->b">(x) }'))
 
 
@@ -444,7 +444,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "not ONNX": (lambda d: d.joinpath("net.onnx").write_text("hello, this is text\n") and d / "net.onnx", "not an ONNX file"),
     "cut short": (
         lambda d: d.joinpath("net.onnx").write_bytes(model(RELU).SerializeToString()[:-9]) and d / "net.onnx",
-        "not an ONNX file, or cut short",
+        "not an ONNX file, or truncated",
     ),
     "too new": (lambda d: saved(d / "net.onnx", model(RELU, opset=99)), "opset 99 is newer .* pip install -U onnx"),
     "too old": (
@@ -683,10 +683,10 @@ def test_a_model_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize(
     ("shapes", "expected"),
     [
-        ({"z": (1, 4)}, "it has no input z; shapes may name x"),
-        ({"x": (1, 4, 4)}, "input x has 2 dimensions and shapes gives 3"),
-        ({"x": (1, 5)}, "dimension 1 of input x is 4 in the model and shapes gives 5; None keeps"),
-        ({"x": (0, 4)}, "dimension 0 of input x is open and shapes gives 0"),
+        ({"z": (1, 4)}, "it has no input z; its inputs are x"),
+        ({"x": (1, 4, 4)}, "input x has 2 dimensions but shapes gives 3"),
+        ({"x": (1, 5)}, "dimension 1 of input x is 4 in the model but shapes gives 5; None keeps"),
+        ({"x": (0, 4)}, "dimension 0 of input x is open but shapes gives 0"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(shapes: Any, expected: str) -> None:

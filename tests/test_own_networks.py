@@ -296,7 +296,7 @@ def test_shared_inputs_are_given_once() -> None:
     data = load_data((torch.randn(40, 8), torch.randn(5, 8), torch.tensor(1.0)), graph)
     assert len(data) == 40
     assert [[list(x.shape) for x in inputs] for inputs, _ in data.batches(32)] == [[[32, 8], [5, 8], []], [[8, 8], [5, 8], []]]
-    with pytest.raises(CrossloomError, match="the same for every sample and wants shape"):
+    with pytest.raises(CrossloomError, match="the same for every sample and needs shape"):
         load_data((torch.randn(40, 8), torch.randn(40, 8), torch.tensor(1.0)), graph)
 
 

@@ -186,7 +186,7 @@ def test_accumulations_may_be_parsed_in_any_order() -> None:
     ("line", "problem"),
     [
         ("t2 = x0 * x1", "line 2: 't2 = x0 \\* x1' is not"),
-        ("t3 = x0 + x1", "line 2: t3 is out of order: the next temporary is t2"),
+        ("t3 = x0 + x1", "line 2: t3 is out of order; the next temporary is t2"),
         ("t2 = x0 + x2", "line 2: x2 is not defined here"),
         ("t2 = x0 + t2", "line 2: t2 is not defined here"),
         ("acc0 += t1", "line 2: t1 is not defined here"),
@@ -200,7 +200,7 @@ def test_a_line_that_cannot_be_read_is_named(line: str, problem: str) -> None:
 
 def test_a_text_without_header_is_refused() -> None:
     for text in ("", "t2 = x0 + x1\n"):
-        with pytest.raises(ValueError, match="line 1: not 'dataflow N inputs M outputs'"):
+        with pytest.raises(ValueError, match="line 1: expected 'dataflow N inputs M outputs'"):
             parse_dataflow(text)
 
 
@@ -208,7 +208,7 @@ def test_a_wrong_dataflow_is_found() -> None:
     matrix = random_matrix(9, 20, 0)
     text = str(share(matrix))
     assert "acc13 -= " in text
-    with pytest.raises(ValueError, match="acc13: its coefficients are not those of the matrix; 1 of 20"):
+    with pytest.raises(ValueError, match="acc13: its coefficients differ from the matrix; 1 of 20"):
         verify(parse_dataflow(text.replace("acc13 -=", "acc13 +=")), matrix)
     with pytest.raises(ValueError, match=r"20 outputs and 9 inputs: the matrix is \(9, 20\)"):
         verify(share(matrix), matrix.T)
@@ -225,9 +225,9 @@ def test_operands_are_defined_before_their_use() -> None:
 def test_coefficients_beyond_32_bits_are_refused() -> None:
     doubled = "".join(f"t{n} = {'x0' if n == 1 else f't{n - 1}'} + {'x0' if n == 1 else f't{n - 1}'}\n" for n in range(1, 32))
     assert parse_dataflow(f"dataflow 1 inputs 1 outputs\n{doubled[: doubled.index('t31')]}acc0 += t30\n").matrix().tolist() == [[1 << 30]]
-    with pytest.raises(ValueError, match="temporary does not fit into 32 bits"):
+    with pytest.raises(ValueError, match="temporary does not fit in 32 bits"):
         parse_dataflow(f"dataflow 1 inputs 1 outputs\n{doubled}").matrix()
-    with pytest.raises(ValueError, match="output does not fit into 32 bits"):
+    with pytest.raises(ValueError, match="output does not fit in 32 bits"):
         parse_dataflow(f"dataflow 1 inputs 1 outputs\n{doubled[: doubled.index('t31')]}" + "acc0 += t30\n" * 2).matrix()
 
 

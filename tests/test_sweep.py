@@ -62,7 +62,7 @@ def test_a_value_that_makes_no_sense_fails_alone(isaac: Machine) -> None:
     network, data = tokens()
     found = xl.sweep(network, isaac, {"crossbar.cell": ["ideal", "nope"]}, data)
     assert [bool(point.fails) for point in found.points] == [False, True]
-    with pytest.raises(InputError, match="no version of isaac-ce runs tokens; the first: "):
+    with pytest.raises(InputError, match="no version of isaac-ce runs tokens; the first fails with: "):
         xl.sweep(network, isaac, {"crossbar.cell": ["nope"]}, data)
 
 

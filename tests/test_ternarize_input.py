@@ -164,7 +164,7 @@ DATA = [
     ((X[:, :, :3], Y), r"computes no samples of shape \[1, 3, 4\] \(mat1 and mat2"),
     (TensorDataset(X[:, :, :3], Y), r"computes no samples of shape \[1, 3, 4\]"),
     ((X, Y, Y), r"computes no samples of shape \[1, 4, 4\], \[\], \[\] .*one tensor for each"),
-    ([*BATCHES, (X[:8, :, :3], Y[:8])], r"wants samples of shape \[1, 4, 4\] and got \[1, 3, 4\]"),
+    ([*BATCHES, (X[:8, :, :3], Y[:8])], r"needs samples of shape \[1, 4, 4\], got \[1, 3, 4\]"),
     ((X, torch.rand(32)), REAL),
     ((X, torch.rand(32, 3)), REAL),
     ((X, [0.5] * 32), REAL),

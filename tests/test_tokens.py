@@ -74,9 +74,9 @@ def test_scores_may_be_impossible_but_not_undefined() -> None:
 
 def test_one_label_for_each_sample_has_no_perplexity() -> None:
     assert measure(torch.eye(3), torch.tensor([0, 1, 0])) == Metrics(2, 3, 0.0)
-    with pytest.raises(DataError, match="one row of scores for each label"):
+    with pytest.raises(DataError, match="one row of scores per label"):
         measure(torch.zeros(3, 4, 2), torch.tensor([0, 1, 0]))
-    with pytest.raises(DataError, match="one score for each class"):
+    with pytest.raises(DataError, match="one score per class"):
         measure(torch.zeros(3), torch.tensor([0, 1, 0]))
 
 
@@ -120,8 +120,8 @@ BAD = {
     "a score for each class": (np.zeros((2, 2, 3), np.int64), "argmax(2)"),
     "fractions": (np.zeros((2, 2)), "whole number"),
     "more labels than samples": (np.zeros((3, 2), np.int64), "2 samples and 3 labels"),
-    "a class too many": (np.array([[0, 3], [0, 0]]), "labels go from 0 to 3 and the network has 3 classes"),
-    "a negative class": (np.array([[0, -1], [0, -100]]), "labels go from -1 to 0"),
+    "a class too many": (np.array([[0, 3], [0, 0]]), "labels range from 0 to 3, but the network has 3 classes"),
+    "a negative class": (np.array([[0, -1], [0, -100]]), "labels range from -1 to 0"),
     "nothing that counts": (np.full((2, 2), -100), "every label is -100"),
 }
 

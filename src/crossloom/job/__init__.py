@@ -1,5 +1,5 @@
-"""The main job: a network, a machine and data go in, a result comes out and can be kept.
+"""The main job: from a network, a machine and data to a result that can be saved.
 
-`source.py` finds models, `data.py` finds samples, `check.py` looks before anything costly, `run.py` compiles and reads, `result.py`
-holds what came out.
+`source.py` finds models, `data.py` finds samples, `check.py` checks a network before anything costly, `run.py` compiles and reads, and
+`result.py` holds the result.
 """

@@ -1,4 +1,4 @@
-"""Look at a network before anything costly: what it is made of, and what a machine would do with it."""
+"""Check of a network before anything costly: its operators, and the engine of a machine that would run each of them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from crossloom.network.samples import mixes, mixing_node
 
 
 def check(model: Any, machine: Machine, *, shapes: Shapes | None = None) -> dict[str, Any]:
-    """Return operators, parameters, multiply-accumulates for one sample, engine of each node, and what is not supported.
+    """Return a network's operators, parameters, multiply-accumulates per sample, engine of each node, and unsupported nodes.
 
-    `unsupported` lists nodes without a counterpart here, and nodes that no engine of the machine takes, with the reason.
+    `unsupported` lists nodes that Crossloom has no operator for, and nodes that no engine of the machine supports, with the reason.
     """
     graph = load(model, shapes=shapes, allow_unsupported=True)
     engines, integers = engines_of(machine.views[0]), _in_integers(graph)
@@ -52,7 +52,7 @@ def check(model: Any, machine: Machine, *, shapes: Shapes | None = None) -> dict
 
 
 def _in_integers(graph: Graph) -> Graph:
-    """Return the network as engines will see it where it brings all its ranges along; as it is where calibration is still to come."""
+    """Return the network as engines will see it if it can be quantised without samples; otherwise the network unchanged."""
     if graph.quantized or any(isinstance(node.op, Unsupported) for node in graph.nodes):
         return graph
     try:
@@ -62,7 +62,7 @@ def _in_integers(graph: Graph) -> Graph:
 
 
 def _defects(graph: Graph) -> list[dict[str, str]]:
-    """Return what no engine could help: tensors that cannot be quantised, samples that influence each other."""
+    """Return the defects that make a network unsupported by any engine: tensors that cannot be quantised, samples that influence each other."""
     kinds = {node.name: (_kind(node), node.origin) for node in graph.nodes}
     found = [(name, reason) for name, reason in defects(graph) if "meta device" not in reason]
     if not found and not any(isinstance(node.op, Unsupported) for node in graph.nodes) and (node := mixing_node(graph)) is not None:
@@ -80,7 +80,7 @@ def _taker(node: Node, graph: Graph, engines: Sequence[MappedEngine]) -> tuple[s
 
 
 def macs(node: Node, graph: Graph) -> int:
-    """Return the multiply-accumulate operations of a node for one sample; 0 for anything but a product."""
+    """Return the multiply-accumulate operations of a node per sample; 0 for a node that is not a product."""
     if not isinstance(product_of(node.op), Conv | ConvTranspose | Linear | MatMul):
         return 0
     elements = node.type.count(1)

@@ -1,4 +1,4 @@
-"""Find the samples that a user means, and check them."""
+"""Loading and checking of a user's samples."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 @dataclass(frozen=True)
 class Data:
-    """Samples for each input of a network, and labels if there are any: one for each sample, or one for each of its tokens.
+    """Samples for each input of a network, with optional labels: one per sample, or one per token.
 
-    Inputs that are the same for every sample (a threshold, a set of prototypes) are given once; `shared` says which.
+    Inputs that are the same for every sample (a threshold, a set of prototypes) are given once; `shared` marks them.
     """
 
     inputs: tuple[Tensor, ...]
@@ -49,7 +49,7 @@ class Data:
         return self.chosen(slice(count))
 
     def chosen(self, samples: Tensor | slice) -> Data:
-        """Return some of the samples, by their numbers."""
+        """Return some of the samples, by index."""
         inputs = (x if shared else x[samples] for x, shared in zip(self.inputs, self._shared(), strict=True))
         return Data(tuple(inputs), None if self.labels is None else self.labels[samples], self.shared)
 
@@ -62,32 +62,32 @@ def load_data(source: Any, graph: Graph, *, labels: bool = True) -> Data:
 
     Args:
         source: an `.npz` file with `x`, or an array for each input by its name (and `y`); a folder with one folder of images
-            for each class; `package.module:factory` that returns (x, y); a pair of arrays or tensors; or only a tensor. For a network
-            with several inputs, one tensor for each, or a pair of these and labels.
-        graph: the network that will get them.
-        labels: whether labels are wanted; otherwise they are left out.
+            per class; `package.module:factory` that returns (x, y); a pair of arrays or tensors; or a single tensor. For a network
+            with several inputs, one tensor per input, or a pair of these and labels.
+        graph: the network that the samples are for.
+        labels: whether to keep the labels.
 
     Raises:
-        DataError: missing, empty, not finite, of the wrong shape or number; the message says what was expected.
+        DataError: samples that are missing, empty, not finite, or of the wrong shape or number; the message states what was expected.
     """
     found, where = samples_in(source, graph)
     return checked(found if labels else replace(found, labels=None), graph, where)
 
 
 def load_targets(source: Any, graph: Graph) -> Data:
-    """Return samples as `load_data` does, and beside them not labels but targets of any kind and shape, one row for each sample. Raises DataError."""
+    """Return samples as `load_data` does, but with targets of any type and shape instead of labels, one row per sample. Raises DataError."""
     found, where = samples_in(source, graph)
     data = checked(replace(found, labels=None), graph, where)
     if found.labels is None:
         return data
     targets = tensor_of(found.labels, where, "y")
     if not targets.dim() or len(targets) != len(data):
-        raise DataError(f"{where}: {len(data)} samples and y of shape {list(targets.shape)}; give one row for each")
+        raise DataError(f"{where}: {len(data)} samples, but y of shape {list(targets.shape)}; give one row per sample")
     return replace(data, labels=targets)
 
 
 def samples_in(source: Any, graph: Graph) -> tuple[Data, str]:
-    """Return the samples that a source holds, not yet checked, and what to call them. Raises DataError if there are none."""
+    """Return the samples of a source, not yet checked, and a name for messages. Raises DataError if there are none."""
     if isinstance(source, Data):
         return source, "data"
     if isinstance(source, str | Path):
@@ -111,7 +111,7 @@ def _tensors(x: Any, where: str) -> tuple[Tensor, ...]:
 
 
 def tensor_of(x: Any, where: str, name: str) -> Tensor:
-    """Return numbers of any width and byte order as a tensor: real ones as float32, whole ones as int64. Raises DataError for anything else."""
+    """Return numbers of any width and byte order as a tensor: real numbers as float32, integers as int64. Raises DataError for anything else."""
     if isinstance(x, Tensor):
         if x.is_complex() or x.is_quantized or x.layout is not torch.strided:
             raise DataError(f"{where}: {name} is a tensor of {x.dtype} and layout {x.layout}; give real numbers, stored densely")
@@ -121,15 +121,15 @@ def tensor_of(x: Any, where: str, name: str) -> Tensor:
     if array.dtype.kind == "b":
         return torch.as_tensor(array)
     plain = np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else np.int64)
-    return torch.as_tensor(plain.reshape(array.shape))  # a single number has become a row of one
+    return torch.as_tensor(plain.reshape(array.shape))  # ascontiguousarray turns a single number into a row of one
 
 
 def _array(x: Any, where: str, name: str) -> np.ndarray[Any, Any]:
-    """Return an array of numbers. Raises DataError for words, dates, objects, complex numbers and what is not an array."""
+    """Return an array of numbers. Raises DataError for text, dates, objects, complex numbers and anything that is not an array."""
     try:
         array = np.asarray(x)
     except (ValueError, TypeError) as problem:
-        raise DataError(f"{where}: {name} is not an array of numbers ({one_line(problem)}); give one of equal rows") from problem
+        raise DataError(f"{where}: {name} is not an array of numbers ({one_line(problem)}); give rows of equal length") from problem
     if array.dtype.kind not in "fiub":
         raise DataError(f"{where}: {name} holds {array.dtype}, not numbers; give an array of real or whole numbers")
     return array
@@ -145,13 +145,13 @@ def _npz(path: Path, graph: Graph) -> Data:
     except DataError:
         raise
     except Exception as problem:
-        raise DataError(f"{path}: not a readable .npz file without objects ({one_line(problem)[:100]}); save it again") from problem
+        raise DataError(f"{path}: not a readable .npz file, or it holds objects ({one_line(problem)[:100]}); save it again") from problem
     x = tuple(tensor_of(found[name], str(path), name) for name in wanted)
     return Data(x, found["y"] if "y" in found and "y" not in wanted else None)
 
 
 def _wanted(names: Sequence[str], graph: Graph, path: Path) -> Sequence[str]:
-    """Return the names of the arrays that are inputs: the network's own, or `x`. Raises DataError if there are neither."""
+    """Return the names of the arrays to use as inputs: the names of the network's inputs, or `x`. Raises DataError if neither exist."""
     inputs = [name for name, _ in graph.inputs]
     if len(inputs) > 1 and all(name in names for name in inputs):
         return inputs
@@ -161,7 +161,7 @@ def _wanted(names: Sequence[str], graph: Graph, path: Path) -> Sequence[str]:
 
 
 def _labels(y: Any, graph: Graph, where: str) -> Tensor:
-    """Return labels as one whole number for each answer of the network: for each sample, or for each of its tokens. Raises DataError."""
+    """Return labels as one integer per answer of the network: per sample, or per token. Raises DataError."""
     array = _array(y.detach().cpu() if isinstance(y, Tensor) else y, where, "y")
     each = _answers(graph)
     if not each and array.ndim == 2 and array.shape[1] == 1:
@@ -178,13 +178,13 @@ def _labels(y: Any, graph: Graph, where: str) -> Tensor:
 
 
 def _answers(graph: Graph) -> tuple[int, ...]:
-    """Return the shape of a sample's answers: () for one row of scores, (n,) for one for each of n tokens."""
+    """Return the shape of a sample's answers: () for one row of scores, (n,) for one row for each of n tokens."""
     between = graph.types[graph.outputs[0]].shape[1:-1]
     return tuple(dim for dim in between if isinstance(dim, int)) if all(isinstance(dim, int) for dim in between) else ()
 
 
 def _folder(path: Path, graph: Graph) -> Data:
-    """Read images sized and coloured as the network wants them, values from 0 to 1; classes are folders in alphabetical order."""
+    """Return images in the size and colour mode that the network expects, with values from 0 to 1; classes are folders in alphabetical order."""
     try:
         from PIL import Image
     except ImportError as problem:
@@ -199,7 +199,7 @@ def _folder(path: Path, graph: Graph) -> Data:
             with warnings.catch_warnings(), Image.open(file) as image:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 sized = _in_bytes(image).convert("L" if shape[1] == 1 else "RGB").resize((int(shape[3]), int(shape[2])))  # type: ignore[arg-type]
-        except Exception as problem:  # each format has a decoder of its own, and each its own complaints
+        except Exception as problem:  # each format's decoder raises its own exceptions
             raise DataError(f"{file}: not a readable image ({one_line(problem)}); remove or replace it") from problem
         rows.append(torch.as_tensor(np.asarray(sized, dtype=np.float32) / 255))
     x = torch.stack(rows)
@@ -207,7 +207,7 @@ def _folder(path: Path, graph: Graph) -> Data:
 
 
 def _in_bytes(image: Any) -> Any:
-    """Return an image of 16 bits a pixel with 8: pillow's own conversion cuts off instead of scaling."""
+    """Return an image of 16 bits per pixel converted to 8 bits; pillow's own conversion clips instead of scaling."""
     from PIL import Image
 
     if not image.mode.startswith("I"):
@@ -216,7 +216,7 @@ def _in_bytes(image: Any) -> Any:
 
 
 def _by_class(path: Path) -> list[tuple[Path, int]]:
-    """Return the images in a folder's folders with the number of their class; hidden folders and those without images are none."""
+    """Return the images in a folder's subfolders with the index of their class; hidden subfolders and those without images are skipped."""
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     images = [sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")) for folder in folders]
     classes = [files for files in images if files]
@@ -228,9 +228,9 @@ def _by_class(path: Path) -> list[tuple[Path, int]]:
 def checked(data: Data, graph: Graph, where: str) -> Data:
     """Return the data if they fit the network. Raises DataError."""
     if len(data.inputs) != len(graph.inputs):
-        raise DataError(f"{where}: {len(data.inputs)} inputs given and {graph.name} has {len(graph.inputs)}; give one array for each")
+        raise DataError(f"{where}: {len(data.inputs)} inputs given, but {graph.name} has {len(graph.inputs)}; give one array per input")
     if any(x.dim() == 0 for x, shared in zip(data.inputs, _shared(graph), strict=True) if not shared):
-        raise DataError(f"{where}: a single number, where samples are wanted along a first dimension; give an array")
+        raise DataError(f"{where}: a single number, but samples must lie along a first dimension; give an array")
     inputs = tuple(_suited(graph, name, type, x, where) for (name, type), x in zip(graph.inputs, data.inputs, strict=True))
     data = Data(inputs, None if data.labels is None else _labels(data.labels, graph, where), _shared(graph))
     if len(data) == 0:
@@ -238,11 +238,11 @@ def checked(data: Data, graph: Graph, where: str) -> Data:
     for (name, type), x, shared in zip(graph.inputs, data.inputs, data.shared, strict=True):
         if shared and list(x.shape) != list(type.shape):
             raise DataError(
-                f"{where}: input {name} is the same for every sample and wants shape {list(type.shape)}, got {list(x.shape)}; give it once"
+                f"{where}: input {name} is the same for every sample and needs shape {list(type.shape)}, got {list(x.shape)}; give it once"
             )
         want = list(type.shape[1:])
         if not shared and list(x.shape[1:]) != want:
-            raise DataError(f"{where}: input {name} wants samples of shape {want} and got {list(x.shape[1:])}; reshape or resize them")
+            raise DataError(f"{where}: input {name} needs samples of shape {want}, got {list(x.shape[1:])}; reshape or resize them")
         if x.is_floating_point() and not bool(torch.isfinite(x).all()):
             first = int(torch.nonzero(~torch.isfinite(x.reshape(x.shape[0] if x.dim() else 1, -1)).all(1))[0, 0])
             raise DataError(f"{where}: sample {first} of {name} contains NaN or infinity; clean the data")
@@ -252,36 +252,36 @@ def checked(data: Data, graph: Graph, where: str) -> Data:
 
 
 def _suited(graph: Graph, name: str, type: TensorType, x: Tensor, where: str) -> Tensor:
-    """Return an input in the element type that the network wants. Raises DataError if that would change it, or it chooses from no table."""
+    """Return an input in the network's element type. Raises DataError if that would change its values, or if an index is outside its table."""
     x = tensor_of(x, where, f"input {name}")
     if type.dtype != "f32" and x.is_floating_point():
-        raise DataError(f"{where}: input {name} wants {_WHOLE[type.dtype]} and got real ones; convert them")
+        raise DataError(f"{where}: input {name} needs {_WHOLE[type.dtype]}, got real numbers; convert them")
     rows = vocabulary(graph, name) if type.dtype == "i64" and x.numel() else None
     if rows is not None and not 0 <= int(x.min()) <= int(x.max()) < rows:
-        raise DataError(f"{where}: input {name} goes from {int(x.min())} to {int(x.max())} and chooses from {rows} rows; number them from 0")
+        raise DataError(f"{where}: input {name} ranges from {int(x.min())} to {int(x.max())} and indexes {rows} rows; number them from 0")
     return x.to(DTYPES[type.dtype])
 
 
 def _shared(graph: Graph) -> tuple[bool, ...]:
-    """Return which inputs hold no samples: those without a dimension that grows, where others have one."""
+    """Return, for each input, whether all samples share it: it has no batch dimension, or no dimension at all in a network of fixed batch size."""
     return tuple(not type.batched and (graph.batch is None or not type.shape) for _, type in graph.inputs)
 
 
 def _check_labels(data: Data, graph: Graph, where: str) -> None:
     assert data.labels is not None
     if len(data.labels) != len(data):
-        raise DataError(f"{where}: {len(data)} samples and {len(data.labels)} labels; give one for each")
+        raise DataError(f"{where}: {len(data)} samples, but {len(data.labels)} labels; give one label per sample")
     classes = graph.types[graph.outputs[0]].shape[-1]
     counted = data.labels[data.labels != UNLABELLED] if data.labels.dim() > 1 else data.labels
     if not len(counted):
         raise DataError(f"{where}: every label is {UNLABELLED}, which stands for a token that does not count; give data with labels, or without y")
     lowest, highest = int(counted.min()), int(counted.max())
     if lowest < 0 or (isinstance(classes, int) and highest >= classes):
-        raise DataError(f"{where}: labels go from {lowest} to {highest} and the network has {classes} classes; number them from 0")
+        raise DataError(f"{where}: labels range from {lowest} to {highest}, but the network has {classes} classes; number them from 0")
 
 
 def random_inputs(graph: Graph, samples: int, seed: int) -> Data:
-    """Return standard normal samples (whole numbers below the vocabulary for integer inputs) drawn from a seed."""
+    """Return standard normal samples drawn from a seed; for integer inputs, integers below the vocabulary size."""
     return Data(random_samples(graph, samples, torch.Generator().manual_seed(seed)), shared=_shared(graph))
 
 

@@ -1,4 +1,4 @@
-"""A job: one network, one machine, and everything else that a result depends on."""
+"""The job: one network, one machine, and everything else that a result depends on."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from crossloom.program.program import Program
 
 @dataclass(frozen=True)
 class Job:
-    """What `run`, `compare`, `sweep`, `diagnose` and `listing` have in common.
+    """The inputs that `run`, `compare`, `sweep`, `diagnose` and `listing` have in common.
 
     Attributes:
-        network: in floating point (it is quantised by `recipe`) or quantised already.
-        machine: from `crossloom.machine`.
-        data: samples, with labels for the accuracy; see `crossloom.job.data.load_data`. Without, only time and costs are read.
-        calibration: samples for the quantisation; by default the first 256 of `data`, or 8 random ones if there are none.
+        network: in floating point (then quantised by `recipe`) or already quantised.
+        machine: a machine, such as `crossloom.machine` returns.
+        data: samples, with labels for the accuracy; see `crossloom.job.data.load_data`. Without data, only time and costs are computed.
+        calibration: samples for the quantisation; by default the first 256 of `data`, or 8 random samples without data.
         recipe: how to quantise; 8 bits by default.
-        seed: of everything random.
-        runs: number of seeds, from `seed` on, for each of which the machine's cells are written anew.
-        batch: samples computed at once; the result does not depend on it.
-        device: where torch computes the values, "cpu" or "cuda".
+        seed: random seed.
+        runs: number of seeds, starting at `seed`; the machine's cells are reprogrammed for each.
+        batch: samples per batch; the result does not depend on it.
+        device: torch device that computes the values, "cpu" or "cuda".
         rate: inference rate (1/s) at which cell lifetime is reported; by default the throughput.
 
     Raises:
-        InputError: fewer than one run or sample in a batch, or a rate that is not a positive number.
+        InputError: fewer than one run, fewer than one sample per batch, or a rate that is not a positive number.
     """
 
     network: Graph
@@ -64,7 +64,7 @@ class Job:
 
     @cached_property
     def samples(self) -> Data | None:
-        """The samples, None if none were given. Raises DataError."""
+        """The samples, or None if none were given. Raises DataError."""
         return None if self.data is None else load_data(self.data, self.network)
 
     @property
@@ -74,11 +74,11 @@ class Job:
 
     @property
     def size(self) -> int:
-        """Samples in a batch: `batch`, or what the network demands. Raises DataError for samples that do not make whole batches of a fixed size."""
+        """Samples per batch: the network's fixed batch size, or `batch`. Raises DataError for samples that do not fill whole fixed batches."""
         fixed = self.network.batch
         if fixed and self.samples is not None and len(self.samples) % fixed:
             raise DataError(
-                f"{self.network.name} runs only at batch {fixed}, and {len(self.samples)} samples are not a multiple of it; give a multiple"
+                f"{self.network.name} runs only at batch {fixed}, and {len(self.samples)} samples are not a multiple of that; give a multiple"
             )
         return fixed or self.batch
 
@@ -92,8 +92,8 @@ class Job:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on the network and the machine, independent of what is computed: a fixed batch size, a description that leaves the measured range."""
+        """Notes on the network and the machine, independent of any data: a fixed batch size, a description outside the measured range."""
         network = self.network
-        fixed = (f"{network.name} runs only at batch {network.batch}, and one inference is one call with all of it: {network.fixed}",)
+        fixed = (f"{network.name} runs only at batch {network.batch}, and one inference computes the whole batch: {network.fixed}",)
         engines = (engine for engine in all_engines(self.machine) if isinstance(engine, Annotates))
         return tuple(dict.fromkeys((*(fixed if network.fixed else ()), *(note for engine in engines for note in engine.notes))))

@@ -1,6 +1,6 @@
 """Accuracy, and perplexity for per-token outputs.
 
-An answer is a row of scores, one for each class, along the last dimension of a network's first output; its label is the number of the right class.
+An answer is a row of scores, one per class, along the last dimension of a network's first output; its label is the index of the correct class.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from crossloom.job.data import Data
 
 UNLABELLED = -100
-"""The label of a token that does not count, as torch's losses have it."""
+"""The label of a token that is ignored, as in torch's losses."""
 Outputs = Tensor | tuple[Tensor, ...]
 Answer = Callable[[Sequence[Tensor], int], Outputs]
-"""Answers a batch: called with its inputs and the number of its first sample."""
+"""Computes the outputs of a batch, given its inputs and the index of its first sample."""
 _MOST = 709.0
-"""Natural logarithm of about the largest number: no perplexity is infinite."""
+"""Natural logarithm of about the largest float, so that no perplexity is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Right answers, answers with a label, and the sum of their cross-entropies (nats; only counted for an answer for each token)."""
+    """Correct answers, labelled answers, and the sum of their cross-entropies (nats; only for per-token answers)."""
 
     right: int = 0
     answers: int = 0
@@ -41,7 +41,7 @@ class Metrics:
 
     @property
     def share(self) -> float:
-        """The share of right answers."""
+        """The share of correct answers."""
         return self.right / self.answers if self.answers else 0.0
 
     @property
@@ -51,12 +51,12 @@ class Metrics:
 
 
 def measure(output: Tensor, labels: Tensor) -> Metrics:
-    """Return the metrics of a batch of answers. Raises DataError for shapes that are not scores and labels, and for scores that are not numbers."""
+    """Return the metrics of a batch of answers. Raises DataError if the shapes are not those of scores and labels, or if scores are NaN."""
     if output.dim() < 2:
-        raise DataError(f"accuracy needs an output of one score for each class, got shape {list(output.shape)}; give data without labels")
+        raise DataError(f"accuracy needs an output with one score per class, got shape {list(output.shape)}; give data without labels")
     if labels.shape != output.shape[:-1]:
         raise DataError(
-            f"accuracy needs one row of scores for each label, got shape {list(output.shape)} for labels of shape {list(labels.shape)}; "
+            f"accuracy needs one row of scores per label, got shape {list(output.shape)} for labels of shape {list(labels.shape)}; "
             "give data without labels"
         )
     right = int((output.argmax(-1) == labels).sum())
@@ -70,7 +70,7 @@ def measure(output: Tensor, labels: Tensor) -> Metrics:
 
 
 def judge(answers: Mapping[str, Answer], samples: Data, batch: int, device: str = "cpu", progress: Progress = silent) -> dict[str, Metrics]:
-    """Return the metrics of each of several ways to answer the same samples. Without labels all are asked, and the metrics are empty."""
+    """Return the metrics of several answer functions on the same samples. Without labels, all are still computed, and the metrics are empty."""
     found = dict.fromkeys(answers, Metrics())
     batches = samples.batches(batch, device)
     for place, (inputs, labels) in enumerate(progress(batches, "computing", -(-len(samples) // batch))):
@@ -82,5 +82,5 @@ def judge(answers: Mapping[str, Answer], samples: Data, batch: int, device: str 
 
 
 def accuracy(answer: Answer, samples: Data, batch: int, device: str = "cpu") -> Metrics:
-    """Return the metrics of one way to answer some samples."""
+    """Return the metrics of one answer function on some samples."""
     return judge({"": answer}, samples, batch, device)[""]

@@ -1,4 +1,4 @@
-"""How long work reports how far it is."""
+"""Progress reporting of long computations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
-"""Called with items, what is done with them, and their number; hands the items on, one by one."""
+"""Called with items, a description of the work, and the number of items; yields the items one by one."""
 
 
 def silent(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:

@@ -1,4 +1,4 @@
-"""Quantisation for a job: by its recipe, calibrated on its samples."""
+"""Quantisation of a job's network by its recipe, calibrated on its samples."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from crossloom.network.quantize.post_training import Recipe, first_samples, need
 from crossloom.network.quantize.ternary import ternary_layers
 
 CALIBRATION = 256
-"""Samples of the user's data that calibrate a network which comes in floating point, if nothing else is given."""
+"""Number of the user's samples that calibrate a floating-point network, if no calibration data are given."""
 RANDOM = 8
-"""Random samples that calibrate it if there are no data."""
+"""Number of random samples that calibrate it without data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ def quantize(
 
     Args:
         network: in floating point.
-        calibration: samples as `crossloom.job.data.load_data` takes them; labels are ignored. A network that brings the grids of all its
-            tensors along (QDQ) needs none.
+        calibration: samples in any form that `crossloom.job.data.load_data` accepts; labels are ignored. A network that contains the
+            quantisation of all its tensors (QDQ) needs none.
         weights, activations: bits, 2 to 16.
-        per_channel: a scale for each output channel of a layer's weights; otherwise one for each layer.
+        per_channel: one scale per output channel of a layer's weights; otherwise one per layer.
         scheme: activations symmetric around zero, or affine with a zero point.
         calibrator: how ranges are chosen: `MinMax` (the default), `Percentile` or `Mse`.
         sparsity: make weights ternary with this share of zeros, without training: for cost estimates only.
@@ -62,7 +62,7 @@ def quantize(
 def quantised(
     network: Graph, samples: Data | None = None, calibration: Any = None, recipe: Recipe | None = None, *, seed: int = 0, progress: Progress = silent
 ) -> Quantised:
-    """Return the network in integers: calibrated on `calibration`, else on the first of the samples, else on random inputs of a seed."""
+    """Return the network in integers, calibrated on `calibration`, otherwise on the first of the samples, otherwise on random inputs of a seed."""
     notes = _sparsity_notes(network, recipe)
     if network.quantized:
         kept = network.samples or samples is None
@@ -74,7 +74,7 @@ def quantised(
         chosen = load_data(calibration, network, labels=False)
     elif samples is not None:
         chosen = samples.first(CALIBRATION)
-        notes += (f"calibrated on the first {len(chosen)} of the given samples; give calibration data of their own for a clean accuracy",)
+        notes += (f"calibrated on the first {len(chosen)} of the given samples; give separate calibration data for an unbiased accuracy",)
     else:
         chosen = random_inputs(network, network.batch or RANDOM, seed)
         notes += ("calibrated on random inputs: latency and energy are valid; activation ranges (and accuracy) are not",)
@@ -84,9 +84,9 @@ def quantised(
 
 
 def _sparsity_notes(network: Graph, recipe: Recipe | None) -> tuple[str, ...]:
-    """Return what a sparsity means for a network."""
+    """Return notes on the effect of a recipe's sparsity on a network."""
     if recipe is None or recipe.sparsity is None:
         return ()
     if network.quantized or all(layer.ternary for layer in ternary_layers(network)):
-        return (f"{network.name} keeps its weights, which are ternary or in integers already: sparsity has no effect",)
-    return ("weights were made ternary without training: costs hold, accuracy does not; see ternarize",)
+        return (f"{network.name} keeps its weights, which are already ternary or in integers: sparsity has no effect",)
+    return ("weights were made ternary without training: costs are valid, accuracy is not; see ternarize",)

@@ -1,4 +1,4 @@
-"""What came out of a run: the three readings together, with where they come from."""
+"""The result of a run: the three readings together, with their provenance."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Number = float
 
 @dataclass(frozen=True, slots=True)
 class Perplexity:
-    """exp of the mean cross-entropy over all tokens with a label: in floating point, in exact integers, on the machine.
+    """exp of the mean cross-entropy over all labelled tokens: in floating point, in exact integers, on the machine.
 
-    Of several runs that differ in their seed the machine's is that of the first.
+    With several seeds, the machine's value is the one of the first seed.
     """
 
     float: Number | None
@@ -40,7 +40,7 @@ class Perplexity:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Share of right answers: in floating point, in exact integers, on the machine. `perplexity` is there where each token has an answer."""
+    """Share of correct answers: in floating point, in exact integers, on the machine. `perplexity` is given for per-token answers."""
 
     float: Share | None
     quantized: Share
@@ -72,10 +72,11 @@ class Layers:
 
 @dataclass(frozen=True)
 class Result:
-    """A network on a machine: what it computes, when, at what price.
+    """The result of a network on a machine: accuracy, timing and costs.
 
-    `accuracy` is None when no labelled samples were given. `counts` are the actions of one inference as the values reading
-    performed them, None when nothing was computed. `chance` are the machine's accuracies over several seeds, None for one. `given_rate` is at which cells wear out. Times in s, energy in J, area in mm².
+    `accuracy` is None without labelled samples. `counts` are the actions of one inference as performed by the values reading, or None if
+    nothing was computed. `chance` are the machine's accuracies over several seeds, or None for one seed. `given_rate` is the inference rate
+    (1/s) at which cell lifetime is reported, if given. Times are in s, energy in J, area in mm².
     """
 
     program: Program
@@ -92,12 +93,12 @@ class Result:
 
     @property
     def rate(self) -> float:
-        """Inferences per second at which cells wear out: as given, else the most that the machine can do."""
+        """Inference rate (1/s) at which cell lifetime is reported: as given, otherwise the throughput."""
         return self.given_rate or self.throughput
 
     @property
     def latency(self) -> float:
-        """Seconds from an input to its result."""
+        """Time from an input to its result (s)."""
         return self.timeline.latency_s
 
     @property
@@ -107,24 +108,25 @@ class Result:
 
     @property
     def energy(self) -> float:
-        """Joules of one inference in a full pipeline, static power included."""
+        """Energy of one inference in a full pipeline (J), including static power."""
         return self.ledger.energy_j
 
     @property
     def power(self) -> float:
-        """Watts in a full pipeline."""
+        """Power in a full pipeline (W)."""
         return self.ledger.energy_j / self.timeline.interval_s if self.timeline.interval_s else 0.0
 
     @property
     def area(self) -> float:
-        """Area of all chips in mm²."""
+        """Area of all chips (mm²)."""
         return self.ledger.total_area_mm2
 
     @cached_property
     def utilization(self) -> dict[str, float]:
-        """`spatial`: cells that hold something over cells of the arrays used. `temporal`: share of the time that the former are at work.
+        """`spatial`: cells in use over all cells of the arrays used. `temporal`: share of the time for which the former are active.
 
-        Of arrays that go from stage to stage `spatial` is the average while they work, and `temporal` the share of all these arrays' time at work.
+        For arrays that pass from stage to stage, `spatial` is the average while they work, and `temporal` the share of all these arrays' time
+        for which they work.
         """
         program = self.program
         passing = [stage for stage in program.stages if stage.residency.time_shared]
@@ -170,12 +172,12 @@ class Result:
 
     @cached_property
     def placements(self) -> tuple[Mapping[str, Any], ...]:
-        """Where each stage with arrays lies, in the words of its engine."""
+        """Placement of each stage with arrays, as summarised by its engine."""
         figures = ((stage, stage.placement.summary) for stage in self.program.stages if stage.arrays)
         return tuple({"layer": stage.nodes[0], "engine": stage.engine, **found} for stage, found in figures if found)
 
     def _shown(self, stage: str) -> str:
-        """Return the name under which a stage is shown: that of its first node, the layer."""
+        """Return the name under which a stage is shown: the name of its first node, the layer."""
         return self.program.by_name[stage].nodes[0] if stage in self.program.by_name else stage
 
     def to_dict(self) -> dict[str, Any]:
@@ -210,7 +212,7 @@ class Result:
         }
 
     def _wear(self) -> dict[str, Any] | None:
-        """Return what wears out first and when, and each stage that writes cells; None if none does."""
+        """Return which stage's cells wear out first and when, and the wear of each stage that writes cells; None if none does."""
         first = self.ledger.first_worn
         if first is None or not self.rate:
             return None
@@ -219,7 +221,7 @@ class Result:
         return {"rate_per_s": self.rate, "years": first.years(self.rate), **worn, "stages": rows}
 
     def _floor(self) -> dict[str, Any] | None:
-        """Return what lies where and when it has its slot in arrays that stages share; None if each array is one stage's."""
+        """Return the locations and time slots of blocks in arrays that stages share; None if each array belongs to one stage."""
         floor = self.program.floor
         if floor is None:
             return None
@@ -245,9 +247,9 @@ class Result:
 
     @property
     def plot(self) -> Any:
-        """Pictures: `run.plot.energy()`, `.area()`, `.latency()`, `.gantt()`, `.utilization()`; each returns a matplotlib figure.
+        """Plots: `run.plot.energy()`, `.area()`, `.latency()`, `.gantt()`, `.utilization()`; each returns a matplotlib figure.
 
-        Where stages share arrays also `.floor()`, `.activity()` and `.array()`: what lies where, when it is at work, and one array closely.
+        If stages share arrays, also `.floor()`, `.activity()` and `.array()`: the floor plan, its activity over time, and a single array in detail.
         """
         return _view("pictures")(self)
 
@@ -274,6 +276,6 @@ class Result:
 
 
 def _view(name: str) -> Callable[..., Any]:
-    """Return a view of `crossloom.report.views`. It is looked up by name: reports know results, and results know no report."""
+    """Return a view of `crossloom.report.views`, looked up by name because reports depend on results but results must not depend on reports."""
     found: Callable[..., Any] = getattr(import_module("crossloom.report.views"), name)
     return found

@@ -1,4 +1,4 @@
-"""Compile, compute, read: one job, or the same on several machines."""
+"""Runs of a job: compile, compute and read, on one machine or on several."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def run(
     rate: float | None = None,
     progress: Progress = silent,
 ) -> Result:
-    """Return what a network does on a machine.
+    """Return the result of running a network on a machine.
 
     Args:
-        network, machine, data, calibration, recipe, seed, runs, batch, device, rate: see `crossloom.job.job.Job`. A machine can be named.
-        progress: shown the batches as they are worked through.
+        network, machine, data, calibration, recipe, seed, runs, batch, device, rate: see `crossloom.job.job.Job`. A machine can be given by name.
+        progress: reports the batches as they are computed.
 
     Raises:
-        InputError: an option out of its range; ModelError, MachineError, DataError, CapacityError for what does not fit together.
+        InputError: an option out of its range; ModelError, MachineError, DataError or CapacityError for inputs that do not fit together.
     """
     return run_job(Job(network, _machine(machine), data, calibration, recipe, seed, runs, batch, device, rate), progress)
 
@@ -73,11 +73,11 @@ def compare(
     rate: float | None = None,
     progress: Progress = silent,
 ) -> list[Result]:
-    """Return one result for each machine; the network is quantised once, so that all compute the same integers.
+    """Return one result per machine; the network is quantised once, so that all machines compute the same integers.
 
     Args:
         machines: at least one, each a machine or its name.
-        network, data, calibration, recipe, seed, runs, batch, device, rate, progress: as `run` takes them.
+        network, data, calibration, recipe, seed, runs, batch, device, rate, progress: as in `run`.
     """
     chips = [_machine(each) for each in machines]
     if not chips:
@@ -86,7 +86,7 @@ def compare(
 
 
 def compare_jobs(job: Job, chips: Sequence[Machine], progress: Progress = silent) -> list[Result]:
-    """Return the results of one job on several machines; the first is the job's own."""
+    """Return the results of one job on several machines, of which the first is the job's own."""
     integers = job.quantised(progress)
     first = _read(job, integers, progress)
     rest = replace(job, network=integers.graph, data=job.samples)
@@ -95,7 +95,7 @@ def compare_jobs(job: Job, chips: Sequence[Machine], progress: Progress = silent
 
 
 def _with_float(accuracy: Accuracy | None, first: Accuracy | None) -> Accuracy | None:
-    """Return an accuracy with the figures in floating point of another."""
+    """Return an accuracy with the floating-point figures of another."""
     if accuracy is None or first is None:
         return None
     perplexity = accuracy.perplexity and first.perplexity and replace(accuracy.perplexity, float=first.perplexity.float)
@@ -119,7 +119,9 @@ def _read(job: Job, integers: Quantised, progress: Progress) -> Result:
     values = Values.of(program, device=job.device, seed=job.seed)
     found, counts, chance = _computed(job, values, progress)
     alone = (
-        (f"{job.runs} runs compare accuracies, and there are no samples with labels: one was computed",) if job.runs > 1 and chance is None else ()
+        (f"{job.runs} runs compare accuracies, but there are no samples with labels: only one run was computed",)
+        if job.runs > 1 and chance is None
+        else ()
     )
     return Result(
         program=program,
@@ -137,7 +139,7 @@ def _read(job: Job, integers: Quantised, progress: Progress) -> Result:
 
 
 def _computed(job: Job, values: Values, progress: Progress) -> tuple[Accuracy | None, dict[str, int] | None, SeedStatistics | None]:
-    """Return accuracies (None without labels), the actions of one inference as performed, and the machine's accuracies over several seeds."""
+    """Return the accuracies (None without labels), the actions that one inference performed, and the machine's accuracies over several seeds."""
     if (samples := job.samples) is None:
         return None, None, None
     performed: Counts = Counter()
@@ -173,14 +175,14 @@ def machine_metrics(values: Values, job: Job) -> Metrics:
 
 
 def _judged(found: Mapping[str, Metrics], samples: int, *, for_tokens: bool) -> Accuracy:
-    """Return accuracies, and with an answer for each token perplexities."""
+    """Return accuracies and, for per-token answers, perplexities."""
     real, exact, machine = found.get("float"), found["quantized"], found["machine"]
     perplexity = Perplexity(None if real is None else real.perplexity, exact.perplexity, machine.perplexity, machine.answers) if for_tokens else None
     return Accuracy(None if real is None else real.share, exact.share, machine.share, samples, perplexity)
 
 
 def _limits(program: Program, timeline: Timeline) -> list[str]:
-    """Return a warning if the throughput depends on a number that is not published."""
+    """Return a warning if the throughput depends on a latency that is neither published nor derived."""
     limit = timeline.limited_by
     key = ActionKey.of(limit)
     part = program.machine.optional(key.part)

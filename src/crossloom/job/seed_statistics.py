@@ -22,7 +22,7 @@ class SeedStatistics:
 
     @property
     def deviation(self) -> float:
-        """The standard deviation from run to run; 0 for one run."""
+        """The run-to-run standard deviation; 0 for one run."""
         if len(self.each) < 2:
             return 0.0
         return math.sqrt(sum((value - self.mean) ** 2 for value in self.each) / (len(self.each) - 1))
@@ -31,7 +31,7 @@ class SeedStatistics:
     def interval(self) -> tuple[float, float] | None:
         """The 95 % confidence interval of the mean over seeds (Student's t), within 0 and 1; None for one run.
 
-        It says how well the mean is known, not how far a single chip may lie from it: that is `deviation`.
+        It states how well the mean is known. How far a single chip may lie from the mean is given by `deviation`.
         """
         if len(self.each) < 2:
             return None

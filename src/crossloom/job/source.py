@@ -1,4 +1,4 @@
-"""Find the network and the machine that a user means: a file, a module, a factory by name, or one that comes along."""
+"""Loading of networks and machines: from a file, a module, a named factory, or by the name of a built-in or plugin."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def load(
     """Return a network as a graph with batch norms folded.
 
     Args:
-        model: a torch module (with example `inputs`, batch first), what `torch.export` made of one, a path to an `.onnx` or `.pt2` file,
+        model: a torch module (with example `inputs`, batch first), a program exported by `torch.export`, a path to an `.onnx` or `.pt2` file,
             `package.module:factory` (a callable that returns a module and its example inputs), or `zoo:NAME`.
-        inputs: example inputs for a module: a tensor, a sequence of what it is called with, or a mapping of keywords.
-        name: what to call the network.
-        shapes: dimensions of an ONNX file's inputs that it leaves open; None in a shape keeps what the file says.
-        allow_unsupported: keep operators without a counterpart instead of raising.
+        inputs: example inputs for a module: a tensor, a sequence of positional arguments, or a mapping of keyword arguments.
+        name: name for the network.
+        shapes: shapes of inputs whose dimensions an ONNX file leaves open; None in a shape keeps the file's value.
+        allow_unsupported: keep unsupported operators instead of raising an error.
 
     Raises:
-        ModelError: the network cannot be found or imported; the message names the place and the remedy.
+        ModelError: the network cannot be found or imported; the message gives the place and the remedy.
     """
     graph = model if isinstance(model, Graph) else _imported(model, inputs, name, shapes, allow_unsupported)
     return fold_batch_norm(drop_unused(graph))
 
 
 def machine(name: str | Path) -> Machine:
-    """Return a published machine by name, one that another package brings along, or the one that a YAML file describes; its settings are checked.
+    """Return a machine by name (built-in or from a plugin) or from a YAML file, with its settings checked.
 
-    Raises MachineError naming the file, the field and the remedy.
+    Raises MachineError with the file, the field and the remedy.
     """
     from crossloom.compiler import check_machine
 
@@ -58,7 +58,7 @@ def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shape
     text = str(model) if isinstance(model, str | Path) else ""
     if shapes and not text.endswith(".onnx"):
         raise InputError(
-            f"shapes are for .onnx files that leave dimensions open; a module's shapes are those of its example inputs, not {dict(shapes)}"
+            f"shapes apply only to .onnx files that leave dimensions open; a module takes them from its example inputs, not from {dict(shapes)}"
         )
     if isinstance(model, nn.Module):
         return _module(model, inputs, name, allow)
@@ -85,9 +85,7 @@ def _imported(model: Any, inputs: Inputs | None, name: str | None, shapes: Shape
         made = made_by(text, "model")
         module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, inputs)
         return _module(module, example, name or text.rpartition(":")[2], allow)
-    raise ModelError(
-        f"{text}: neither .onnx, .pt2, package.module:factory nor zoo:NAME; state_dict files hold no network, export it with torch.export"
-    )
+    raise ModelError(f"{text}: not an .onnx or .pt2 file, package.module:factory or zoo:NAME; a state_dict file holds no network: use torch.export")
 
 
 def _module(module: Any, inputs: Inputs | None, name: str | None, allow: bool) -> Graph:
@@ -104,15 +102,15 @@ def _module(module: Any, inputs: Inputs | None, name: str | None, allow: bool) -
 
 
 def made_by(text: str, what: str) -> Any:
-    """Return what the callable that `package.module:name` names returns; the current directory counts. Raises InputError."""
+    """Return the result of calling `package.module:name`, searched for in the current directory too. Raises InputError."""
     factory = _named(text, what)
     if not callable(factory):
-        raise InputError(f"{what} {text}: it is {type(factory).__name__}, not a callable; name a function that returns the {what}")
+        raise InputError(f"{what} {text}: it is of type {type(factory).__name__}, not a callable; name a function that returns the {what}")
     try:
         return factory()
     except (Exception, SystemExit) as problem:
         raise InputError(
-            f"{what} {text}: it raised {type(problem).__name__} ({' '.join(str(problem).split())[:120]}); call it by itself first"
+            f"{what} {text}: it raised {type(problem).__name__} ({' '.join(str(problem).split())[:120]}); call it on its own to find the cause"
         ) from problem
 
 

@@ -1,3 +1,3 @@
-"""Inner loops in machine code: functions compiled by numba, and several numbers side by side in a register.
+"""Compiled inner loops: functions compiled by numba, and several numbers in one vector register.
 
-Knows nothing of networks, machines or circuits."""
+This package is independent of networks, machines and circuits."""

@@ -1,4 +1,4 @@
-"""Functions that numba compiles: loops in which each step depends on the one before, so that arrays as a whole do not help."""
+"""Compilation with numba, for loops whose steps depend on the previous one and cannot be vectorised as array operations."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ R = TypeVar("R")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function in machine code, made at the first call and kept beside its file. Other threads run while it does."""
+    """Return the function compiled to machine code at its first call and cached beside its file. It runs without the interpreter lock."""
     return cast(Callable[P, R], njit(cache=True, nogil=True)(function))

@@ -1,6 +1,6 @@
-"""A few numbers side by side in a register, as a type of numba: for loops whose steps depend on each other, but not on their neighbours' inputs.
+"""SIMD vectors as a numba type, for loops whose steps depend on each other but not on the inputs of neighbouring lanes.
 
-Numbers lie in flat arrays of float64, LANES of them to a place. A compiler would have to prove that arrays don't overlap before it could do so by itself.
+Numbers lie in flat arrays of float64, LANES of them per place. To vectorise by itself, a compiler would have to prove that the arrays do not overlap.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from numba.core import types
 from numba.extending import intrinsic, models, register_model
 
 LANES = 8
-"""Numbers in a place: a register of 512 bits, or two of 256."""
+"""Numbers per place: one 512-bit register, or two of 256 bits."""
 
 _INDEX, _WORD = ir.IntType(64), ir.IntType(32)
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _BYTES = 8
 _FUSED = ("contract",)
-"""A product may be added without being rounded first."""
+"""Flags that allow a product to be added without intermediate rounding."""
 
 
 class Lanes(types.Type):
-    """The type of LANES numbers side by side."""
+    """Type of a vector of LANES numbers."""
 
     def __init__(self) -> None:
         super().__init__(name=f"Lanes({LANES})")
@@ -76,7 +76,7 @@ def _declare_spread(context: Any, number: Any) -> tuple[Any, Any]:
 
 
 def _binary(instruction: str) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
-    """Return what declares an operation on two places, lane by lane."""
+    """Return the declaration of a lane-by-lane operation on two places."""
 
     def declare(context: Any, one: Any, other: Any) -> tuple[Any, Any]:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

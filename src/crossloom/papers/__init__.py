@@ -1,6 +1,6 @@
-"""Papers: what each one claims, and how the claim is computed here.
+"""Claims of papers, and their computation.
 
-One module for each paper. A published result is only ever compared with; it never feeds a computation.
+There is one module per paper. Published results serve only for comparison; they never feed a computation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAPERS = {
 
 
 def reproduce(paper: str | None = None) -> list[Claim]:
-    """Return the claims of a paper (of all if None), misses first. Raises InputError for a paper that is not known."""
+    """Return the claims of a paper (of all papers if None), misses first. Raises InputError for an unknown paper."""
     if paper is not None and paper not in PAPERS:
         raise InputError(f"no paper named {paper}; choose one of {', '.join(PAPERS)}")
     claims = [claim for name in ([paper] if paper else PAPERS) for claim in import_module(PAPERS[name]).claims()]

@@ -1,4 +1,4 @@
-"""What claims about attention are computed on: attention layers, whole transformers, softmax units."""
+"""Workloads of the claims about attention: attention layers, whole transformers, softmax units."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ from crossloom.program.program import Program
 from crossloom.read.ledger import Ledger, read_ledger
 from crossloom.read.timeline import read_timeline
 
-WORK = "only attention: the twelve attention layers of BERT-base from projections to projection, without residuals, norms and feed-forward"
-COUNT = "a multiply-accumulate of the original formula is two operations, on every machine; what a rewritten formula adds counts for nothing"
-LENGTH = "128 tokens: the papers' lengths are not available to us"
+WORK = (
+    "attention only: the twelve attention layers of BERT-base, from input projections to output projection, without residuals, norms and feed-forward"
+)
+COUNT = (
+    "a multiply-accumulate of the original formula counts as two operations on every machine; extra operations of a rewritten formula are not counted"
+)
+LENGTH = "128 tokens: the papers' sequence lengths are not available to us"
 BITS = "8 bits for weights and activations"
-ENERGY = "efficiency is operations over the energy of one inference; parts that wait draw nothing, except those with static power"
+ENERGY = "efficiency is operations over the energy of one inference; idle parts draw nothing, except those with static power"
 THE_SAME = "as for efficiency"
 
 
 class Attentions(nn.Module):
-    """Attention layers one after the other and nothing between them."""
+    """Sequence of attention layers with nothing in between."""
 
     def __init__(self, width: int, heads: int, layers: int) -> None:
         super().__init__()
@@ -45,7 +49,7 @@ class Attentions(nn.Module):
 
 @cache
 def attention(length: int, width: int = 768, heads: int = 12, layers: int = 12) -> Graph:
-    """Return attention layers, those of BERT-base unless sizes are given, for `length` tokens; only shapes."""
+    """Return attention layers for `length` tokens, with shapes only; by default those of BERT-base."""
     with torch.device("meta"):
         module, x = Attentions(width, heads, layers).eval(), torch.zeros(1, length, width)
     return load(module, (x,), name=f"attention-{length}")
@@ -59,7 +63,7 @@ def workload(name: str) -> Graph:
 
 @dataclass(frozen=True)
 class Inference:
-    """One inference of a network: operations, time until its result, time to the next one, power (W) of all parts of its chips, costs."""
+    """One inference of a network: operations, latency, initiation interval, power (W) of all parts of its chips, and costs."""
 
     operations: int
     latency_s: float
@@ -69,18 +73,18 @@ class Inference:
 
     @property
     def efficiency(self) -> float:
-        """GOPS/s/W: operations over energy."""
+        """Operations over energy (GOPS/s/W)."""
         return self.operations / self.ledger.energy_j / 1e9
 
     @property
     def power_w(self) -> float:
-        """Energy over latency: the mean power while a single inference passes through."""
+        """Energy over latency (W): the mean power during a single inference."""
         return self.ledger.energy_j / self.latency_s
 
 
 @cache
 def inference(machine: str, name: str, bits: int = 8) -> Inference:
-    """Return an inference of a workload on a machine as its file has it."""
+    """Return an inference of a workload on an unmodified machine."""
     graph, chip = workload(name), load_machine(machine)
     program = compile_network(with_bits(graph, bits), chip)
     timeline = read_timeline(program)
@@ -89,12 +93,12 @@ def inference(machine: str, name: str, bits: int = 8) -> Inference:
 
 
 def efficiency(machine: str, name: str = "attention-128", bits: int = 8) -> float:
-    """Return GOPS/s/W."""
+    """Return the efficiency of a workload on a machine (GOPS/s/W)."""
     return inference(machine, name, bits).efficiency
 
 
 def elsewhere(machine: str, *more: tuple[str, str, int]) -> str:
-    """Return the efficiencies of a machine for other lengths, at 16 bits, on the whole network, and on `more` (words, workload, bits)."""
+    """Return the efficiencies of a machine for other lengths, at 16 bits, on the whole network, and for `more` (words, workload, bits)."""
     others = (
         ("256 tokens", "attention-256", 8),
         ("512 tokens", "attention-512", 8),
@@ -106,19 +110,19 @@ def elsewhere(machine: str, *more: tuple[str, str, int]) -> str:
 
 
 def against_pipelayer(machine: str, published: float) -> str:
-    """Return what to know of a ratio to PipeLayer, whose own number is for 16 bits."""
+    """Return a note on a ratio to PipeLayer, whose own number is for 16 bits."""
     ours, theirs = efficiency(machine), efficiency("pipelayer", bits=16)
     most = peak(load_machine("pipelayer"), 16, 16).power_efficiency
     whole = efficiency(machine, "bert-base") / efficiency("pipelayer", "bert-base")
     return (
-        f"{published:g} over PipeLayer's published 142.9 GOPS/s/W is {published / 142.9:.2f}, and 142.9 is for 16 bits: 8 bits seem to be compared with 16. "
-        f"Here 8 bits over PipeLayer at 16 gives {ours / theirs:.1f}, both at 16 {efficiency(machine, bits=16) / theirs:.1f}; "
-        f"the whole of BERT-base at 8 bits {whole:.1f}. PipeLayer's peak at 16 bits is {most:.0f} GOPS/s/W in its machine file (`reproduce pipelayer` says why)."
+        f"{published:g} over PipeLayer's published 142.9 GOPS/s/W is {published / 142.9:.2f}, and 142.9 is for 16 bits: the paper seems to compare 8 bits with 16. "
+        f"Here, 8 bits over PipeLayer at 16 gives {ours / theirs:.1f}; both at 16 bits, {efficiency(machine, bits=16) / theirs:.1f}; "
+        f"the whole of BERT-base at 8 bits, {whole:.1f}. PipeLayer's peak at 16 bits is {most:.0f} GOPS/s/W in its machine file (`reproduce pipelayer` explains why)."
     )
 
 
 def first_attention(program: Program) -> tuple[str, str, str]:
-    """Return the stages of the first scores, their softmax and their weighted sum."""
+    """Return the stages of the first attention scores, of their softmax and of the weighted sum."""
     graph = program.graph
     products = [node.name for node in graph.nodes if isinstance(node.op, MatMul)]
     softmax = next(node.name for node in graph.nodes if isinstance(node.op, Softmax))
@@ -128,7 +132,7 @@ def first_attention(program: Program) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class SoftmaxUnit:
-    """One softmax unit of the library: area (mm²) and power (W) of its parts, time and energy of a row of scores."""
+    """A softmax unit of the library: area (mm²) and power (W) of its parts, time and energy per row of scores."""
 
     unit: Unit
     machine: Machine
@@ -137,11 +141,11 @@ class SoftmaxUnit:
     clock_s: float
 
     def row_s(self, length: int) -> float:
-        """Return the time between two rows."""
+        """Return the time between two rows (s)."""
         return self.unit.cycles(length)[0] * self.clock_s
 
     def row_j(self, length: int) -> float:
-        """Return the energy of a row."""
+        """Return the energy of a row (J)."""
         parts = self.machine.parts
         path = next(path for path in self.machine.units if path.endswith(".softmax_unit"))
         counts = {ActionKey.of(name): count for name, count in self.unit.actions(length, 1, length).items()}
@@ -150,7 +154,7 @@ class SoftmaxUnit:
 
 @cache
 def softmax_of(use: str, form: str = "6.3") -> SoftmaxUnit:
-    """Return one of the library's softmax units, for scores in some format."""
+    """Return a softmax unit of the library, for scores in the given format."""
     machine = load_machine("star").with_(**{"softmax_unit.use": use, "softmax_unit.count": 1, "softmax.format": form})
     found = softmax_unit(machine)
     assert found is not None

@@ -20,11 +20,11 @@ NETWORKS = ("alexnet", "vgg11", "vgg16", "vgg19", "msra-a", "msra-b", "msra-c", 
 PARTS = "power and area of all parts: ISAAC's at 65 nm or assumed; the TIA's energy is calibrated on Figure 12"
 CHOSEN = (
     PARTS,
-    "networks larger than a chip: on twice the chips that hold one copy in the machine that needs most; writing of weights left out",
-    "the baseline has as many tiles as fit the same area",
-    "the sum of the inputs, which biased weights ask for, comes from a unit column converted digit by digit, in both",
-    "ResNet of the paper: ResNet-50; NeuralTalk: an image and eight words",
-    "pooling, joining of partial sums and buses: as fast as it takes",
+    "networks larger than a chip: on twice the chips needed for one copy on the machine that needs most; weight programming excluded",
+    "the baseline has as many tiles as fit into the same area",
+    "the sum of the inputs, which biased weights require, comes from a unit column converted digit by digit, in both machines",
+    "the paper's ResNet: ResNet-50; NeuralTalk: an image and eight words",
+    "pooling, merging of partial sums and buses: never the bottleneck",
 )
 FAST = {"max_pool.rate": "1 THz", "tile_shift_add.rate": "1 THz", "bus.transfer.latency": "1 ps", "compile.overflow": "chips", "compile.chips": 0}
 
@@ -39,7 +39,7 @@ def _claim(id: str, statement: str, published: float | None, computed: float | N
 
 
 def _dataflow() -> list[Claim]:
-    """Bit lines, buffer columns and conversions of a 16-bit dot product (Sections 3.1 to 3.4, Tables 1 and 2)."""
+    """Return claims on bit lines, buffer columns and conversions of a 16-bit dot product (Sections 3.1 to 3.4, Tables 1 and 2)."""
     slices, basis = Slices.of(16, "offset", 1), "lines of the dataflow"
     plain, positive = Digits.of(16, False, 1), Digits.of(15, False, 1)
     buffered = lines("buffered", positive, slices)
@@ -63,18 +63,18 @@ def _dataflow() -> list[Claim]:
         _claim("conversions-adc", "Table 2: conversions for one dot product if every partial sum is converted", 256, len(lines("digital", plain, slices)), 0.0, basis),
         _claim(
             "converters-keep-up",
-            "Table 2: seven converters serve 80 arrays (share of an operation that they work)",
+            "Table 2: seven converters serve 80 arrays (share of an operation for which they are busy)",
             None,
             busy / (16 * apu.cycle_s.value),
             0.0,
-            "conversions of 80 arrays, those of their unit columns in each cycle included, over the rate of seven converters, in 16 cycles",
+            "conversions of 80 arrays, including those of their unit columns in each cycle, over the rate of seven converters, in 16 cycles",
             note="less than 1: they keep up",
         ),
     ]  # fmt: skip
 
 
 def _interface() -> list[Claim]:
-    """What stands between the arrays and the converters (Figures 6 and 12)."""
+    """Return claims on the interface between the arrays and the converters (Figures 6 and 12)."""
     ours, theirs = load_machine("cascade"), load_machine("cascade-adc")
     conversion = theirs.part("adc").actions["convert"].energy_j.value
     sense, write = ours.part("tia").actions["sense"].energy_j.value, ours.part("buffer_array").actions["write"].energy_j.value
@@ -82,22 +82,22 @@ def _interface() -> list[Claim]:
     return [
         _claim(
             "interface-adc",
-            "Figure 12: energy of the ADC interface over that of the TIA interface",
+            "Figure 12: energy of the ADC interface over the energy of the TIA interface",
             None,
             conversion / sense,
             0.05,
-            "energy of a 6-bit conversion over that of a TIA",
-            note="77.5: calibrated on it",
+            "energy of a 6-bit conversion over the energy of a TIA",
+            note="the published 77.5 is the calibration target",
         ),
         _claim(
             "accumulation",
-            "Figure 6: energy of digital accumulation over that of accumulation in cells",
+            "Figure 6: energy of digital accumulation over the energy of accumulation in cells",
             7.59,
             digital / write,
             0.1,
-            "shift-and-add and register access over the write of a buffer cell",
+            "shift-and-add and register access over a write to a buffer cell",
             free_parameters=(PARTS, "energy to write a buffer cell: 0.2 pJ"),
-            note="the paper's digital partial sums go through SRAM, of which it prints no energy; with 1.4 pJ for that the ratio would come out",
+            note="the paper's digital partial sums go through SRAM, for which it prints no energy; 1.4 pJ would reproduce the ratio",
         ),
     ]
 
@@ -129,13 +129,15 @@ def _systems() -> list[Claim]:
         ratios = {name: ratio(_runs(name, 2), "cascade", "cascade-adc", what) for name in NETWORKS}
         boards = {times: fmean(ratio(_runs(name, times), "cascade", "cascade-adc", what) for name in NETWORKS) for times in (1, 4)}
         note = ", ".join(f"{name} {each:.2f}" for name, each in ratios.items())
-        note += f"; geometric average {geometric_mean(ratios.values()):.2f}; on as many chips as it takes {boards[1]:.2f}, on four times as many {boards[4]:.2f}"
+        note += f"; geometric average {geometric_mean(ratios.values()):.2f}; on the minimum number of chips {boards[1]:.2f}, on four times as many {boards[4]:.2f}"
         if what == "throughput":
-            note += "; both take 16 cycles for an operation, so that the ratio is that of the tiles which fit an area: it depends on assumed areas"
+            note += (
+                "; both take 16 cycles per operation, so the ratio equals the ratio of the tiles that fit into an area: it depends on assumed areas"
+            )
         made.append(
             _claim(
                 f"{what}-adc",
-                f"Figure 11: {what} of CASCADE against the ADC-based baseline, average of eleven networks",
+                f"Figure 11: {what} of CASCADE against the ADC-based baseline, mean of eleven networks",
                 value,
                 fmean(ratios.values()),
                 0.1,
@@ -152,7 +154,7 @@ def _not_computed() -> list[Claim]:
     rows = (
         ("energy-sa", "Figure 11: energy of the SA-based baseline over CASCADE's", 11.0, why),
         ("throughput-sa", "Figure 11: throughput of CASCADE over the SA-based baseline's", 17.83, why),
-        ("interface-sa", "Figure 12: energy of the SA interface over that of the TIA interface", 325.4, why),
-        ("snr-6", "Figure 9: least SNR for 90 % of an MLP on 6-bit bit lines (dB)", 25.0, "the MLP and its data are not described"),
+        ("interface-sa", "Figure 12: energy of the SA interface over the energy of the TIA interface", 325.4, why),
+        ("snr-6", "Figure 9: minimum SNR for 90 % accuracy of an MLP on 6-bit bit lines (dB)", 25.0, "the MLP and its data are not described"),
     )
     return [_claim(id, statement, published, None, 0.1, "nothing", note=note) for id, statement, published, note in rows]

@@ -1,4 +1,4 @@
-"""A published number beside the one computed here."""
+"""Published numbers beside the numbers computed here."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ Verdict = Literal["match", "near", "miss", "unverifiable"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One claim of a paper.
+    """A claim of a paper.
 
     Attributes:
         id: short name.
         paper: key in `references.bib`.
-        statement: what is claimed, with unit and place.
-        published: the number printed there, None if there is none.
-        computed: the number that comes out here, None if an input is missing.
+        statement: what is claimed, with unit and location in the paper.
+        published: the printed number, None if there is none.
+        computed: the number computed here, None if an input is missing.
         tolerance: relative deviation that counts as a match (absolute if `absolute`).
         absolute: whether the tolerance is a difference rather than a ratio.
-        basis: what was computed, from what.
+        basis: what was computed, and from which inputs.
         free_parameters: inputs that the paper does not print and that were chosen.
-        note: why it misses, or what to keep in mind.
+        note: why the claim is missed, or a caveat.
     """
 
     id: str

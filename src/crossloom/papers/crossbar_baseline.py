@@ -1,4 +1,4 @@
-"""A crossbar chip to compare other ideas with: the NeuroSim-style machine in some configuration, as large as a network takes."""
+"""Crossbar baseline for other ideas: the NeuroSim-style machine in a given configuration, sized for a network."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Converting = Literal["sense", "sar"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """One configuration.
+    """Baseline configuration.
 
     Attributes:
         node_nm: 22, 32 or 45.
         side: word lines and bit lines of an array.
-        columns_per_adc: bit lines that a converter serves in turn.
-        adc_bits: of a converter.
-        pulse_s: for which the cells of a bit line conduct while it is converted.
-        converter: a sense amplifier for each level, or ISAAC's successive approximation.
-        activity: share of word lines that are driven in a cycle, on average.
+        columns_per_adc: number of bit lines time-shared by a converter.
+        adc_bits: resolution of a converter.
+        pulse_s: time for which the cells of a bit line conduct during its conversion.
+        converter: one sense amplifier per level, or ISAAC's successive approximation.
+        activity: mean share of word lines driven in a cycle.
     """
 
     node_nm: int = 22
@@ -49,7 +49,7 @@ RANGE = tuple(
     for side in (128, 256)
     for other in (Baseline(), Baseline(converter="sar"), Baseline(pulse_s=10e-9))
 )
-"""Configurations between which a crossbar baseline may lie: node, size of arrays, and either a dearer converter or a pulse of 10 ns."""
+"""Range of plausible crossbar baselines: node, array size, and either a more expensive converter or a pulse of 10 ns."""
 
 TERMS: Mapping[str, tuple[str, ...]] = {
     "adc": ("array", "adc", "sample_hold"),
@@ -58,14 +58,14 @@ TERMS: Mapping[str, tuple[str, ...]] = {
     "buffers": ("buffer", "input_register", "tile_output_register"),
     "functions": ("dac", "activation", "max_pool", "vector"),
 }
-"""Components by the terms of DNN+NeuroSim's report of energy: its converters include what arrays draw, its "other" is all but the first two here."""
+"""Components by the terms of DNN+NeuroSim's energy report. Its converters include the array energy; its "other" is all but the first two terms."""
 AREAS: Mapping[str, tuple[str, ...]] = {"array": ("array",), "adc": ("adc",), "accumulation": TERMS["accumulation"], "interconnect": ("bus",)}
-"""The same for its report of area, in which the rest is "other"."""
+"""The same for its area report, where the rest is "other"."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one inference costs: `dynamic_j` and `static_j` by component, latency, area by component, and how often everything was done."""
+    """Cost of one inference: `dynamic_j` by component, total `static_j`, latency, area by component, and action counts."""
 
     dynamic_j: Mapping[str, float]
     static_j: float
@@ -76,7 +76,7 @@ class Cost:
 
     @property
     def energy_j(self) -> float:
-        """Energy (J), static energy included."""
+        """Energy (J), including static energy."""
         return sum(self.dynamic_j.values()) + self.static_j
 
     @property
@@ -97,7 +97,7 @@ class Cost:
 
 
 def baseline_machine(baseline: Baseline) -> Machine:
-    """Return the machine of a configuration, with as many tiles as its file says. Raises InputError for a node without a machine."""
+    """Return the machine of a configuration, with the number of tiles from its file. Raises InputError for a node without a machine."""
     if baseline.node_nm not in MACHINES:
         raise InputError(f"no crossbar baseline at {baseline.node_nm} nm; choose one of {', '.join(map(str, MACHINES))}")
     machine = load_machine(MACHINES[baseline.node_nm])
@@ -120,9 +120,9 @@ def baseline_machine(baseline: Baseline) -> Machine:
 
 
 def fitted(graph: Graph, machine: Machine) -> Machine:
-    """Return a machine with the tiles that one copy of a network takes, buffers for its largest layer, and an H-tree as long as the chip's side.
+    """Return a machine with tiles for one copy of a network, buffers for its largest layer, and an H-tree as long as the chip's side.
 
-    The side depends on the tree's own area, so that it is found by repetition, to a thousandth.
+    The side depends on the tree's own area, so it is found by fixed-point iteration, to one part in a thousand.
     """
     arrays = compile_network(graph, machine).arrays
     each = machine.part("array").total / machine.count_of("tile")
@@ -137,7 +137,7 @@ def fitted(graph: Graph, machine: Machine) -> Machine:
 
 
 def _largest_layer(graph: Graph) -> float:
-    """Return the bytes of the largest input and output of a node together."""
+    """Return the largest sum of a node's inputs and output (bytes)."""
 
     def held(name: str) -> float:
         q = graph.quantization.get(name)
@@ -147,10 +147,10 @@ def _largest_layer(graph: Graph) -> float:
 
 
 def baseline_energy(graph: Graph, baseline: Baseline | None = None) -> Cost:
-    """Return what an inference of a quantised network costs on a crossbar chip of its size; bits of weights and activations are the network's.
+    """Return the cost of an inference of a quantised network on a crossbar chip of matching size.
 
-    Without a configuration it is the cheapest of those that DNN+NeuroSim's defaults leave open. For networks known only by shape see
-    `workloads.with_bits`. Raises InputError for a node without a machine.
+    Weights and activations have the network's bits. Without a configuration, the cheapest of those left open by DNN+NeuroSim's defaults is
+    used. For networks known only by shape, see `workloads.with_bits`. Raises InputError for a node without a machine.
     """
     program = compile_network(graph, fitted(graph, baseline_machine(baseline or Baseline())))
     timeline = read_timeline(program)

@@ -11,9 +11,9 @@ from crossloom.papers.claim import Claim
 from crossloom.papers.workloads import operation_cycles, throughput_16_bit, utilization
 
 PAPER = "shafiee2016"
-_PE_GEOMETRY = "geometry of ISAAC-PE is not printed: that of ISAAC-CE assumed"
-_SE_GEOMETRY = "geometry of ISAAC-SE: H256-A8-C512-I4 recalled, 168 tiles assumed"
-_NFU = "288 multipliers and 288 adders per NFU, recalled from chen2014"
+_PE_GEOMETRY = "geometry of ISAAC-PE is not printed: geometry of ISAAC-CE assumed"
+_SE_GEOMETRY = "geometry of ISAAC-SE: H256-A8-C512-I4 from memory, 168 tiles assumed"
+_NFU = "288 multipliers and 288 adders per NFU, from memory of chen2014"
 
 
 def claims() -> list[Claim]:
@@ -32,7 +32,7 @@ def _peak(name: str) -> Peak:
 
 
 def _sum(machine: Machine, unit: str, figure: str) -> float:
-    """Return power (W) or area (mm²) of one unit: its own parts and those of the units inside it."""
+    """Return power (W) or area (mm²) of one unit, including the units inside it."""
     scale = machine.units[unit]
     chosen = [part for part in machine.built_in() if part.unit == unit or part.path.startswith(unit + ".")]
     return sum(part.total * (part.power_w if figure == "power" else part.area_mm2).value for part in chosen) / scale
@@ -43,8 +43,8 @@ def _table_1() -> list[Claim]:
     tile, ima = "chip.tile", "chip.tile.ima"
     own = [part for part in m.built_in() if part.unit == tile]
     rows: list[tuple[str, str, float, float]] = [
-        ("tile-periphery-power", "tile without IMAs draws 40.9 mW", 40.9e-3, sum(p.count * p.power_w.value for p in own)),
-        ("tile-periphery-area", "tile without IMAs takes 0.215 mm²", 0.215, sum(p.count * p.area_mm2.value for p in own)),
+        ("tile-periphery-power", "a tile without IMAs draws 40.9 mW", 40.9e-3, sum(p.count * p.power_w.value for p in own)),
+        ("tile-periphery-area", "a tile without IMAs takes 0.215 mm²", 0.215, sum(p.count * p.area_mm2.value for p in own)),
         ("imas-power", "12 IMAs draw 289 mW", 289e-3, 12 * _sum(m, ima, "power")),
         ("imas-area", "12 IMAs take 0.157 mm²", 0.157, 12 * _sum(m, ima, "area")),
         ("tile-power", "a tile draws 330 mW", 330e-3, _sum(m, tile, "power")),
@@ -84,18 +84,18 @@ def _table_1() -> list[Claim]:
 
 def _efficiencies() -> list[Claim]:
     table = (
-        ("isaac-ce", (478.95, 627.5, 0.74), (), "CE comes out 0.9 % high: the paper's own number corresponds to 86.2 mm², its table sums to 85.4"),
+        ("isaac-ce", (478.95, 627.5, 0.74), (), "CE is 0.9 % high: the paper's number corresponds to 86.2 mm², but its table sums to 85.4"),
         (
             "isaac-pe",
             (409.67, 644.2, 0.62),
             (_PE_GEOMETRY,),
-            "computed on the geometry of ISAAC-CE, for want of the design's own: nothing of it can be confirmed",
+            "computed with the geometry of ISAAC-CE, because this design's is not printed: nothing about it can be confirmed",
         ),
         (
             "isaac-se",
             (103.35, 312.5, 20.25),
             (_SE_GEOMETRY,),
-            "CE and SE are off by the same factor of 2.15, so arrays and ADCs fit and the area does not: 23 tiles instead of 168 would give 103 and 20.2",
+            "CE and SE are off by the same factor of 2.15, so arrays and ADCs fit but the area does not: 23 tiles instead of 168 would give 103 and 20.2",
         ),
     )
     made = []
@@ -178,23 +178,23 @@ def _design() -> list[Claim]:
             "Equations 1 and 2: 9 bits for 128 rows, 1-bit DAC, 2-bit cells",
             9.0,
             float(lossless_bits(128, 1, 2)),
-            "smallest resolution with a code for every partial sum",
+            "lowest resolution with a code for every partial sum",
         ),
         (
             "adc-bits-flip",
-            "Section V: flip encoding makes it 8 bits",
+            "Section V: flip encoding reduces this to 8 bits",
             8.0,
             float(lossless_bits(128, 1, 2, flip=True)),
-            "the same with columns of at most half the sum",
+            "the same, with column sums of at most half",
         ),
         (
             "occupancy",
             "Figure 4: a 16-bit operation occupies an array for 16 cycles",
             16.0,
             occupancy,
-            "a compiled 16-bit layer's interval over the cycle",
+            "initiation interval of a compiled 16-bit layer over the cycle",
         ),
-        ("latency", "Figure 4: a 16-bit operation takes 22 cycles", 22.0, latency, "a compiled 16-bit layer's latency over the cycle"),
+        ("latency", "Figure 4: a 16-bit operation takes 22 cycles", 22.0, latency, "latency of a compiled 16-bit layer over the cycle"),
     )
     return [
         Claim(id=f"design-{i}", paper=PAPER, statement=s, published=p, computed=c, tolerance=0.0, absolute=True, basis=b) for i, s, p, c, b in rows
@@ -206,8 +206,8 @@ def _sensitivities() -> list[Claim]:
     slow = peak(machine.with_(cycle="200 ns", **{"adc.count": 4}))
     plain = peak(machine.with_(flip=False, adc_bits=9))
     wide = peak(machine, weight_bits=32, input_bits=32)
-    halved = "with 200 ns reads 4 ADCs serve the 8 arrays of an IMA; the paper redesigned the IMA and does not print how"
-    law = "the ADC law here is hwcomponents', whose ninth bit costs 18 % energy and 52 % area; the paper's own law is not in hand and may be steeper, and it may compare redesigned chips"
+    halved = "with 200 ns reads, 4 ADCs serve the 8 arrays of an IMA; the paper redesigned the IMA but does not print the redesign"
+    law = "the ADC law here is from hwcomponents, where the ninth bit costs 18 % energy and 52 % area; the paper's own law is not available and may be steeper, and the paper may compare redesigned chips"
     rows: tuple[tuple[str, str, float, float, float, str, tuple[str, ...], str], ...] = (
         (
             "slow-read-throughput",
@@ -227,11 +227,11 @@ def _sensitivities() -> list[Claim]:
             5.0,
             "peak with 200 ns reads",
             (halved,),
-            "the paper does not print the redesign; with half the ADCs the freed area does not make up for it",
+            "the paper does not print the redesign; with half the ADCs, the area saved does not make up for the lower throughput",
         ),
         (
             "wide",
-            "32-bit arithmetic costs three quarters of the throughput",
+            "32-bit arithmetic loses three quarters of the throughput",
             0.25,
             wide.operations_per_s / base.operations_per_s,
             0.01,
@@ -245,7 +245,7 @@ def _sensitivities() -> list[Claim]:
             50.0,
             100 * (base.computational_efficiency / plain.computational_efficiency - 1),
             5.0,
-            "peak against one with 9-bit ADCs",
+            "peak against a peak with 9-bit ADCs",
             (law,),
             law,
         ),
@@ -255,7 +255,7 @@ def _sensitivities() -> list[Claim]:
             80.0,
             100 * (base.power_efficiency / plain.power_efficiency - 1),
             5.0,
-            "peak against one with 9-bit ADCs",
+            "peak against a peak with 9-bit ADCs",
             (law,),
             law,
         ),
@@ -293,8 +293,8 @@ def _against_dadiannao() -> list[Claim]:
             note=note,
         )
         for what, value, computed, note in (
-            ("ce", 63.46, ce, "depends on the recalled 288 + 288 operators; with 256 + 256 it would be 56.4"),
-            ("pe", 286.4, pe, "286.4 would need 19.5 W; the table sums to 20.1 W"),
+            ("ce", 63.46, ce, "depends on 288 + 288 operators, quoted from memory; with 256 + 256 it would be 56.4"),
+            ("pe", 286.4, pe, "286.4 would require 19.5 W; the table sums to 20.1 W"),
             ("se", 0.41, se, ""),
         )
     ]
@@ -318,7 +318,7 @@ def _against_dadiannao() -> list[Claim]:
             tolerance=0.02,
             basis="ratio of the two peaks",
             free_parameters=(_NFU,),
-            note="follows from DaDianNao's PE, which comes out 3 % low",
+            note="follows from DaDianNao's PE, which is 3 % low",
         ),
     ]
     operations = _dadiannao()[0] * _machine("dadiannao").area_mm2 * 1e9
@@ -328,12 +328,12 @@ def _against_dadiannao() -> list[Claim]:
         Claim(
             id="ratio-throughput",
             paper=PAPER,
-            statement="Abstract: 14.8 times the throughput of DaDianNao on average over the suite, 16 chips each",
+            statement="Abstract: 14.8 times the throughput of DaDianNao, averaged over the suite, 16 chips each",
             published=14.8,
             computed=None,
             tolerance=0.1,
-            basis=f"missing: DaDianNao's throughput on each network. Here ISAAC against DaDianNao at its peak, a lower bound: {listed}",
-            note="the paper's bars for each network are not available, nor how DaDianNao's eDRAM bandwidth limits it",
+            basis=f"missing: DaDianNao's throughput on each network. ISAAC against DaDianNao's peak gives a lower bound: {listed}",
+            note="neither the paper's bars for each network are available, nor the limit that DaDianNao's eDRAM bandwidth sets",
         )
     )
     made.append(
@@ -345,7 +345,7 @@ def _against_dadiannao() -> list[Claim]:
             computed=None,
             tolerance=0.1,
             basis="missing: DaDianNao's run time on each network",
-            note="needs a model of DaDianNao's memory traffic",
+            note="requires a model of DaDianNao's memory traffic",
         )
     )
     return made
@@ -360,12 +360,12 @@ def _conventional_mapping() -> list[Claim]:
                 Claim(
                     id=f"utilization-{name}-{size}",
                     paper="zhu2018",
-                    statement=f"MISCA Table 1: conventional mapping of {name} uses {value:g} % of the cells of {size}x{size} arrays",
+                    statement=f"MISCA Table 1: conventional mapping of {name} uses {value:g} % of the cells in {size}x{size} arrays",
                     published=value,
                     computed=100 * utilization(name, size),
                     tolerance=2.0,
                     absolute=True,
-                    basis="cells used over cells of the arrays taken, all convolutions together, one cell per weight",
+                    basis="cells used over cells of the arrays allocated, all convolutions together, one cell per weight",
                 )
             )
     return made

@@ -1,6 +1,6 @@
 """MISCA (Zhu et al., ICCAD 2018): its claims, computed from the machine files.
 
-We had only the abstract and a digest of the full text. Its chip's mix of sizes, its cells, converters and components are not.
+We had only the abstract and a digest of the full text. The chip's mix of sizes, its cells, converters and components are not available to us.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PAPER = "zhu2018"
 NETWORKS = ("alexnet", "vgg16", "resnet18", "resnet34", "resnet50")
 SIZES = (128, 256, 512)
 TABLE_1 = {"alexnet": ((99.0, 79.0, 57.0), (1.33, 0.82, 0.59)), "resnet18": ((99.0, 88.0, 57.0), (2.47, 1.78, 1.52))}
-"""Utilization (%) and energy of convolutions (mJ) with arrays of 128, 256, 512."""
+"""Utilization (%) and energy of convolutions (mJ) with arrays of 128, 256 and 512."""
 CHOSEN = (
-    "a third of the area of ISAAC's IMAs for each size; parts are ISAAC's, converters have the bits that lose nothing",
-    "one cell of two bits for each weight, inputs of 8 bits",
-    "baselines of one size on as much area",
-    "copies of early layers until the arrays are used up; all weights in their cells beforehand",
+    "a third of the area of ISAAC's IMAs for each size; parts are ISAAC's, with lossless converters",
+    "one two-bit cell per weight, 8-bit inputs",
+    "single-size baselines at equal area",
+    "early layers replicated until the arrays are used up; all weights programmed beforehand",
 )
 _claim = partial(Claim, paper=PAPER)
 
@@ -48,7 +48,7 @@ def _table_1() -> list[Claim]:
                 computed=100 * utilization(name, size),
                 tolerance=2.0,
                 absolute=True,
-                basis="convolutions, one cell for each weight, used over allocated cells (points)",
+                basis="convolutions, one cell per weight, used over allocated cells (points)",
             )
             for size, percent in zip(SIZES, shares, strict=True)
         ]
@@ -59,9 +59,9 @@ def _table_1() -> list[Claim]:
                 published=energies[2] / energies[0],
                 computed=_convolutions_j(name, "512") / _convolutions_j(name, "128"),
                 tolerance=0.1,
-                basis="ledger of the convolutions without static power",
+                basis="ledger of the convolutions, without static power",
                 free_parameters=CHOSEN,
-                note=f"In mJ: {1e3 * _convolutions_j(name, '512'):.2f} and {1e3 * _convolutions_j(name, '128'):.2f}; the paper's come from MNSIM, whose parts are others.",
+                note=f"In mJ: {1e3 * _convolutions_j(name, '512'):.2f} and {1e3 * _convolutions_j(name, '128'):.2f}; the paper's values come from MNSIM, whose parts differ.",
             )
         )
     return made
@@ -76,8 +76,8 @@ def _toy_case() -> Claim:
         published=25.0,
         computed=100 * (1 - driven / (windows * kernel * kernel)),
         tolerance=0.01,
-        basis="word lines of two overlapped windows of 2x2 over those of two windows apart",
-        note="That the example is this one is inferred from the number.",
+        basis="word lines of two overlapped 2x2 windows over those of two separate windows",
+        note="That the paper's example is this one is inferred from the number.",
     )
 
 
@@ -89,14 +89,14 @@ def _use() -> list[Claim]:
     return [
         _claim(
             id="utilization-fixed",
-            statement="Table 4: mean utilization of crossbars of one size, conventional mapping: 56.75 %",
+            statement="Table 4: mean utilization of single-size crossbars, conventional mapping: 56.75 %",
             published=56.75,
             computed=100 * fixed,
             tolerance=5.0,
             absolute=True,
             basis=f"{basis} and three sizes",
             free_parameters=CHOSEN,
-            note=f"Of one copy of each layer it is {100 * single:.1f} %: copies must count.",
+            note=f"With one copy of each layer it is {100 * single:.1f} %: copies must be counted.",
         ),
         _claim(
             id="utilization-misca",
@@ -107,14 +107,14 @@ def _use() -> list[Claim]:
             absolute=True,
             basis=f"{basis}; zeros between overlapped windows count as mapped",
             free_parameters=CHOSEN,
-            note=f"Cells that hold weights are {100 * fmean(use.held for use in mixed):.1f} %. The abstract says 30 % more, the table 34.5 points.",
+            note=f"Cells that hold weights are {100 * fmean(use.held for use in mixed):.1f} %. The abstract states 30 % more, the table 34.5 points.",
         ),
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Seconds between inferences, seconds between them if digital units kept up, energy (J) of an inference's actions."""
+    """Initiation interval (s), the same if digital units are never the bottleneck, and dynamic energy of an inference (J)."""
 
     interval_s: float
     arrays_s: float
@@ -122,7 +122,7 @@ class Figures:
 
 
 def machine(which: str) -> Machine:
-    """Return MISCA, or arrays of one size, "128", "256" or "512", with conventional mapping on as much area."""
+    """Return MISCA, or arrays of one size ("128", "256" or "512") with conventional mapping at equal area."""
     if which == "misca":
         return load_machine("misca")
     found = load_machine(f"isaac-{which}")
@@ -144,7 +144,7 @@ def _program(name: str, which: str) -> Program:
 
 @cache
 def _compiled(name: str, which: str) -> tuple[Figures, Use]:
-    """Return the figures of a network on a machine, on the chips on which it fits with all of them, and the use of cells."""
+    """Return the figures of a network on a machine, on as many chips as it needs on any of the machines, and the use of cells."""
     program = _program(name, which)
     timeline = read_timeline(program)
     energy = sum(entry.energy_j for entry in read_ledger(program, timeline).entries)
@@ -153,22 +153,22 @@ def _compiled(name: str, which: str) -> tuple[Figures, Use]:
 
 
 def _convolutions_j(name: str, which: str) -> float:
-    """Return the energy of a network's convolutions without static power."""
+    """Return the energy of a network's convolutions, without static power (J)."""
     program = _program(name, which)
     convolutions = {stage.name for stage in program.stages if stage.arrays and isinstance(program.graph.node(stage.nodes[0]).op, Conv)}
     return sum(entry.energy_j for entry in read_ledger(program, read_timeline(program)).entries if entry.stage in convolutions)
 
 
 def _ratios(what: str) -> dict[int, list[float]]:
-    """Return by how much MISCA is better than arrays of each size, for each network."""
+    """Return the factor by which MISCA is better than arrays of each size, for each network."""
     return {size: [getattr(_compiled(n, str(size))[0], what) / getattr(_compiled(n, "misca")[0], what) for n in NETWORKS] for size in SIZES}
 
 
 def _systems() -> list[Claim]:
     made = []
     for id, words, published, what, basis in (
-        ("speed", "2.7 times faster on average than crossbars of one size", 2.7, "interval_s", "interval of the compiled pipelines"),
-        ("energy", "1.2 times the energy efficiency on average", 1.2, "energy_j", "energy of an inference's actions"),
+        ("speed", "2.7 times faster on average than single-size crossbars", 2.7, "interval_s", "initiation interval of the compiled pipelines"),
+        ("energy", "1.2 times the energy efficiency on average", 1.2, "energy_j", "dynamic energy of an inference"),
     ):
         found = _ratios(what)
         each = ", ".join(f"{size} {geometric_mean(values):.2f} ({min(values):.2f} to {max(values):.2f})" for size, values in found.items())
@@ -188,7 +188,7 @@ def _systems() -> list[Claim]:
 
 
 def _spans() -> list[Claim]:
-    """Return the ends of the two ranges that the digest of the paper has."""
+    """Return claims on the ends of the two ranges in the digest of the paper."""
     made = []
     for id, words, least, most, what in (
         ("whole", "Section 6: the whole system is 1.7 to 2.7 times as fast", 1.7, 2.7, "interval_s"),
@@ -203,9 +203,10 @@ def _spans() -> list[Claim]:
                     published=published,
                     computed=computed,
                     tolerance=0.1,
-                    basis="interval of the compiled pipelines" + (" if digital units kept up" if what == "arrays_s" else ""),
+                    basis="initiation interval of the compiled pipelines"
+                    + (" without digital units as the bottleneck" if what == "arrays_s" else ""),
                     free_parameters=CHOSEN,
-                    note="What the range runs over is not available to us; here it runs over the three sizes that MISCA is compared with, each a mean of five networks.",
+                    note="The variable of the range is not available to us; here it is the three sizes that MISCA is compared with, each a mean of five networks.",
                 )
             )
     return made
@@ -213,8 +214,8 @@ def _spans() -> list[Claim]:
 
 def _not_computed() -> list[Claim]:
     rows = (
-        ("gpu-speed", "Abstract: 20 times as fast as a Titan X", 20.0, "nothing here computes a GPU"),
-        ("gpu-energy", "Abstract: 490.4 times the energy efficiency of a Titan X", 490.4, "nothing here computes a GPU"),
+        ("gpu-speed", "Abstract: 20 times as fast as a Titan X", 20.0, "no GPU is modelled here"),
+        ("gpu-energy", "Abstract: 490.4 times the energy efficiency of a Titan X", 490.4, "no GPU is modelled here"),
         ("prime", "Against PRIME on VGG-D: 26.4 times as fast", 26.4, "PRIME's buffers and periphery are not available to us"),
     )
     return [

@@ -1,7 +1,7 @@
 """PipeLayer (Song, Qian, Li, Chen, HPCA 2017): its claims, computed from the machine file.
 
-We had only a reading note made from the whole text by others. Area and energy of the machine's arrays are fitted to two of the paper's numbers,
-so that these two, and what follows from them, prove nothing; the claims say so.
+We had only a third-party reading note on the full text. Area and energy of the machine's arrays are fitted to two of the paper's numbers, so these
+two and all that follows from them prove nothing; the claims state this.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from crossloom.program.program import Program
 
 PAPER = "song2017"
 FIT = 4
-"""Cells for a weight of 16 bits where the library's figures were fitted."""
-FITTED = f"area of an array from 1485 GOPS/s/mm2, energy of a read from 142.9 GOPS/s/W, for {FIT} cells of 4 bits in a weight of 16"
+"""Number of cells per 16-bit weight for which the library's figures were fitted."""
+FITTED = f"area of an array from 1485 GOPS/s/mm2, energy of a read from 142.9 GOPS/s/W, for {FIT} 4-bit cells per 16-bit weight"
 
 _claim = partial(Claim, paper=PAPER)
 
@@ -39,7 +39,7 @@ def claims() -> list[Claim]:
 
 @cache
 def _layer() -> Program:
-    """Return a 3x3 layer from 128 to 256 channels with 112 x 112 results, one copy, 16 bits."""
+    """Return a 3x3 layer from 128 to 256 channels with 112 x 112 outputs, one copy, 16 bits."""
     with torch.device("meta"):
         module, x = nn.Conv2d(128, 256, 3, padding=1), torch.zeros(1, 128, 112, 112)
     graph = with_bits(load(module, (x,), name="one layer"), 16)
@@ -59,8 +59,8 @@ def _mapping() -> list[Claim]:
             published=18.0,
             computed=float(tiling.arrays),
             tolerance=0.0,
-            basis="tiling with one cell for each weight",
-            note=f"With all cells of a 16-bit weight the machine takes {stage.arrays}.",
+            basis="tiling with one cell per weight",
+            note=f"With all cells of a 16-bit weight, the machine takes {stage.arrays}.",
         ),
         _claim(
             id="cycles",
@@ -69,13 +69,13 @@ def _mapping() -> list[Claim]:
             computed=float(stage.steps),
             tolerance=0.0,
             basis="steps of a compiled 3 x 3 layer from 128 to 256 channels",
-            free_parameters=("the layer: 112 x 112 results, which gives 12,544, and the 1152 x 256 matrix",),
+            free_parameters=("the layer: 112 x 112 outputs, which gives 12,544, and the 1152 x 256 matrix",),
         ),
     ]
 
 
 def _cells() -> int:
-    """Return the cells that a weight of 16 bits takes."""
+    """Return the number of cells per 16-bit weight."""
     xbar = crossbars(load_machine("pipelayer"))
     return len(Slices.of(16, xbar.encoding, xbar.cell_bits))
 
@@ -86,11 +86,11 @@ def _peak() -> Peak:
 
 def _fitted() -> list[Claim]:
     machine = load_machine("pipelayer")
-    cells = f"The fit took {FIT} cells for a weight of 16 bits, the machine has {_cells()}."
+    cells = f"The fit assumed {FIT} cells per 16-bit weight; the machine has {_cells()}."
     rows = (
         ("density", "Section 6.6: 1485 GOPS/s/mm2", _peak().computational_efficiency, f"The number of arrays is derived from it. {cells}"),
         ("efficiency", "Section 6.6: 142.9 GOPS/s/W", _peak().power_efficiency, f"The energy of a read is calibrated on it. {cells}"),
-        ("area", "Section 6.6: the chip takes 82.63 mm2", machine.area_mm2, "An input."),
+        ("area", "Section 6.6: the chip takes 82.63 mm2", machine.area_mm2, "This is an input."),
     )
     basis = "peak of the machine file at 16 bits"
     return [
@@ -124,7 +124,7 @@ def _against_isaac() -> list[Claim]:
             power,
             (
                 f"Printed: {142.9 / 380.7:.3f}. PipeLayer's side is fitted; only ISAAC is computed, at {theirs.power_efficiency:.1f}, and its corrected paper "
-                "prints 627.5; where 380.7 comes from is not available to us."
+                "prints 627.5; the origin of 380.7 is not available to us."
             ),
         ),
     )
@@ -144,7 +144,7 @@ def _against_isaac() -> list[Claim]:
 
 
 def _attention() -> list[Claim]:
-    """Return what attention costs on it, for which the paper was not made."""
+    """Return claims on the cost of attention, which the paper does not cover."""
     machine = load_machine("pipelayer")
     program = compile_network(with_bits(attention(512, layers=1), 8), machine)
     store = next(stage for stage in program.stages if isinstance(program.graph.node(stage.nodes[0]).op, Store))
@@ -153,13 +153,13 @@ def _attention() -> list[Claim]:
     return [
         _claim(
             id="attention-write",
-            statement="Attention: time to write the keys of a head for 512 tokens, one after the other (us; not in the paper)",
+            statement="Attention: time to write the keys of a head for 512 tokens in sequence (us; not in the paper)",
             published=None,
             computed=1e6 * store.busy_s,
             tolerance=0.0,
-            basis="time that a compiled attention layer writes its keys at 8 bits; heads are written side by side",
-            free_parameters=("a write of 50.88 ns programs one line of cells",),
-            note=f"A token takes {lines} bit lines. With one it would be 512 x 50.88 ns = {1e6 * 512 * line:.1f} us.",
+            basis="time for which a compiled attention layer writes its 8-bit keys; heads are written in parallel",
+            free_parameters=("a 50.88 ns write programs one line of cells",),
+            note=f"A token takes {lines} bit lines. With one, it would be 512 x 50.88 ns = {1e6 * 512 * line:.1f} us.",
         ),
         _claim(
             id="attention-efficiency",
@@ -170,7 +170,7 @@ def _attention() -> list[Claim]:
             basis="twelve attention layers compiled, ledger of one inference",
             free_parameters=(FITTED, "softmax in a digital vector unit; buffers and buses cost nothing"),
             note=(
-                f"At 8 bits {efficiency('pipelayer'):.0f}; the whole of BERT-base {efficiency('pipelayer', 'bert-base', 16):.0f} at 16 bits "
+                f"At 8 bits, {efficiency('pipelayer'):.0f}; the whole of BERT-base, {efficiency('pipelayer', 'bert-base', 16):.0f} at 16 bits "
                 f"and {efficiency('pipelayer', 'bert-base'):.0f} at 8."
             ),
         ),
@@ -182,7 +182,7 @@ def _not_computed() -> list[Claim]:
         ("speed-gpu", "Abstract: 42.45 times the speed of a GPU (testing)", 42.45),
         ("energy-gpu", "Abstract: 7.17 times less energy than a GPU", 7.17),
     )
-    why = "A measurement on a GTX 1080; nothing here computes a GPU."
+    why = "A measurement on a GTX 1080; no GPU is modelled here."
     return [
         _claim(id=id, statement=statement, published=published, computed=None, tolerance=0.1, basis="nothing", note=why)
         for id, statement, published in rows

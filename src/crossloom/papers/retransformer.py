@@ -1,6 +1,6 @@
 """ReTransformer (Yang, Yan, Li, Chen, ICCAD 2020): its claims, computed from the machine files.
 
-We had only the abstract and a reading note made from the whole text by others; the tables of devices, models and throughput are not.
+We had only the abstract and a third-party reading note on the full text, but not the tables of devices, models and throughput.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ PRODUCTS = "arrays, converters and buffers: ISAAC's; the paper's tables are not 
 UNITS = "64 softmax units"
 CHOSEN = (WORK, COUNT, LENGTH, BITS, ENERGY, PRODUCTS, UNITS)
 GPU = 467.68 / 23.21
-"""GOPS/s/W of the paper's GPU, as its two numbers have it; nothing here computes a GPU."""
+"""Efficiency of the paper's GPU (GOPS/s/W), implied by its two numbers; no GPU is modelled here."""
 WRITE_S = 7.2e-9
-"""Programming of a column, Section 3."""
+"""Time to program a column (Section 3)."""
 
 _claim = partial(Claim, paper=PAPER)
 
@@ -55,7 +55,7 @@ def claims() -> list[Claim]:
 def _efficiencies() -> list[Claim]:
     ours = efficiency("retransformer")
     limit = peak(load_machine("isaac-ce"), 8, 8).power_efficiency
-    model = ("the whole of Model A, taken for the Transformer (base)", "transformer-base", 8)
+    model = ("the whole of Model A, assumed to be the Transformer (base)", "transformer-base", 8)
     return [
         _claim(
             id="efficiency",
@@ -63,11 +63,11 @@ def _efficiencies() -> list[Claim]:
             published=467.68,
             computed=ours,
             tolerance=0.1,
-            basis="twelve attention layers of BERT-base compiled, ledger of one inference",
+            basis="twelve attention layers of BERT-base, compiled; ledger of one inference",
             free_parameters=CHOSEN,
             note=(
-                f"An operation takes {1e3 / 467.68:.2f} pJ there and {1e3 / ours:.2f} pJ here. Arrays and converters of the paper are not available to us. ISAAC's stand in for "
-                f"them, and these could do {limit:.0f} GOPS/s/W at 8 bits. Other cases: {elsewhere('retransformer', model)}."
+                f"An operation takes {1e3 / 467.68:.2f} pJ there and {1e3 / ours:.2f} pJ here. The paper's arrays and converters are not available to us. ISAAC's are used "
+                f"instead; their limit is {limit:.0f} GOPS/s/W at 8 bits. Other cases: {elsewhere('retransformer', model)}."
             ),
         ),
         _claim(
@@ -78,7 +78,7 @@ def _efficiencies() -> list[Claim]:
             tolerance=0.1,
             basis=f"efficiency here over {GPU:.2f} GOPS/s/W",
             free_parameters=(THE_SAME,),
-            note=f"The GPU's {GPU:.2f} GOPS/s/W is 467.68 over 23.21, from outside. This ratio says no more than the efficiency.",
+            note=f"The GPU's {GPU:.2f} GOPS/s/W is 467.68 over 23.21, both from the paper. This ratio adds no information to the efficiency.",
         ),
         _claim(
             id="vs-pipelayer",
@@ -103,11 +103,11 @@ def _powers() -> list[Claim]:
             computed=theirs.power_w / ours.power_w,
             tolerance=0.1,
             basis="energy over latency of one inference on each machine, both at 8 bits",
-            free_parameters=(THE_SAME, "power is energy over latency: the paper's definition is not available to us"),
+            free_parameters=(THE_SAME, "power is energy over latency; the paper's definition is not available to us"),
             note=(
                 f"3.25 times the efficiency with 1/2.82 of the power means 1/{3.25 / 2.82:.2f} of PipeLayer's time. Here it takes "
                 f"{ours.latency_s / theirs.latency_s:.2f} times as long: a read takes 100 ns in ISAAC's arrays and 29.31 ns in PipeLayer's. "
-                f"With all parts of all chips at work the ratio is {theirs.parts_w / ours.parts_w:.0f}."
+                f"With all parts of all chips active, the ratio is {theirs.parts_w / ours.parts_w:.0f}."
             ),
         ),
         _claim(
@@ -116,15 +116,15 @@ def _powers() -> list[Claim]:
             published=1086.0,
             computed=None,
             tolerance=0.1,
-            basis="missing: the power of the GPU, and which GPU it is",
-            note=f"With 23.21 times the efficiency it means {1086 / 23.21:.0f} times the GPU's time for the same work.",
+            basis="missing: the GPU model and its power",
+            note=f"With 23.21 times the efficiency, this means {1086 / 23.21:.0f} times the GPU's time for the same work.",
         ),
     ]
 
 
 @dataclass(frozen=True)
 class _Scores:
-    """How the first scores of a network come about: seconds from the layer's input to the last of them, and the stages behind it."""
+    """The first attention scores of a network: seconds from the layer's input to the last score, and the stages that produce them."""
 
     until_s: float
     scores: Stage
@@ -132,7 +132,7 @@ class _Scores:
 
     @property
     def write_s(self) -> float:
-        """Time to write the stored operand."""
+        """Time to write the stored operand (s)."""
         return self.store.busy_s
 
 
@@ -160,13 +160,13 @@ def _latencies() -> list[Claim]:
                 published=published,
                 computed=written.until_s / rewritten.until_s,
                 tolerance=0.05,
-                basis="time from the layer's input to its last score in the first encoder layer, with written products over rewritten",
-                free_parameters=(assumed, LENGTH, BITS, PRODUCTS, "arrays left over hold further copies, balanced over all layers"),
+                basis="time from the layer's input to its last score in the first encoder layer, written over rewritten products",
+                free_parameters=(assumed, LENGTH, BITS, PRODUCTS, "remaining arrays hold further copies, balanced over all layers"),
                 note=(
-                    f"{1e6 * written.until_s:.0f} us over {1e6 * rewritten.until_s:.0f} us. The writing is not what counts: it takes {1e6 * written.write_s:.1f} us. "
-                    "Written keys must all be there before the first score, and rewritten scores begin with the first row: up to 2 times as fast. "
-                    f"But all heads read the same input in turn, in {rewritten.scores.copies} copies of it. "
-                    "So the number depends on the copies that fit, and agreement is by chance."
+                    f"{1e6 * written.until_s:.0f} us over {1e6 * rewritten.until_s:.0f} us. Write time is not the main factor: it is {1e6 * written.write_s:.1f} us. "
+                    "Written keys must be complete before the first score, but rewritten scores start with the first row: up to 2 times as fast. "
+                    f"However, all heads read the same input one after another, from {rewritten.scores.copies} copies of it. "
+                    "So the number depends on the copies that fit, and agreement is coincidental."
                 ),
             ),
             _formula(model, published, written, assumed),
@@ -175,19 +175,19 @@ def _latencies() -> list[Claim]:
 
 
 def _formula(model: str, published: float, written: _Scores, assumed: str) -> Claim:
-    """Return the gain if nothing but the write is saved: T = T_QK + T_write + T_score, one after the other."""
+    """Return the claim on the gain if only the write is saved: T = T_QK + T_write + T_score, in sequence."""
     product, write = written.scores.interval_s, written.store.interval_s
     return _claim(
         id=f"rewrite-{model.lower()}-write-alone",
-        statement=f"The same (Model {model}), if nothing but the write is saved",
+        statement=f"The same (Model {model}), if only the write is saved",
         published=published,
         computed=1 + write / (2 * product),
         tolerance=0.05,
-        basis="(T_QK + T_write + T_score) / (T_QK + T_score), each n times what the machine takes for a token",
+        basis="(T_QK + T_write + T_score) / (T_QK + T_score), each n times the machine's time per token",
         free_parameters=(assumed, BITS, PRODUCTS),
         note=(
-            f"For a token a product takes {1e9 * product:.0f} ns here and the write {1e9 * write:.1f} ns, which is the time of {written.store.limited_by}. "
-            f"With 7.2 ns for the write, {published:g} would come out if a product took {1e9 * WRITE_S / (2 * (published - 1)):.1f} ns. "
+            f"Per token, a product takes {1e9 * product:.0f} ns here and the write {1e9 * write:.1f} ns, limited by {written.store.limited_by}. "
+            f"With 7.2 ns for the write, {published:g} would result if a product took {1e9 * WRITE_S / (2 * (published - 1)):.1f} ns. "
             "The paper's time for a product is not available to us."
         ),
     )
@@ -199,27 +199,27 @@ def _softmax() -> list[Claim]:
     return [
         _claim(
             id="softmax-power",
-            statement="Figure 10: the whole softmax in ReRAM draws 0.6913 mW",
+            statement="Figure 10: the complete ReRAM softmax draws 0.6913 mW",
             published=None,
             computed=1e3 * ours.power_w,
             tolerance=0.1,
             basis="power of all parts of one unit",
             note=(
-                "0.6913 and the 0.3889 for compare and select in it are inputs of the library: this proves nothing. "
-                f"The ratio to our unit in CMOS, published as 0.676, is {ours.power_w / digital.power_w:.3f}."
+                "0.6913 and its 0.3889 for compare and select are inputs of the library: this proves nothing. "
+                f"The ratio to our CMOS unit, published as 0.676, is {ours.power_w / digital.power_w:.3f}."
             ),
         ),
         _claim(
             id="softmax-power-cmos-rest",
-            statement="Figure 10: softmax in CMOS without compare and select, 1.0233 - 0.533 = 0.4903 mW",
+            statement="Figure 10: CMOS softmax without compare and select, 1.0233 - 0.533 = 0.4903 mW",
             published=0.4903,
             computed=1e3 * rest,
             tolerance=0.2,
             basis="power of the parts of one lane except the comparator",
-            free_parameters=("energies of operations: horowitz2014, halved for 32 nm; one operation a ns",),
+            free_parameters=("energies of operations: horowitz2014, halved for 32 nm; one operation per ns",),
             note=(
-                f"The 0.533 mW of the comparator are an input of the library and left out. {1e3 * digital.machine.part('divider').power_w.value:.1f} mW of it are "
-                "the divider's; whether the paper's unit in CMOS has one is not available to us."
+                f"The comparator's 0.533 mW is an input of the library and left out. The divider takes {1e3 * digital.machine.part('divider').power_w.value:.1f} mW; "
+                "whether the paper's CMOS unit has a divider is not known to us."
             ),
         ),
         _claim(
@@ -228,14 +228,14 @@ def _softmax() -> list[Claim]:
             published=None,
             computed=float(COMPARE + SELECT),
             tolerance=0.0,
-            basis="what the unit takes for each level of its search for the maximum",
+            basis="cycles of the unit for each level of its maximum search",
             note="13 and 8 are inputs of the unit.",
         ),
     ]
 
 
 def _counts() -> list[Claim]:
-    """Compare counts that follow only from the networks."""
+    """Return claims on counts that follow only from the networks."""
     graph = network("transformer-base")
     heads = sum(node.type.sizes()[1] for node in graph.nodes if isinstance(node.op, Softmax))
     made = [
@@ -245,7 +245,7 @@ def _counts() -> list[Claim]:
             published=145.0,
             computed=float(heads + 1),
             tolerance=0.0,
-            basis="heads of all softmax nodes of the Transformer (base), and one for the next word, which the zoo's network leaves to its reader",
+            basis="heads of all softmax nodes of the Transformer (base), plus one for the next word, which the zoo's network does not contain",
             free_parameters=("Model A: the Transformer, base",),
         ),
         _rewritten_macs(),
@@ -261,14 +261,14 @@ def _rewritten_macs() -> Claim:
     before, after = (next(node for node in each.nodes if isinstance(node.op, MatMul)) for each in (original, graph))
     return _claim(
         id="rewrite-macs",
-        statement="Section 4.2: multiply-accumulates of rewritten scores over those of the original, BERT-base (the formula gives 768 / 64)",
+        statement="Section 4.2: multiply-accumulates of rewritten scores over original ones, BERT-base (the formula gives 768 / 64)",
         published=None,
         computed=macs(after, graph) / macs(before, original),
         tolerance=0.0,
-        basis="the product as compiled over that of the network; efficiencies count the original",
+        basis="the compiled product over the network's product; efficiencies count the original",
         free_parameters=(WORK, LENGTH, BITS, PRODUCTS),
         note=(
-            "The paper prints no count. So attention takes more energy here if it is rewritten: "
-            f"{1e3 * energy['rewritten']:.2f} mJ, and {1e3 * energy['written']:.2f} mJ with keys and values written."
+            "The paper prints no count. As a result, rewritten attention takes more energy here: "
+            f"{1e3 * energy['rewritten']:.2f} mJ, against {1e3 * energy['written']:.2f} mJ with keys and values written."
         ),
     )

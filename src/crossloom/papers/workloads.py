@@ -1,4 +1,4 @@
-"""What claims are computed on: networks of the zoo, quantised on random inputs where only shapes matter."""
+"""Workloads of the claims: networks of the zoo, quantised on random inputs where only shapes matter."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from crossloom.read.timeline import read_timeline
 
 @cache
 def network(name: str) -> Graph:
-    """Return a network of the zoo, with shapes only."""
+    """Return a network of the zoo with shapes only."""
     return load(*build(name, weights=False), name=name)
 
 
 def with_bits(graph: Graph, bits: int, *, signed: bool = True, weights: int = 0, gain: int = 1) -> Graph:
-    """Return a graph whose tensors are all declared to be integers of some bits, for readings that need no values; `weights` may have others.
+    """Return a graph with all tensors declared as integers of `bits` bits, and weights as `weights` bits if given, for readings without values.
 
-    Activations are never negative if not `signed`, as those after a ReLU; weights always may be. One step of an activation is worth `gain` steps
-    of a sum of products.
+    If not `signed`, activations are non-negative, as after a ReLU; weights are always signed. One step of an activation is worth `gain` steps of
+    a sum of products.
     """
     q, whole = Quantization((1.0 / gain,), 0, weights or bits, signed=True), Quantization((1.0,), 0, bits, signed=signed)
     names = [name for name, type in graph.inputs if type.dtype == "f32"] + [node.name for node in graph.nodes if node.type.dtype == "f32"]
@@ -47,12 +47,12 @@ def with_bits(graph: Graph, bits: int, *, signed: bool = True, weights: int = 0,
 
 
 def operations(graph: Graph) -> int:
-    """Return the operations of one inference (1 MAC = 2)."""
+    """Return the number of operations of one inference (1 MAC = 2)."""
     return 2 * sum(macs(node, graph) for node in graph.nodes)
 
 
 def operation_cycles(machine: Machine) -> tuple[float, float]:
-    """Return the cycles for which a 16-bit operation occupies an array, and after which its result is stored."""
+    """Return the number of cycles for which a 16-bit operation occupies an array, and the number until its result is stored."""
     type = TensorType("f32", (Batch(), 16, 8, 8))
     node = Node("y", Conv((1, 1), (1, 1, 1, 1), (1, 1)), ("x", "w"), type)
     graph = Graph("one layer", (("x", type),), (node,), ("y",), {"w": torch.ones(16, 16, 3, 3)})
@@ -69,7 +69,7 @@ def throughput_16_bit(name: str, machine: Machine, chips: int) -> float:
 
 @dataclass(frozen=True)
 class Run:
-    """One network on one machine: inferences per second, energy (J) of one, and its ledger."""
+    """One network on one machine: inferences per second, energy per inference (J), and its ledger."""
 
     throughput: float
     energy_j: float
@@ -77,7 +77,7 @@ class Run:
 
 
 def side_by_side(graph: Graph, machines: Mapping[str, Machine], boards: int) -> dict[str, Run]:
-    """Return a network's runs on several machines, each with `boards` times the chips on which one copy fits in the machine that needs most."""
+    """Return a network's runs on several machines with equal chip counts: `boards` times the most that any of them needs for one copy."""
     chips = boards * max(compile_network(graph, machine).chips for machine in machines.values())
     found = {}
     for name, machine in machines.items():
@@ -89,7 +89,7 @@ def side_by_side(graph: Graph, machines: Mapping[str, Machine], boards: int) -> 
 
 
 def ratio(runs: Mapping[str, Run], ours: str, baseline: str, what: str) -> float:
-    """Return by how much one run is better than another: in "throughput", or in "energy"."""
+    """Return the factor by which one run is better than another, in "throughput" or in "energy"."""
     if what == "throughput":
         return runs[ours].throughput / runs[baseline].throughput
     return runs[baseline].energy_j / runs[ours].energy_j
@@ -97,14 +97,14 @@ def ratio(runs: Mapping[str, Run], ours: str, baseline: str, what: str) -> float
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Shares of the cells of arrays: `held` by weights, `mapped` on the rows and columns of layers, blank ones between overlapped windows among them."""
+    """Shares of array cells: `held` by weights, and `mapped` to rows and columns of layers (including blank cells between overlapped windows)."""
 
     held: float
     mapped: float
 
     @classmethod
     def of(cls, tilings: Iterable[tuple[Tiling, int]]) -> Use:
-        """Return the shares for tilings, each with how often it is there."""
+        """Return the shares for pairs of a tiling and its number of occurrences."""
         found = [(tiling, times, tiling.arrays * tiling.array_rows * tiling.array_columns * times) for tiling, times in tilings]
         cells = sum(taken for _, _, taken in found)
         held, mapped = (
@@ -115,19 +115,19 @@ class Use:
 
 
 def overlapped_use(name: str, size: int, overlap: int | Literal["none", "auto"] = "none") -> Use:
-    """Return the use of cells when each convolution is tiled by itself, one cell for each weight, neighbouring windows overlapped."""
+    """Return the use of cells with each convolution tiled separately, one cell per weight, neighbouring windows overlapped."""
     graph = network(name)
     return Use.of((_one_cell_each(node, graph, size, overlap), 1) for node in graph.nodes if isinstance(node.op, Conv))
 
 
 def compiled_use(program: Program) -> Use:
-    """Return the use of cells of a program's convolutions, all copies of them."""
+    """Return the use of cells by a program's convolutions, including all copies."""
     held = [stage for stage in program.stages if stage.arrays and isinstance(program.graph.node(stage.nodes[0]).op, Conv)]
     return Use.of((tiling_of(stage), stage.arrays // stage.placement.arrays) for stage in held)
 
 
 def _one_cell_each(node: Node, graph: Graph, size: int, overlap: int | Literal["none", "auto"]) -> Tiling:
-    """Return the tiling of a convolution with one cell for each weight."""
+    """Return the tiling of a convolution with one cell per weight."""
     shape, windows = matrix_shape(node, graph), Windows.of(node, graph)
 
     def tiling(times: int) -> Tiling:
@@ -141,5 +141,5 @@ def _one_cell_each(node: Node, graph: Graph, size: int, overlap: int | Literal["
 
 
 def utilization(name: str, size: int) -> float:
-    """Return the share of cells that hold weights when each convolution is tiled by itself, one cell for each weight."""
+    """Return the share of cells that hold weights, with each convolution tiled separately and one cell per weight."""
     return overlapped_use(name, size).held

@@ -1,4 +1,4 @@
-"""The program: what a network becomes on a machine. Everything below the compiler reads it and nothing else.
+"""The program: a network compiled for a machine. Everything after the compiler reads only the program.
 
-`stage.py` and `program.py` hold it, `dependencies.py` says which positions wait for which, `dataflow.py` derives that from a graph,
-`floorplan.py` is what lies where in arrays that stages share, `text.py` prints a program, `verify.py` checks one."""
+`stage.py` and `program.py` define it. `dependencies.py` has the rules for which positions wait for which, and `dataflow.py` derives them from a
+graph. `floorplan.py` describes arrays that stages share, `text.py` prints a program, and `verify.py` checks one."""

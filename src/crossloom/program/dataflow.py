@@ -1,8 +1,8 @@
-"""In which order a tensor's elements come into being, and what a node therefore waits for.
+"""Dataflow: the order in which a tensor's elements are produced, and the resulting dependencies of each node.
 
 Each dimension of a tensor is labelled: the batch (`n`), a position (`p`: pixels, tokens, in the order of the tensor), or a channel
-(`c`: all of them exist at once). A convolution needs a window of positions, a linear layer the same position, a softmax over
-positions needs them all. Where labels cannot be followed through a reshape, a node waits for everything, which is always safe.
+(`c`: all available simultaneously). A convolution needs a window of positions, a linear layer the same position, and a softmax over
+positions all of them. If labels cannot be followed through a reshape, a node waits for everything, which is always safe.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from crossloom.network.types import Batch, TensorType, resolve
 from crossloom.program.dependencies import All, Interleaved, Rule, SamePosition, Window
 
 _LARGE = 10007
-"""A batch size that divides nothing else, to tell the batch apart when dimensions are merged and split."""
+"""A prime batch size, to recognise the batch when dimensions are merged and split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,13 @@ class Flow:
 Sources = Sequence[Flow | None]
 """The flow of each input; None for constants."""
 Followed = tuple[str, list[Rule]]
-"""Labels of a result, and the rule for each input."""
+"""The labels of a result, and the rule for each input."""
 Follow = Callable[[Node, Sources, Graph], Followed | None]
 _RULES: dict[tuple[type, ...], Follow] = {}
 
 
 def dataflow(graph: Graph) -> tuple[dict[str, Flow], dict[str, tuple[Rule | None, ...]]]:
-    """Return the flow of every tensor, and for each node the rule for each of its inputs (None for constants)."""
+    """Return the flow of every tensor and, for each node, the rule for each of its inputs (None for constants)."""
     known = {name: Flow(_input_labels(type), type.sizes()) for name, type in graph.inputs}
     rules: dict[str, tuple[Rule | None, ...]] = {}
     for node in graph.nodes:
@@ -79,12 +79,12 @@ def dataflow(graph: Graph) -> tuple[dict[str, Flow], dict[str, tuple[Rule | None
 
 
 def position_axes(graph: Graph) -> dict[str, frozenset[int]]:
-    """Return for every tensor the dimensions whose indices are produced one after the other."""
+    """Return, for every tensor, the dimensions whose indices are produced one after the other."""
     return {name: frozenset(i for i, label in enumerate(stream.labels) if label == "p") for name, stream in dataflow(graph)[0].items()}
 
 
 def _input_labels(type: TensorType) -> str:
-    """Images come by pixels, tokens and vectors of features one after the other."""
+    """Return the labels of an input: images arrive pixel by pixel, tokens and feature vectors one after the other."""
     dims = len(type.shape)
     if type.dtype != "f32":
         return "n" + "p" * (dims - 1)
@@ -102,7 +102,7 @@ def _follow(node: Node, sources: Sources, graph: Graph) -> Followed:
 
 
 def _rule(*kinds: type) -> Callable[[Follow], Follow]:
-    """Make a function the rule of some operators. It returns None where it does not apply."""
+    """Register a function as the rule of some operators. The function returns None where it does not apply."""
 
     def add(rule: Follow) -> Follow:
         _RULES[kinds] = rule
@@ -220,7 +220,7 @@ def _mixes_positions(node: Node, stream: Flow) -> bool:
 
 
 def _causal(node: Node, graph: Graph) -> bool:
-    """Whether a product is part of an attention whose mask hides what comes later: a position needs no later one of the right operand."""
+    """Return whether a product is part of attention with a causal mask, so that a position needs no later position of the right operand."""
     after = _through(node, lambda found: [reader for reader in graph.users[found.name] if reader.inputs[0] == found.name])
     before = _through(node, lambda found: [graph.by_name[found.inputs[0]]] if found.inputs[0] in graph.by_name else [])
     for found in (after, before):
@@ -231,7 +231,7 @@ def _causal(node: Node, graph: Graph) -> bool:
 
 
 def _through(node: Node, following: Callable[[Node], list[Node]]) -> Node | None:
-    """Return the softmax that is reached from a node by way of single neighbours of its own size, or None."""
+    """Return the softmax reached from a node through a chain of single neighbours without products, or None."""
     found = following(node)
     while len(found) == 1 and not isinstance(found[0].op, Linear | MatMul | Conv | ProductAdd):
         if isinstance(found[0].op, Softmax):
@@ -255,7 +255,7 @@ def _window(op: Conv | MaxPool | AvgPool, node: Node, source: Flow, graph: Graph
 
 
 def _regroup(labels: str, before: Sequence[int | Batch], after: Sequence[int | Batch]) -> tuple[str, bool]:
-    """Return the labels after a reshape, and whether positions still come in their order, one after the other."""
+    """Return the labels after a reshape, and whether positions still arrive in order, one after the other."""
     old, new = resolve(before, _LARGE), resolve(after, _LARGE)
     out: list[str] = []
     streamed = True

@@ -1,7 +1,7 @@
 """Dependencies between positions as index arithmetic.
 
-A stage's positions are numbered in the order in which it computes them, row after row. Each rule answers for all
-positions at once: the last source position that must be ready.
+A stage's positions are numbered in the order in which it computes them, row after row. Each rule returns, for an array of positions, the last
+source position that each of them needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Rule(ABC):
 
 @dataclass(frozen=True, slots=True)
 class SamePosition(Rule):
-    """Position i needs position i; with fewer or more positions on one side, the share of the way is the same."""
+    """Position i needs position i of the source, or the source's last position if it has fewer."""
 
     def last(self, positions: Positions, source: int) -> Positions:
         return np.minimum(positions, source - 1)
@@ -34,7 +34,7 @@ class SamePosition(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Chunks(Rule):
-    """Position i needs the whole block of `size` positions that it lies in."""
+    """Position i needs the whole block of `size` positions that contains position i."""
 
     size: int
 
@@ -44,7 +44,7 @@ class Chunks(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Interleaved(Rule):
-    """Rows of `width` positions, computed `times` at a time by the source: position i of a row comes with position i // times of its row."""
+    """Rows of `width` positions, of which the source computes `times` at a time: position i of a row needs source position i // times of that row."""
 
     times: int
     width: int
@@ -65,7 +65,7 @@ class All(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Window(Rule):
-    """A position needs a window of the source, as in convolution and pooling; the source is `shape` positions large."""
+    """A position needs a window of the source, as in convolution and pooling; `shape` is the source's size in positions."""
 
     shape: tuple[int, ...]
     size: tuple[int, ...]

@@ -1,7 +1,7 @@
-"""Arrays that several stages share: which rectangle of which array is whose.
+"""The floor plan of arrays that several stages share: which rectangle of which array belongs to which stage.
 
-Word lines and bit lines run through a whole array, so that what lies beside a block is biased with it. Time is therefore divided into *slots*,
-each as long as one operation; a stage has every `period`-th of them (`crossloom.program.stage.Slots`), and stages that share a line never have
+Word lines and bit lines run through a whole array, so cells beside a block are biased with it. Time is therefore divided into *slots*,
+each as long as one operation. A stage has every `period`-th slot (`crossloom.program.stage.Slots`), and stages that share a line never have
 the same slot.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CellBlock:
-    """So many rectangles of cells that a copy of a stage takes: `rows` word lines by `columns` bit lines each.
+    """`count` identical rectangles of cells that a copy of a stage takes: `rows` word lines by `columns` bit lines each.
 
-    `cells` of them hold something; `writes` says that they are written while the stage works, `role` what they do.
+    `cells` is the number of cells in use in each, `writes` whether they are written while the stage works, `role` their function.
     """
 
     rows: int
@@ -28,7 +28,7 @@ class CellBlock:
 
 @dataclass(frozen=True, slots=True)
 class LaidBlock:
-    """A block in its place: the stage that has it, and the first word line and bit line."""
+    """A placed block: its stage, and its first word line and bit line."""
 
     stage: str
     row: int
@@ -44,7 +44,7 @@ class LaidBlock:
 
 @dataclass(frozen=True, slots=True)
 class ArrayLayout:
-    """What lies in each of `count` arrays, which are all alike."""
+    """The contents of each of `count` identical arrays."""
 
     count: int
     blocks: tuple[LaidBlock, ...]
@@ -52,7 +52,7 @@ class ArrayLayout:
 
 @dataclass(frozen=True)
 class FloorPlan:
-    """The arrays of a program, `rows` by `columns` cells each, in the order of their numbers."""
+    """The arrays of a program, `rows` by `columns` cells each, in numerical order."""
 
     rows: int
     columns: int
@@ -60,12 +60,12 @@ class FloorPlan:
 
     @property
     def arrays(self) -> int:
-        """Arrays in use."""
+        """Number of arrays in use."""
         return sum(layout.count for layout in self.layouts)
 
     @property
     def cells(self) -> int:
-        """Cells that hold something."""
+        """Number of cells in use."""
         return sum(layout.count * laid.block.cells for layout in self.layouts for laid in layout.blocks)
 
     def of(self, stage: str) -> Iterator[tuple[range, LaidBlock]]:

@@ -1,7 +1,7 @@
-"""Where one copy of a stage lies: what the compiler and the readings ask of any engine's placement.
+"""Placement of one copy of a stage: the interface between any engine, the compiler and the readings.
 
-An engine describes a placement in a frozen dataclass of its own and marks it with `@placement`, so that a program's text can be read
-back. `WholeArrays` is a ready one for engines whose stages fill arrays of their own.
+An engine describes a placement in a frozen dataclass of its own and marks it with `@placement`, so that a program's text can be parsed
+again. `WholeArrays` is ready-made for engines whose stages fill arrays of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crossloom.program.floorplan import CellBlock
 
 
 class Placement(Protocol):
-    """Where one copy of a stage lies, and what that means for its time and its arrays."""
+    """Where one copy of a stage lies, with the consequences for its timing and its arrays."""
 
     @property
     def arrays(self) -> int:
@@ -28,17 +28,17 @@ class Placement(Protocol):
 
     @property
     def utilization(self) -> float:
-        """Share of the cells of its arrays that hold something."""
+        """Share of its arrays' cells that are in use."""
         ...
 
     @property
     def contents(self) -> Hashable:
-        """Key of what lies in the arrays: stages of equal contents can share them. None where nobody else can use what lies there."""
+        """Key of the arrays' contents: stages with equal keys can share arrays. None if no other stage can use the contents."""
         ...
 
     @property
     def blocks(self) -> tuple[CellBlock, ...]:
-        """Blocks of cells of one copy, for arrays that stages share; empty where it takes whole arrays."""
+        """Blocks of cells of one copy, for arrays that stages share; empty if it takes whole arrays."""
         ...
 
     @property
@@ -48,17 +48,17 @@ class Placement(Protocol):
 
     @property
     def input_vectors(self) -> int | None:
-        """Input vectors of one inference; None if any number of positions will do."""
+        """Input vectors of one inference; None if any number of positions is possible."""
         ...
 
     @property
     def streams_input(self) -> bool:
-        """Whether each input value goes into the cells once, as it arrives, so that no buffer has to keep it."""
+        """Whether each input value goes into the cells once, as it arrives, so that it needs no buffer."""
         ...
 
     @property
     def releases_arrays(self) -> bool:
-        """Whether nothing stays in the arrays once the stage is done, so that the next stage can use them."""
+        """Whether the arrays hold nothing of use once the stage is done, so that the next stage can use them."""
         ...
 
     @property
@@ -73,7 +73,7 @@ class Placement(Protocol):
 
     @property
     def summary(self) -> Mapping[str, int]:
-        """Figures for a reader, by names that fit a table's columns."""
+        """Figures for the reader, by names short enough for a table's columns."""
         ...
 
 
@@ -84,7 +84,7 @@ Kind = TypeVar("Kind", bound=type)
 
 
 def placement(kind: Kind) -> Kind:
-    """Make a frozen dataclass known as a placement, so that `parse_program` can read it. Raises ValueError for a name that is taken."""
+    """Register a frozen dataclass as a placement, so that `parse_program` can read it. Raises ValueError for a name that is taken."""
     other = KINDS.setdefault(kind.__name__, kind)
     if other is not kind and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
         raise ValueError(f"there are two placements named {kind.__name__}, in {other.__module__} and {kind.__module__}; rename one")
@@ -95,18 +95,18 @@ def placement(kind: Kind) -> Kind:
 @placement
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeArrays:
-    """Arrays that one stage has to itself. With `arrays=0`, a stage that holds nothing in arrays.
+    """Arrays that one stage has to itself. With `arrays=0`, a stage without arrays.
 
     Attributes:
-        arrays: of one copy.
-        weights: of one copy.
-        contents: name of what is held, such as that of the weights; None shares with nobody.
-        utilization: share of the cells that hold something.
-        input_vectors: of one inference; None if any number of positions will do.
+        arrays: number of arrays of one copy.
+        weights: number of weights of one copy.
+        contents: name of the contents, such as the name of the weights; None for contents that are not shared.
+        utilization: share of the cells in use.
+        input_vectors: input vectors of one inference; None if any number of positions is possible.
         written_rows: word lines of an array that are programmed one after the other.
         smallest_chunk: arrays that make up one result; all of them by default.
-        releases_arrays: nothing stays in the arrays once the stage is done.
-        summary: figures for a reader.
+        releases_arrays: whether the arrays hold nothing of use once the stage is done.
+        summary: figures for the reader.
     """
 
     arrays: int = 0
@@ -128,4 +128,4 @@ class WholeArrays:
 
 
 NO_ARRAYS = WholeArrays()
-"""The placement of a stage that lies in no array."""
+"""The placement of a stage without arrays."""

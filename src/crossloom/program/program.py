@@ -1,6 +1,6 @@
-"""A compiled network: stages that say what runs where, how often, and after what.
+"""The compiled program of a network: stages that define what runs where, how often, and after what.
 
-The values, the timeline and the ledger all read this and nothing else.
+The values, the timeline and the ledger read only this.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from crossloom.program.stage import Stage
 
 
 def streamed_s(phases: Sequence[tuple[float, float]], double_buffered: bool) -> float:
-    """Return the time from one batch to the next for a network written part by part, of the times to write and to compute each part.
+    """Return the interval between batches (s) of a network written phase by phase, given the write and compute times of each phase.
 
-    Σ (write + compute); with `double_buffered` the next part is written while one is computed, Σ max(write of the next, compute).
+    It is Σ (write + compute). With `double_buffered`, the next phase is written while the current one is computed: Σ max(write of the next, compute).
     """
     if not double_buffered:
         return sum(write + compute for write, compute in phases)
@@ -30,9 +30,9 @@ def streamed_s(phases: Sequence[tuple[float, float]], double_buffered: bool) -> 
 class Program:
     """A network compiled for a machine.
 
-    `graph` is the network as the machine's engines have it; `chips` is the number of chips in use; `notes` are notes for the reader;
-    `floor` is what lies where in arrays that stages share, None where each array is one stage's; `array types` says which array type of a machine with
-    several holds which weights, by their name.
+    `graph` is the network as adapted to the machine's engines, `chips` the number of chips in use, and `notes` are notes for the reader.
+    `floor` is the floor plan of arrays that stages share, or None if each array belongs to one stage. `array_types` maps the name of weights to
+    the array type that holds them, on a machine with several.
     """
 
     graph: Graph
@@ -45,7 +45,7 @@ class Program:
     array_types: Mapping[str, str] = field(default_factory=dict)
 
     def machine_of(self, stage: Stage) -> Machine:
-        """Return the machine as a stage sees it: with the arrays and the periphery of its array type."""
+        """Return the machine as a stage sees it, with the arrays and the periphery of its array type."""
         return self.machine.view(stage.array_type) if stage.array_type else self.machine
 
     def array_type_of(self, node: Node) -> str:
@@ -54,17 +54,17 @@ class Program:
 
     @property
     def network(self) -> Graph:
-        """The quantised network as it was given, before the machine's engines adapted it."""
+        """The quantised network as given, before adaptation to the machine's engines."""
         return self.source_graph or self.graph
 
     @property
     def arrays(self) -> int:
-        """Arrays in use."""
+        """Number of arrays in use."""
         return self.floor.arrays if self.floor else sum(stage.own_arrays for stage in self.stages)
 
     @cached_property
     def cells(self) -> dict[str, float]:
-        """How many cells of the arrays hold something of each stage that works in arrays; stages that share weights have the same ones."""
+        """Number of cells in use by each stage with arrays; stages that share weights use the same cells."""
         if self.floor is None:
             return {stage.name: stage.arrays * _size(self.machine_of(stage)) * stage.placement.utilization for stage in self.stages if stage.arrays}
         held: dict[str, float] = {}
@@ -75,7 +75,7 @@ class Program:
 
     @property
     def available_cells(self) -> float:
-        """Cells of the arrays in use."""
+        """Number of cells of the arrays in use."""
         if self.array_types:
             return sum(stage.own_arrays * _size(self.machine_of(stage)) for stage in self.stages)
         return self.arrays * _size(self.machine)
@@ -92,7 +92,7 @@ class Program:
 
     @cached_property
     def segments(self) -> dict[int, list[Stage]]:
-        """Stages that are on the chips together, in order; one segment unless the network is written part by part."""
+        """Stages that are on the chips together, in order; one segment unless the network is written segment by segment."""
         found: dict[int, list[Stage]] = {}
         for stage in self.stages:
             found.setdefault(stage.residency.segment, []).append(stage)
@@ -105,6 +105,6 @@ class Program:
 
 
 def _size(machine: Machine) -> float:
-    """Return the cells of an array; 0 for a machine without."""
+    """Return the number of cells of an array; 0 for a machine without arrays."""
     side = machine.optional("array")
     return side.parameters["rows"] * side.parameters["columns"] if side is not None else 0.0

@@ -1,8 +1,8 @@
-"""A stage: nodes that run together on one engine, and what the passes of the compiler have decided about them.
+"""A stage: nodes that run together on one engine, and the decisions of the compiler's passes about them.
 
-A stage works through its output *positions* (pixels, tokens) in order. Its `copies` work side by side, so a *step* computes that many
-positions. What belongs together is a group: `Timing` says how fast it steps, `ArrayMapping` which arrays it has, `Residency` what is
-written into them and when, `Slots` when it may use arrays that it shares by a floor plan.
+A stage works through its output *positions* (pixels, tokens) in order. Its `copies` work in parallel, so a *step* computes that many
+positions. Related fields form groups: `Timing` is how fast it steps, `ArrayMapping` which arrays it has, `Residency` what is
+written into them and when, and `Slots` when it may use arrays that it shares by a floor plan.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crossloom.program.placement import NO_ARRAYS, Placement
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """A stage needs results of an earlier one; `rule` says which positions each of its own positions needs."""
+    """Dependency on results of an earlier stage; `rule` gives the positions of that stage that each position needs."""
 
     stage: str
     rule: Rule
@@ -25,13 +25,13 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How fast a stage steps.
+    """The timing of a stage's steps.
 
     Attributes:
         interval_s: time between the starts of two steps.
         latency_s: time from the start of a step to its result.
         limited_by: the `part.action` that sets the interval.
-        in_arrays_s: part of the latency that is spent in arrays; None where it is the interval.
+        in_arrays_s: part of the latency that is spent in arrays; None if it equals the interval.
     """
 
     interval_s: float = 0.0
@@ -42,16 +42,16 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class ArrayMapping:
-    """Which arrays a stage works in, and where they lie.
+    """The arrays that a stage works in, and where they lie.
 
     Attributes:
-        copies: positions computed side by side.
-        arrays: of all copies together.
-        shares: name of the stage whose arrays these are, because the contents are equal or nothing stays in them; empty if they are its own.
+        copies: positions computed in parallel.
+        arrays: number of arrays of all copies together.
+        shares: name of the stage that owns the arrays, if the contents are equal or nothing stays in them; empty if they are the stage's own.
         tiles: first tile and number of tiles.
         tile_offset: arrays of other stages in the first tile.
         arrays_per_tile: arrays in use in each tile; 0 for a stage without arrays of its own.
-        tile_shares: share of the work that each tile does, where a floor plan decides it.
+        tile_shares: share of the work that each tile does, if set by a floor plan.
         hops: routers that a result passes on its way to the next stage.
     """
 
@@ -70,14 +70,14 @@ class Residency:
     """What is written into a stage's arrays, and how long it stays. By default it is written once and stays.
 
     Attributes:
-        segment: stages of one segment are on the chips together; segments follow each other.
-        chunks: a stage larger than the chips is written and computed in this many chunks, each with some of its results.
+        segment: index of the segment; stages of one segment are on the chips together, and segments follow each other.
+        chunks: number of chunks in which a stage larger than the chips is written and computed, each with some of its results.
         programming_s: time to write the cells of one chunk when the segment begins; 0 if they stay.
-        inferences_per_load: inferences that share one writing.
-        double_buffered: cells are written while the segment before is computed, in another plane of the arrays.
-        buffers: sets of cells for an operand, which inferences take in turn.
-        writes_per_inference: how often one inference writes the cell that is written most.
-        time_shared: the arrays pass from stage to stage, and nothing in them stays.
+        inferences_per_load: inferences per writing of the cells.
+        double_buffered: whether cells are written in another plane of the arrays while the segment before is computed.
+        buffers: sets of cells for an operand, which successive inferences use alternately.
+        writes_per_inference: number of writes per inference to the most-written cell.
+        time_shared: whether the arrays pass from stage to stage and keep no contents.
     """
 
     segment: int = 0
@@ -92,12 +92,12 @@ class Residency:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """When a stage may use arrays that it shares by a floor plan: in time slots `phase`, `phase + period`, ... of `length_s` seconds each.
+    """Time slots of a stage in arrays that it shares by a floor plan: `phase`, `phase + period`, ... of `length_s` seconds each.
 
     Attributes:
-        per_step: slots that a step takes.
-        forwards_output: results go straight into the arrays that need them, past the buffer.
-        forwarded_input: inputs come straight from other arrays.
+        per_step: slots per step.
+        forwards_output: results go directly into the arrays that need them, bypassing the buffer.
+        forwarded_input: inputs come directly from other arrays.
     """
 
     period: int = 1
@@ -113,7 +113,7 @@ class Slots:
         return self.period * self.length_s
 
     def meet(self, other: Slots) -> bool:
-        """Return whether there is a slot that both have. Periods are powers of two, so the shorter one divides the longer."""
+        """Return whether the two have a common slot. Periods are powers of two, so the shorter one divides the longer."""
         shorter = min(self.period, other.period)
         return self.phase % shorter == other.phase % shorter
 
@@ -123,16 +123,16 @@ class Stage:
     """Nodes that run together on one engine.
 
     Attributes:
-        name: that of the last node, whose tensor the stage produces.
+        name: name of the last node, whose tensor the stage produces.
         nodes: the graph's nodes in order.
         engine: name of the engine.
         in_array_nodes: number of leading nodes that the engine computes itself; the rest are functions of digital units.
-        array_type: the arrays and the periphery that it works in, on a machine with several types; empty on others, and without arrays.
+        array_type: type of its arrays and periphery, on a machine with several types; empty on others, and without arrays.
         positions: output positions of one inference.
         placement: where one copy lies.
         timing, mapping, residency: how fast it steps, which arrays it has, what is written into them.
         slots: its time slots in arrays that it shares by a floor plan; None where the arrays are its own.
-        sequential: it begins when all stages before it are done, of this inference and of the one before.
+        sequential: whether it begins only when all stages before it are done, of this inference and of the one before.
         actions: number of each `part.action` for one inference.
         dependencies: what must be ready before a position can be computed.
     """
@@ -169,17 +169,17 @@ class Stage:
 
     @property
     def copies(self) -> int:
-        """Positions computed side by side."""
+        """Positions computed in parallel."""
         return self.mapping.copies
 
     @property
     def arrays(self) -> int:
-        """Arrays that it works in, all copies together."""
+        """Number of arrays that it works in, all copies together."""
         return self.mapping.arrays
 
     @property
     def shares(self) -> str:
-        """Name of the stage whose arrays these are; empty if they are its own."""
+        """Name of the stage that owns the arrays; empty if they are the stage's own."""
         return self.mapping.shares
 
     @property
@@ -194,22 +194,22 @@ class Stage:
 
     @property
     def forwards_output(self) -> bool:
-        """Whether results go straight into the arrays that need them."""
+        """Whether results go directly into the arrays that need them."""
         return self.slots is not None and self.slots.forwards_output
 
     @property
     def forwarded_input(self) -> bool:
-        """Whether inputs come straight from other arrays."""
+        """Whether inputs come directly from other arrays."""
         return self.slots is not None and self.slots.forwarded_input
 
     @property
     def steps(self) -> int:
-        """Steps of one inference, all chunks together."""
+        """Number of steps per inference, all chunks together."""
         return -(-self.positions // self.copies) * self.residency.chunks
 
     @property
     def in_tiles(self) -> tuple[float, ...]:
-        """The share of the stage's work that each of its tiles does: as many of its arrays as lie there."""
+        """Share of the stage's work that each of its tiles does, in proportion to its arrays there."""
         mapping = self.mapping
         if mapping.tile_shares:
             return mapping.tile_shares
@@ -223,12 +223,12 @@ class Stage:
 
     @property
     def holder(self) -> str:
-        """Name of the stage that holds the arrays: its own, or the one that it shares them with."""
+        """Name of the stage that owns the arrays: this stage, or the one whose arrays it shares."""
         return self.shares or self.name
 
     @property
     def own_arrays(self) -> int:
-        """Arrays that no other stage has been counted for."""
+        """Number of arrays that are not already counted for another stage."""
         return 0 if self.shares else self.arrays
 
     @property
@@ -238,18 +238,18 @@ class Stage:
 
     @property
     def worked_s(self) -> float:
-        """Time for which one inference keeps each copy at work on average; the last step may leave some idle."""
+        """Time for which one inference keeps each copy busy on average; the last step may leave some copies idle."""
         return self.positions / self.copies * self.interval_s * self.residency.chunks
 
     @property
     def active_s(self) -> float:
-        """Time for which cells of the stage are read or written for one inference, on average over its copies; slots of others are not counted."""
+        """Time for which one inference reads or writes the stage's cells, on average over its copies, without other stages' slots."""
         if self.slots is None:
             return self.worked_s
         return self.positions / self.copies * self.slots.per_step * self.slots.length_s
 
     @property
     def pause_s(self) -> float:
-        """Time that writing the next chunk adds between two chunks: all of it, or what computing a chunk does not hide."""
+        """Time that writing adds between two chunks: the whole writing time or, with double buffering, the part not hidden by computing a chunk."""
         load_s = self.residency.programming_s
         return max(0.0, load_s - self.busy_s / self.residency.chunks) if self.residency.double_buffered else load_s

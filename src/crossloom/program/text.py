@@ -1,4 +1,4 @@
-"""The program as text that prints and parses: a paragraph for each stage, and one for each kind of array where stages share them.
+"""Text form of a program, which can be parsed again: a paragraph per stage and, if stages share arrays, one per array layout.
 
     program small on isaac-ce, 1 chip
     note ...
@@ -13,8 +13,8 @@
     arrays 3
       block relu1 0 0 Block(rows=27, columns=512, ...)
 
-A line names only what differs from its default, and a group that is all default has no line. The graph and the machine stay behind, as in
-the graph's own text; `crossloom.compiler.parse.parse_program` takes them.
+A line contains only the values that differ from their defaults, and a group without such values has no line. The graph and the machine are not
+part of the text; `crossloom.compiler.parse.parse_program` takes them as arguments.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from crossloom.program.program import Program
 from crossloom.program.stage import Stage
 
 _HEADER = frozenset(("name", "nodes", "engine"))
-"""Fields of a stage that its first line names."""
+"""Fields of a stage in the header of its first line."""
 
 
 def print_program(program: Program) -> str:
-    """Return the text form."""
+    """Return the text form of a program."""
     lines = [f"program {program.graph.name} on {program.machine.name}, {program.chips} chip{'s' * (program.chips != 1)}"]
     lines += [f"note {note}" for note in program.notes]
     lines += [f"array_type {array_type} {weights}" for weights, array_type in program.array_types.items()]
@@ -46,7 +46,7 @@ def print_program(program: Program) -> str:
 
 
 def _stage(stage: Stage) -> Iterator[str]:
-    """Yield the lines of a stage: its plain fields in the first, a line for each group."""
+    """Yield the lines of a stage: its plain fields in the first line, then one line per group."""
     groups = dict(_changed(stage))
     plain = ", ".join(f"{name}={value!r}" for name, value in groups.items() if isinstance(value, bool | int | str) and name not in _HEADER)
     yield f"stage {stage.name} ({', '.join(stage.nodes)}) on {stage.engine}{': ' if plain else ''}{plain}"
@@ -62,7 +62,7 @@ def _stage(stage: Stage) -> Iterator[str]:
 
 
 def described(value: Any) -> str:
-    """Return a frozen description such as `Window(shape=(8, 8))`, with the fields that differ from their defaults."""
+    """Return the text of a frozen description, such as `Window(shape=(8, 8))`, with the fields that differ from their defaults."""
     return f"{type(value).__name__}({_keywords(value)})"
 
 

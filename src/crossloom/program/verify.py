@@ -7,11 +7,11 @@ from crossloom.program.program import Program
 
 
 class BrokenProgram(CrossloomError):
-    """A pass returned a program that contradicts itself: a fault of the pass, not of the input."""
+    """A pass returned an inconsistent program: an internal error of the pass, not of the input."""
 
 
 def verify(program: Program) -> None:
-    """Check that each node runs once, in order, and that stages depend only on earlier stages. A program without stages passes. Raises BrokenProgram."""
+    """Raise BrokenProgram unless each node runs once, in order, and stages depend only on earlier stages. A program without stages passes."""
     done: set[str] = set()
     stages: set[str] = set()
     for stage in program.stages:
@@ -26,7 +26,8 @@ def verify(program: Program) -> None:
                 raise BrokenProgram(f"stage {stage.name} waits for {wait.stage}, which comes later or not at all")
         if stage.copies < 1 or stage.positions < 1 or stage.interval_s < 0 or stage.latency_s < 0:
             raise BrokenProgram(
-                f"stage {stage.name} has impossible numbers: {stage.copies} copies, {stage.positions} positions, interval {stage.interval_s:g} s, latency {stage.latency_s:g} s"
+                f"stage {stage.name} has impossible numbers: {stage.copies} copies, {stage.positions} positions, "
+                f"interval {stage.interval_s:g} s, latency {stage.latency_s:g} s"
             )
         if any(count < 0 for count in stage.actions.values()):
             raise BrokenProgram(f"stage {stage.name} performs an action a negative number of times")

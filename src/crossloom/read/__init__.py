@@ -1,1 +1,1 @@
-"""The three readings of a program: values, timeline, ledger. Each walks the stages and asks nobody but the program."""
+"""The three readings of a program: values, timeline, ledger. Each walks the stages and depends only on the program."""

@@ -1,4 +1,4 @@
-"""The ledger: energy of actions, static energy, area and wear of one inference."""
+"""The ledger: dynamic energy, static energy and wear of one inference, and the area."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crossloom.read.timeline import Timeline
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One action of one stage: how often, and what it costs altogether."""
+    """One action of one stage: its count and its total energy."""
 
     stage: str
     component: str
@@ -31,7 +31,7 @@ YEAR_S = 365.25 * 24 * 3600
 class Wear:
     """Wear of arrays that inferences write: writes per cell and inference, and the write endurance.
 
-    `stages` write them by the `part.action` named; more than one if arrays go from stage to stage. `stage` is the one that has the arrays.
+    `stage` owns the arrays. `stages` write them with the `part.action` in `action`; there are several if arrays pass from stage to stage.
     """
 
     stage: str
@@ -42,17 +42,17 @@ class Wear:
 
     @property
     def inferences(self) -> float:
-        """Inferences after which the cells are worn out."""
+        """Number of inferences after which the cells are worn out."""
         return self.endurance.value / self.per_inference
 
     def years(self, rate_hz: float) -> float:
-        """Return the years until then at `rate_hz` inferences per second."""
+        """Return the lifetime in years at `rate_hz` inferences per second."""
         return self.inferences / rate_hz / YEAR_S
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The reading of costs, for one inference in a full pipeline. `wear` names the stages whose cells are written again and again."""
+    """The reading of costs, for one inference in a full pipeline. `wear` lists the stages whose cells are written repeatedly."""
 
     entries: tuple[Entry, ...]
     static_j: dict[str, float]
@@ -62,12 +62,12 @@ class Ledger:
 
     @property
     def first_worn(self) -> Wear | None:
-        """The stage whose cells wear out first, if any do."""
+        """The wear of the stage whose cells wear out first; None if none do."""
         return min(self.wear, key=lambda each: each.inferences, default=None)
 
     @cached_property
     def by_component(self) -> dict[str, float]:
-        """Energy (J) of each component, with `(static)` entries for what is drawn all the time."""
+        """Energy (J) of each component, with `(static)` entries for static energy."""
         totals: Counter[str] = Counter()
         for entry in self.entries:
             totals[entry.component] += entry.energy_j  # type: ignore[assignment]
@@ -106,8 +106,8 @@ class Ledger:
 def read_ledger(program: Program, timeline: Timeline) -> Ledger:
     """Return the costs of one inference.
 
-    Static power is charged for the time from one inference to the next, on all chips. Extensions (parts that the
-    published machine does not have) count only if the program uses them.
+    Static power is charged for the initiation interval, on all chips. Extensions (components that the published machine does not have)
+    count only if the program uses them.
     """
     entries = []
     for stage in program.stages:
@@ -127,9 +127,9 @@ def read_ledger(program: Program, timeline: Timeline) -> Ledger:
 
 
 def _wear(program: Program) -> Iterator[Wear]:
-    """Yield what wears. Segments, and parts of layers, that follow each other are written into the same arrays, each once.
+    """Yield the wear of each array owner. Successive segments, and chunks of layers, are written into the same arrays, each once.
 
-    Stages that leave their arrays to the next wear them together; the cell that each of them writes most is taken to be the same.
+    Stages that release their arrays to the next wear them together; the most-written cell of each is assumed to be the same.
     """
     left: dict[str, list[Stage]] = {}
     phases = len(program.segments) + sum(stage.residency.chunks - 1 for stage in program.stages)
@@ -147,7 +147,7 @@ def _wear(program: Program) -> Iterator[Wear]:
 
 
 def _written(stage: Stage, program: Program) -> tuple[Quantity, str] | None:
-    """Return how often the cells of a stage can be written, and the action that writes them; None if it is not known how often."""
+    """Return the write endurance of a stage's cells and the action that writes them; None if the endurance is unknown."""
     array = program.machine_of(stage).part("array")
     name = next((name for name in ("write_cell", "write") if f"{array.name}.{name}" in stage.actions), "write_row")
     action = array.actions.get(name)
@@ -156,5 +156,5 @@ def _written(stage: Stage, program: Program) -> tuple[Quantity, str] | None:
 
 
 def _label(part: Part, parts: list[Part]) -> str:
-    """Return the name that entries use; the path where two parts share a name."""
+    """Return the name of a component in entries; its path if two components share a name."""
     return part.name if sum(other.name == part.name for other in parts) == 1 else part.path

@@ -1,26 +1,27 @@
 """The timeline: one inference through the pipeline, and the initiation interval of a stream of inferences.
 
-A stage works through its steps in order. Step j starts when the step before it has left the stage free, and when what it needs
-is there:
+A stage works through its steps in order. Step j starts when the previous step has left the stage free and its own inputs are ready:
 
     start_j = max( start_{j−1} + interval,  ready_j ),     ready_j = max over waits of finish(last position needed by step j)
 
-which is a running maximum: start_j = j · interval + max_{i ≤ j} (ready_i − i · interval). No events, no queue.
+This is a running maximum: start_j = j · interval + max_{i ≤ j} (ready_i − i · interval). It needs no events and no queue.
 
-In a full pipeline the next inference can start when the busiest stage, or the busiest part that the stages of a tile share, is through
-with this one, and when the operands that it writes find their cells free: read for the last time by this one. Where a network is written to the chips segment by segment, B inferences pass through each segment before the next is
-written, and B of them take Σ (load + latency + (B − 1) · interval) over the segments. Where one layer of the arrays is written while
-another is computed with, segment s is written from when segment s − 2 has left its layer; in a steady stream
-B inferences then take Σ max(load of the next, latency + (B − 1) · interval).
+In a full pipeline, the next inference can start under two conditions. The busiest stage, or the busiest component that the stages of a tile share,
+must be done with this inference; and the cells of the operands that the next one writes must be free, read for the last time by this one.
 
-Stages that share arrays have slots there (`crossloom.program.floorplan`): a step begins with one of its stage's, counted from g = phase + period · slot, so
-that with u slots to a step, and times counted in g, start_j = u · j + max_{i ≤ j} (⌈ready_i⌉ − u · i). So that the next inference finds the same slots,
-the interval is a whole number of the longest period.
+If a network is written to the chips segment by segment, B inferences pass through each segment before the next is written. They take
+Σ (load + latency + (B − 1) · interval) over the segments. If one plane of the arrays is written while another computes, segment s is written as
+soon as segment s − 2 has left its plane; in a steady stream, B inferences then take Σ max(load of the next, latency + (B − 1) · interval).
 
-Sequential stages (`compile.pipeline: none`) begin when all before them are done: the latency is the sum of the stages, and the next inference
-begins when this one is done.
+Stages that share arrays have slots there (`crossloom.program.floorplan`), and a step begins with one of its stage's slots. Count the times in
+g = phase + period · slot: with u slots per step, start_j = u · j + max_{i ≤ j} (⌈ready_i⌉ − u · i). The interval is a multiple of the longest
+period, so that the next inference finds the same slots.
 
-A cache of keys and values in the cells belongs to one sequence, whose next token is known when this one is done: the interval is the latency then.
+Sequential stages (`compile.pipeline: none`) begin when all stages before them are done. The latency is then the sum over the stages, and the next
+inference begins when this one is done.
+
+A cache of keys and values in the cells belongs to one sequence, whose next token is known only when this one is done. The interval then equals the
+latency.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ Times = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """One stage of one inference: when its first step starts, when its last result is there, how long it works in between."""
+    """One stage of one inference: the start of its first step, the time of its last result, and its busy time in between."""
 
     name: str
     engine: str
@@ -58,10 +59,11 @@ class StageTime:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The reading of time. `bottleneck` is the stage that sets the interval, `limited_by` the part that does.
+    """The reading of time. `bottleneck` is the stage that sets the interval, `limited_by` its action or another cause.
 
-    `contenders` stages take that part, or those arrays, one after the other, the bottleneck for longest. `latency_s` is from the first input to the last
-    result of one inference: at least the time for which it occupies any part, be the rows done before because several of them take the part at once there.
+    `contenders` is the number of stages that use that component, or those arrays, one after the other; the bottleneck uses it longest. `latency_s` is
+    the time from the first input to the last result of one inference. It is at least the time for which the inference occupies any component, even if
+    the rows end earlier because several of them use the component simultaneously there.
     """
 
     rows: tuple[StageTime, ...]
@@ -83,16 +85,16 @@ class Timeline:
 
 
 HELD = "the operand held"
-"""What sets the interval where an operand stays in its cells until it has been read for the last time."""
+"""Value of `limited_by` if an operand stays in its cells until it has been read for the last time."""
 SEQUENCE = "the sequence"
-"""What sets the interval where an inference needs the result of the one before."""
+"""Value of `limited_by` if an inference needs the result of the one before."""
 ALONE = "one layer at a time"
-"""What sets the interval where no two layers work at once."""
+"""Value of `limited_by` if no two layers work simultaneously."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """What keeps the next inference waiting, and for how long."""
+    """A lower bound on the initiation interval, with its cause."""
 
     seconds: float = 0.0
     stage: str = ""
@@ -101,7 +103,7 @@ class _Limit:
 
 
 def read_timeline(program: Program) -> Timeline:
-    """Return when each stage works during one inference, and the initiation interval of a stream of inferences."""
+    """Return the times of each stage during one inference, and the initiation interval of a stream of inferences."""
     finish: dict[str, Times] = {}
     rows: list[StageTime] = []
     worst = _Limit()
@@ -145,7 +147,7 @@ def _whole_periods(seconds: float, program: Program) -> float:
 
 
 def _cache(program: Program) -> str | None:
-    """Return the stage whose cells keep what earlier inferences wrote, if there is one: then the next needs the result of this one."""
+    """Return the stage whose cells keep what earlier inferences wrote, or None. With one, an inference needs the result of the one before."""
     kept = (
         stage.name for stage in program.stages if 0 < stage.residency.writes_per_inference * stage.residency.buffers < 1 and _stores(stage, program)
     )
@@ -153,12 +155,12 @@ def _cache(program: Program) -> str | None:
 
 
 def _stores(stage: Stage, program: Program) -> bool:
-    """Return whether a stage writes an operand that others read in its cells."""
+    """Return whether a stage writes an operand into cells that other stages read."""
     return isinstance(program.graph.node(stage.nodes[0]).op, Store)
 
 
 def _rows(stages: list[Stage], program: Program, finish: dict[str, Times], begin: float) -> list[StageTime]:
-    """Return the rows of a segment's stages; a sequential one begins when all before it are done, and has waited for the last of them."""
+    """Return the rows of a segment's stages. A sequential stage begins when all before it are done, and waits for the last of them."""
     found: list[StageTime] = []
     for stage in stages:
         if not stage.sequential:
@@ -171,7 +173,7 @@ def _rows(stages: list[Stage], program: Program, finish: dict[str, Times], begin
 
 
 def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float) -> StageTime:
-    """Return a stage's row and note when each of its steps is finished."""
+    """Return a stage's row, and record the finish time of each of its steps in `finish`."""
     steps = np.arange(stage.steps, dtype=np.int64)
     part, place = np.divmod(steps, stage.steps // stage.residency.chunks)
     ready, slowest = _ready(stage, place, finish, program)
@@ -186,7 +188,7 @@ def _row(stage: Stage, program: Program, finish: dict[str, Times], begin: float)
 
 
 def _in_slots(steps: NDArray[np.int64], ready: Times, slots: Slots, per_step: int) -> Times:
-    """Return when steps begin that have to wait for a slot of their stage; what is ready within a millionth of a slot is ready."""
+    """Return the start times of steps that wait for a slot of their stage; inputs count as ready within a millionth of a slot."""
     first = slots.phase * slots.length_s
     own = np.ceil(np.maximum(ready - first, 0.0) / slots.between_s - 1e-6).astype(np.int64)
     start: Times = first + slots.between_s * (steps * per_step + np.maximum.accumulate(own - steps * per_step)).astype(np.float64)
@@ -194,7 +196,7 @@ def _in_slots(steps: NDArray[np.int64], ready: Times, slots: Slots, per_step: in
 
 
 def _ready(stage: Stage, steps: NDArray[np.int64], finish: dict[str, Times], program: Program) -> tuple[Times | None, str]:
-    """Return when each step has what it needs, and which source the last step waits for longest."""
+    """Return the time at which the inputs of each step are ready, and the source that the last step waits for longest."""
     last_position = np.minimum((steps + 1) * stage.copies, stage.positions) - 1
     ready: Times | None = None
     slowest, worst = "", -1.0
@@ -210,7 +212,7 @@ def _ready(stage: Stage, steps: NDArray[np.int64], finish: dict[str, Times], pro
 
 
 def _busiest_stage(stages: list[Stage]) -> _Limit:
-    """Return the stage whose arrays one inference occupies longest; stages that share arrays fill their copies together."""
+    """Return the limit of the stage whose arrays one inference occupies longest; stages that share arrays fill their copies together."""
     members: dict[str, list[Stage]] = {}
     for stage in stages:
         members.setdefault(stage.holder, []).append(stage)
@@ -221,14 +223,14 @@ def _busiest_stage(stages: list[Stage]) -> _Limit:
 
 
 def _all_in_turn(stages: list[Stage], seconds: float) -> _Limit:
-    """Return the time that all stages of a segment take together if they work one at a time, under the name of the longest; nothing otherwise."""
+    """Return the limit of a segment whose stages work one at a time: their total time, named after the longest stage. Otherwise it is empty."""
     if not any(stage.sequential for stage in stages):
         return _Limit()
     return _Limit(seconds, max(stages, key=lambda stage: stage.busy_s).name, ALONE, len(stages))
 
 
 def _longest_held(stages: list[Stage], rows: list[StageTime], program: Program) -> _Limit:
-    """Return the operand that stays in its cells longest, from its first write to the last read: the next inference's has to wait that long."""
+    """Return the limit of the operand that stays in its cells longest, from first write to last read: the next inference's operand must wait."""
     by_name = {row.name: row for row in rows}
     worst = _Limit()
     for stage in stages:
@@ -240,7 +242,9 @@ def _longest_held(stages: list[Stage], rows: list[StageTime], program: Program) 
 
 
 def _occupied(group: list[Stage]) -> float:
-    """Return for how long one inference occupies arrays: stages of one pace fill the copies together, inferences take sets of cells in turn."""
+    """Return the time for which one inference occupies arrays. Stages with equal interval and copies fill the copies together; inferences alternate
+    between sets of cells.
+    """
     positions: dict[tuple[float, int], int] = {}
     for stage in group:
         pace = stage.interval_s, stage.copies
@@ -249,7 +253,7 @@ def _occupied(group: list[Stage]) -> float:
 
 
 def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
-    """Return the part of a tile, or of the chips, that the stages there together occupy longest, and who occupies it most."""
+    """Return the limit of the component of a tile, or of the chips, that the stages occupy longest, named after the stage that occupies it most."""
     tiles = 1 + max(stage.tiles[0] + len(stage.in_tiles) for stage in stages)
     busy: dict[str, Times] = {}
     contenders: dict[str, NDArray[np.int64]] = {}
@@ -272,7 +276,7 @@ def _busiest_part(stages: list[Stage], program: Program) -> _Limit:
 
 
 def _there(stage: Stage, in_tiles: bool) -> tuple[slice, Times]:
-    """Return the tiles in which a stage occupies a part, and how long in each, of the longest; one place for a part of the whole chip."""
+    """Return the tiles in which a stage occupies a component, and its time in each relative to the longest; one entry for a chip-wide component."""
     if not in_tiles:
         return slice(0, 1), np.ones(1)
     shares = np.asarray(stage.in_tiles)

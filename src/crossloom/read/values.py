@@ -1,4 +1,4 @@
-"""The values: what the machine computes, and the actions it performs."""
+"""The values: the results that the machine computes, and the actions that it performs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Instead = Callable[[Node, Program], Executor]
 
 @dataclass(frozen=True)
 class Values:
-    """A program made ready to compute: weights programmed, a plan for each layer."""
+    """A program ready to compute: weights programmed, and an executor for each node."""
 
     program: Program
     executors: dict[str, Executor]
 
     @classmethod
     def of(cls, program: Program, instead: Mapping[str, Instead] = MappingProxyType({}), device: str | torch.device = "cpu", seed: int = 0) -> Values:
-        """Return the program ready to compute on a device. `instead` names engines whose choice of executor is overruled, as tests do.
+        """Return the program ready to compute on a device. `instead` replaces the executors of the named engines, as tests do.
 
-        `seed` is of everything that chance decides: how cells were written, and each of their reads.
+        `seed` determines all random effects: the programming of cells, and each of their reads.
         """
         program = _on(program, device)
         chosen: dict[str, Executor] = {}
@@ -48,7 +48,7 @@ class Values:
 
     @classmethod
     def exactly(cls, program: Program, device: str | torch.device = "cpu") -> Values:
-        """Return the program with every node computed by its integer definition: what the machine should compute."""
+        """Return the program with every node computed by its integer definition, as a reference for the machine."""
         program, digital = _on(program, device), mapped(DIGITAL, program.machine)
         return cls(program, {node.name: digital.executor(node, program, 0) for node in program.graph.nodes})
 
@@ -57,10 +57,10 @@ class Values:
         return last_uses(self.program.graph)
 
     def __call__(self, inputs: Sequence[Tensor], first: int = 0, watch: Watch | None = None) -> tuple[tuple[Tensor, ...], Counts]:
-        """Return the real outputs for a batch of real inputs, and how often each action was performed.
+        """Return the real outputs for a batch of real inputs, and the count of each action performed.
 
-        `first` is the number of the first inference of the batch: fluctuations from read to read belong to an inference, not to a batch.
-        `watch` is shown each node with its inputs and what came out, as integers.
+        `first` is the run-wide index of the first inference of the batch: read noise depends on the inference, not on the batch.
+        `watch` is called with each node, its inputs and its result, as integers.
         """
         graph = self.program.graph
         batch = batch_of(graph, inputs)
@@ -77,7 +77,7 @@ class Values:
             return real_outputs(graph, tensors), Counter(performed(self.program, counts))
 
     def _computed(self, node: Node, inputs: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
-        """Compute one node. What is the same for all samples is computed here once, and by the machine for each inference anew."""
+        """Compute one node. A result that is the same for all samples is computed here once, although the machine computes it for each inference."""
         every = node.type.batched or self.program.graph.batch is not None
         done: Counts = Counter()
         result = self.executors[node.name](inputs, inferences if every else Inferences(1), done)
@@ -86,12 +86,12 @@ class Values:
         return result
 
     def inferences(self, samples: int) -> int:
-        """Return the number of inferences for `samples` samples; a network of one fixed batch size takes a whole batch as one inference."""
+        """Return the number of inferences for `samples` samples; a network with a fixed batch size computes a whole batch in one inference."""
         return samples // (self.program.graph.batch or 1)
 
     @property
     def plans(self) -> list[dict[str, str]]:
-        """For each layer with weights: its name, how it is computed, and why."""
+        """For each layer with arrays: its name, its engine, how it is computed, and why."""
         rows = []
         for stage in self.program.stages:
             if stage.arrays:

@@ -1,1 +1,1 @@
-"""Studies: many runs of one network. `sweep.py` over fields of a machine, `diagnose.py` effect by effect, `noise_tolerance.py` without a machine."""
+"""Studies with many runs of a network: `sweep.py` over a machine's fields, `diagnose.py` effect by effect, `noise_tolerance.py` without a machine."""

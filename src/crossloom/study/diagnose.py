@@ -1,9 +1,9 @@
 """Diagnosis of accuracy loss on a machine: effect by effect, and layer by layer.
 
-The ladder switches effects on one at a time and keeps those before: floating point, quantised, converters, what stands before them (buffers,
-trained circuits), then what the machine's cells and wires do. Cells are drawn alike on every rung, so that two rungs differ only by the new effect. For each layer and rung there is the ratio of
-signal to error of its result, in decibels: its *own* error, with exact inputs, names the layer at fault; the error that has *arrived* there
-includes what earlier layers passed on.
+The ladder enables effects one at a time and keeps the previous ones: floating point, quantisation, converters, the stages before them (buffers,
+trained circuits), then the effects of the machine's cells and wires. The random draws of cells are the same on every rung, so that two rungs differ
+only in the new effect. Each layer and rung has two signal-to-error ratios of the layer's result, in decibels. The layer's *own* error, with exact
+inputs, identifies the layer at fault; the error that has *arrived* there includes the errors that earlier layers passed on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from crossloom.read.values import Values
 RUNS = 5
 """Number of seeds for a rung with random effects."""
 PROBED = 32
-"""Samples with which layers are compared."""
+"""Number of samples with which layers are compared."""
 NAMES: dict[Effect, str] = {
     "programming": "programming",
     "faults": "stuck cells",
@@ -50,7 +50,7 @@ CHANCE: set[Effect] = {"programming", "faults", "drift", "reading"}
 
 @dataclass(frozen=True)
 class Rung:
-    """One step of the ladder: its name, the accuracies of its runs, and for each layer the decibels of signal over error (None: exact)."""
+    """One step of the ladder: its name, the accuracies of its runs, and each layer's signal-to-error ratios in decibels (None: exact)."""
 
     name: str
     accuracy: SeedStatistics
@@ -59,7 +59,7 @@ class Rung:
 
     @property
     def weakest(self) -> str | None:
-        """The layer whose own error is largest beside its signal."""
+        """The layer whose own error is largest relative to its signal."""
         known = {layer: value for layer, value in self.own_db.items() if value is not None}
         return min(known, key=lambda layer: known[layer]) if known else None
 
@@ -76,24 +76,24 @@ class Diagnosis:
 
     @property
     def losses(self) -> dict[str, float]:
-        """How much mean accuracy each rung loses against the one before."""
+        """Mean accuracy that each rung loses relative to the one before."""
         return {after.name: before.accuracy.mean - after.accuracy.mean for before, after in zip(self.rungs, self.rungs[1:], strict=False)}
 
     @property
     def worst(self) -> Rung | None:
-        """The rung that loses most; None if none loses more than one sample in two hundred."""
+        """The rung that loses most; None if none loses more than half a percentage point."""
         name, loss = max(self.losses.items(), key=lambda item: item[1])
         return next(rung for rung in self.rungs if rung.name == name) if loss > 0.005 else None
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """The finding in one sentence."""
         first, last = self.rungs[0].accuracy.mean, self.rungs[-1].accuracy.mean
         if self.worst is None:
-            return f"No effect costs more than half a percent: {first:.1%} in the beginning, {last:.1%} with everything."
+            return f"No effect costs more than half a percentage point: {first:.1%} at the start, {last:.1%} with all effects."
         layer = self.worst.weakest
-        where = f"; the weakest layer then is {layer} ({self.worst.own_db[layer]:.1f} dB of its own)" if layer is not None else ""
-        return f"Most goes to {self.worst.name}: {self.losses[self.worst.name] * 100:.1f} of the {(first - last) * 100:.1f} points lost{where}."
+        where = f"; the weakest layer there is {layer} (own signal-to-error ratio {self.worst.own_db[layer]:.1f} dB)" if layer is not None else ""
+        return f"Largest loss: {self.worst.name}, {self.losses[self.worst.name] * 100:.1f} of the {(first - last) * 100:.1f} points lost{where}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: the JSON document of `crossloom diagnose`."""
@@ -132,9 +132,9 @@ def diagnose(
     """Return the ladder of accuracies of a network on a machine.
 
     Args:
-        network, machine, data, calibration, recipe, batch, device, progress: as `run` takes them; data needs labels.
-        runs: seeds, from `seed` on, of each rung with random effects.
-        seed: the first; layers are compared with it.
+        network, machine, data, calibration, recipe, batch, device, progress: as in `run`; data needs labels.
+        runs: number of seeds, starting at `seed`, for each rung with random effects.
+        seed: the first seed; layers are compared with this seed.
 
     Raises:
         DataError: the data have no labels.
@@ -148,10 +148,10 @@ def diagnose_job(job: Job, progress: Progress = silent) -> Diagnosis:
     machine, network = job.machine, job.network
     if "crossbar" not in {engine.name for engine in engines_of(machine.views[0])}:
         raise InputError(
-            f"diagnose switches the effects of crossbars one by one, and {machine.name} has none; run it with its own faults set, or sweep them"
+            f"diagnose enables the effects of crossbars one by one, and {machine.name} has none; run it with its own faults set, or sweep them"
         )
     if job.samples is None or not job.labelled:
-        raise DataError("diagnose compares accuracies, and the data have no labels; give samples with labels")
+        raise DataError("diagnose compares accuracies, but the data have no labels; give samples with labels")
     integers = job.quantised(progress)
     notes = [*integers.notes, *job.notes]
     rungs = [] if network.quantized else [_exact_rung("float", lambda inputs, first: network(*inputs), job)]
@@ -159,7 +159,8 @@ def diagnose_job(job: Job, progress: Progress = silent) -> Diagnosis:
     steps = _steps(machine)
     if len(steps) == 1:
         notes.append(
-            f"nothing of {machine.name}'s cells and wires is computed: give it real ones, such as --set cell=pcm --set age='1 h' (crossloom device list)"
+            f"no effects of {machine.name}'s cells and wires are computed; set real ones, such as --set cell=pcm --set age='1 h' "
+            "(crossloom device list)"
         )
     for step in steps:
         program = compile_network(integers.graph, machine.with_(**step.changes))
@@ -169,7 +170,7 @@ def diagnose_job(job: Job, progress: Progress = silent) -> Diagnosis:
 
 @dataclass(frozen=True)
 class _Step:
-    """A rung below the quantised network: the settings of the crossbars with which it is computed, and whether chance has a say in it."""
+    """A rung below the quantised network: the crossbar settings with which it is computed, and whether it has random effects."""
 
     name: str
     changes: dict[str, Any]
@@ -177,7 +178,7 @@ class _Step:
 
 
 def _steps(machine: Machine) -> list[_Step]:
-    """Return the rungs that a machine has: what lies between cells and converters before what the cells do."""
+    """Return the rungs of a machine: first the circuits between cells and converters, then the effects of the cells."""
     xbar = crossbars(machine.views[0])
     off: dict[str, Any] = {"crossbar.effects": "none", "crossbar.adder": "ideal", "crossbar.converter": "ideal", "crossbar.buffer_sigma": 0.0}
     steps = [_Step("converters", off, False)]
@@ -211,7 +212,7 @@ def _rung(name: str, program: Program, job: Job, progress: Progress) -> Rung:
 
 
 def _layers(values: Values, job: Job) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Return for each layer with arrays the decibels of its own error and of the error that has arrived."""
+    """Return, for each layer with arrays, the signal-to-error ratios (dB) of its own error and of the error that has arrived."""
     assert job.samples is not None
     count = values.program.graph.batch or PROBED
     inputs, _ = next(iter(job.samples.first(count).batches(count, job.device)))

@@ -15,9 +15,9 @@ from crossloom.network.replay import batch_of, last_uses
 
 
 def accuracy_at(network: Graph, data: Data, sinad_db: float, seed: int = 0, batch: int = 256) -> float:
-    """Return the accuracy of a network in floating point, each of whose layers is off by normal numbers of σ = max|x| / 10^(SINAD/20).
+    """Return the accuracy of a floating-point network with normal noise of σ = max|x| / 10^(SINAD/20) added to the output of each layer.
 
-    The largest magnitude is that of a layer's output over a batch. `data` needs labels.
+    max|x| is the largest magnitude of a layer's output over a batch. `data` needs labels.
     """
     assert data.labels is not None, "an accuracy needs labels"
     generator = torch.Generator().manual_seed(seed)
@@ -43,7 +43,7 @@ def _noisy(network: Graph, inputs: Sequence[Tensor], share: float, generator: to
 
 
 def needed_db(network: Graph, data: Data, levels_db: Sequence[float], loss: float = 0.005, seeds: int = 5) -> tuple[float, dict[float, float]]:
-    """Return the lowest of some levels from which on the mean accuracy is within `loss` of that without noise, and the accuracies by level."""
+    """Return the lowest level from which the mean accuracy stays within `loss` of the noise-free accuracy, and the mean accuracy at each level."""
     clean = accuracy_at(network, data, 300.0)
     found = {level: sum(accuracy_at(network, data, level, seed) for seed in range(seeds)) / seeds for level in levels_db}
     enough = [level for level in levels_db if all(found[other] >= clean - loss for other in levels_db if other >= level)]

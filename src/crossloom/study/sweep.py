@@ -22,12 +22,12 @@ from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
 
 MOST = 4096
-"""Versions of a machine in one sweep."""
+"""Largest number of machine versions in one sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What answers are worth: the share of right ones, and where each token has one, the perplexity."""
+    """The quality of answers: the share of correct answers and, for per-token answers, the perplexity."""
 
     accuracy: float
     perplexity: float | None
@@ -35,7 +35,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One version of the machine. Times in s, energy in J of one inference, area in mm². `fails` says why it cannot run the network; empty if it can."""
+    """One version of the machine. Times in s, energy per inference in J, area in mm². `fails` is why it cannot run the network; empty if it can."""
 
     values: Mapping[str, Any]
     score: Score | None = None
@@ -48,7 +48,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All versions, and what the network is worth without a machine: in floating point (None if it came quantised) and in integers."""
+    """All versions, and the score of the network without a machine: in floating point (None if given quantised) and in integers."""
 
     network: str
     machine: str
@@ -77,34 +77,34 @@ def sweep(
     device: str = "cpu",
     progress: Progress = silent,
 ) -> Sweep:
-    """Return what a network does on every combination of some fields' values.
+    """Return the accuracy and costs of a network for every combination of field values.
 
     Args:
         network: in floating point or quantised; it is quantised once, so that all versions compute the same integers.
-        machine: the version from which the others differ.
-        over: fields of the machine with the values that each takes.
-        data: samples with labels for accuracies (perplexities where each token has a label). Without, only times and costs are read.
-        calibration, recipe, seed, batch, device, progress: as of `crossloom.run`.
+        machine: the base version, whose fields are changed.
+        over: fields of the machine, with the values of each.
+        data: samples with labels for accuracies (perplexities for per-token labels). Without data, only times and costs are computed.
+        calibration, recipe, seed, batch, device, progress: as in `crossloom.run`.
 
-    Raises InputError for nothing to sweep or too much of it, MachineError for a field or value that makes no sense.
+    Raises InputError for no combinations or too many, MachineError for an invalid field or value.
     """
     return sweep_job(Job(network, machine, data, calibration, recipe, seed, 1, batch, device), over, progress)
 
 
 def sweep_job(job: Job, over: Mapping[str, Sequence[Any]], progress: Progress = silent) -> Sweep:
-    """Return what the network of a job does on every combination of some fields' values; see `sweep`."""
+    """Return the accuracy and costs of a job's network for every combination of field values; see `sweep`."""
     count = prod(len(values) for values in over.values())
     if not over or not count or count > MOST:
         raise InputError(f"a sweep takes 1 to {MOST} combinations of values, got {count if over else 0}; name fields with their values")
     combinations = [dict(zip(over, values, strict=True)) for values in product(*over.values())]
     machines = [job.machine.with_(**values) for values in combinations]
     if job.samples is not None and not job.labelled:
-        raise InputError("a sweep over samples compares accuracies; give labels, or no samples for times and costs only")
+        raise InputError("a sweep over samples compares accuracies; give labels, or omit the samples for times and costs only")
     integers = job.quantised(progress)
     versions = progress(list(zip(combinations, machines, strict=True)), "versions", count)
     points = tuple(_point(values, job.on(machine), integers.graph) for values, machine in versions)
     if all(point.fails for point in points):
-        raise InputError(f"no version of {job.machine.name} runs {job.network.name}; the first: {points[0].fails}")
+        raise InputError(f"no version of {job.machine.name} runs {job.network.name}; the first fails with: {points[0].fails}")
     real = None if job.network.quantized else _score(lambda inputs, first: job.network(*inputs), job)
     exact = _score(lambda inputs, first: integers.graph(*inputs), job)
     samples = len(job.samples) if job.samples else 0
@@ -112,7 +112,7 @@ def sweep_job(job: Job, over: Mapping[str, Sequence[Any]], progress: Progress = 
 
 
 def _point(values: Mapping[str, Any], job: Job, graph: Graph) -> Point:
-    """Return what one version of the machine does."""
+    """Return the accuracy and costs of one version of the machine."""
     try:
         program = compile_network(graph, job.machine)
     except (CapacityError, MachineError, ModelError) as problem:
@@ -124,7 +124,7 @@ def _point(values: Mapping[str, Any], job: Job, graph: Graph) -> Point:
 
 
 def _score(answer: Answer, job: Job) -> Score | None:
-    """Return the score of a way to answer the samples of a job; None without labels."""
+    """Return the score of an answer function on a job's samples; None without labels."""
     return _scored(accuracy(answer, job.samples, job.size, job.device), job) if job.samples is not None and job.labelled else None
 
 

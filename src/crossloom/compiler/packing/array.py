@@ -1,4 +1,4 @@
-"""One array being filled with blocks: where the next one fits."""
+"""One array being filled with blocks, and the locations where the next block fits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 @dataclass(slots=True)
 class Lines:
-    """The word lines and bit lines that blocks of one period and phase take, as bits of two integers; whether one of them writes."""
+    """The word lines and bit lines of blocks with the same period and phase, as bits of two integers, and whether one of the blocks writes."""
 
     rows: int = 0
     columns: int = 0
@@ -18,7 +18,7 @@ class Lines:
 
 
 class PlacedBlock(NamedTuple):
-    """What an array must know of a block: its size, how often its owner is active, whether it is written."""
+    """A block as an array sees it: its size, its owner's period, and whether it is written."""
 
     rows: int
     columns: int
@@ -31,8 +31,9 @@ class ArrayCells:
     """The free cells of an array that is being filled.
 
     The array is cut into strips of word lines at every block's first and last line; within a strip all word lines have the same free
-    cells, one bit each. `held` are cells of blocks; `taken` are these, and those that must stay erased because word lines of one block cross bit
-    lines there of another that is active with it. `probes` counts the strips looked at: a measure of time that does not depend on the computer.
+    cells, one bit each. `held` are the cells of blocks. `taken` are these and the cells that must stay erased, because there the word lines of one
+    block cross the bit lines of another that is active with it. `probes` counts the strips inspected: a measure of time that does not depend on
+    the computer.
     """
 
     rows: int
@@ -47,10 +48,10 @@ class ArrayCells:
         self.tops, self.held, self.taken = [0, self.rows], [0], [0]
 
     def spots(self, block: PlacedBlock, phase: int) -> Iterator[tuple[int, int]]:
-        """Yield where a block fits: the first word line that takes it and there the first bit line; then the next, and so on.
+        """Yield the locations where a block fits: the first word line with room and there the first bit line, then the next, and so on.
 
-        If the caller puts the block there, the next spot is for one more of the same owner: what lies above the first was looked at, so one
-        sweep over the strips places a whole diagonal of copies.
+        If the caller puts the block there, the next spot is for another block of the same owner. The strips above need not be inspected again, so
+        one sweep over the strips places a whole diagonal of copies.
         """
         self.probes += 1
         busy = self._busy(block, phase)
@@ -76,7 +77,7 @@ class ArrayCells:
                 row_starts = _starts(open_rows, block.rows) >> top + block.rows << top + block.rows
 
     def put(self, block: PlacedBlock, phase: int, row: int, column: int) -> None:
-        """Take the cells and lines of a block that fits here."""
+        """Mark the cells and lines of a block that fits here as taken."""
         busy = self._busy(block, phase)
         first, last = self._cut(row), self._cut(row + block.rows)
         mask = ((1 << block.columns) - 1) << column
@@ -92,7 +93,7 @@ class ArrayCells:
         lines.writes = lines.writes or block.writes
 
     def _rows_holding(self, columns: int) -> int:
-        """Return the word lines on which some cell of these bit lines is a block's."""
+        """Return the word lines on which some cell of these bit lines belongs to a block."""
         rows = 0
         if columns:
             for strip, held in enumerate(self.held):
@@ -101,7 +102,7 @@ class ArrayCells:
         return rows
 
     def _columns_held(self, rows: int) -> int:
-        """Return the bit lines on which some cell of these word lines is a block's."""
+        """Return the bit lines on which some cell of these word lines belongs to a block."""
         columns = 0
         if rows:
             for top, held in zip(self.tops, self.held, strict=False):
@@ -110,7 +111,7 @@ class ArrayCells:
         return columns
 
     def _busy(self, block: PlacedBlock, phase: int) -> Lines:
-        """Return the lines of all blocks that are active in a slot in which this one is."""
+        """Return the lines of all blocks that share an active slot with this one."""
         busy = Lines()
         for (period, other), lines in self.lines.items():
             if not (phase ^ other) & (block.period - 1) & (period - 1):  # equal modulo the shorter period
@@ -129,7 +130,7 @@ class ArrayCells:
         return taken
 
     def _cut(self, row: int) -> int:
-        """Return the index of the strip that begins at this word line; cut one in two if none does."""
+        """Return the index of the strip that begins at this word line, cutting a strip in two if none does."""
         index = bisect_left(self.tops, row)
         if self.tops[index] != row:
             self.tops.insert(index, row)

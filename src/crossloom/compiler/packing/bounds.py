@@ -1,4 +1,4 @@
-"""How few arrays a set of blocks could need: bounds that no packing can beat."""
+"""Lower bounds on the number of arrays that a set of blocks needs, valid for any packing."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from crossloom.compiler.packing.kinds import BlockKind, Owner
 
 _THRESHOLDS = 16
-"""How many thresholds are tried in each direction, at most."""
+"""Largest number of thresholds tried in each direction."""
 
 _STARTS = 16
-"""Kinds from which a set of blocks that exclude each other is grown."""
+"""Number of kinds from which a set of mutually exclusive blocks is grown."""
 
 
 def fewest_arrays(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
     """Return a number of arrays (of rows x columns cells) that every packing of these kinds needs.
 
-    The bounds are those of `packing`, with lengths seen through dual feasible functions u: [0, 1] -> [0, 1], for which lengths that
-    fit into 1 side by side have Σ u <= 1 (Fekete and Schepers, Math. Methods of Operations Research 60, 2004). What holds for lengths
-    holds for u of them: a block of more than 1 - ε counts as 1 if those below ε count as 0.
+    The bounds are those of `packing`, with lengths mapped by dual feasible functions u: [0, 1] -> [0, 1], for which lengths that
+    fit into 1 side by side have Σ u <= 1 (Fekete and Schepers, Math. Methods of Operations Research 60, 2004). Whatever holds for lengths
+    also holds for their u: a block longer than 1 - ε counts as 1 if blocks shorter than ε count as 0.
     """
     kinds = [kind for kind in kinds if kind.count]
     if not kinds:
@@ -46,7 +46,7 @@ def fewest_arrays(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
 
 
 def _clique(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
-    """Return the size of a set of blocks of which no two can share an array, for any phases."""
+    """Return the size of a set of blocks that pairwise cannot share an array, for any phases."""
     height, width, period = (np.array([getattr(kind, name) for kind in kinds]) for name in ("rows", "columns", "period"))
     writes = np.array([kind.writes for kind in kinds])
     tall = height[:, None] + height > rows
@@ -68,7 +68,7 @@ def _clique(kinds: Sequence[BlockKind], rows: int, columns: int) -> int:
 
 
 def _weights(lengths: NDArray[np.int_], whole: int) -> NDArray[np.float64]:
-    """Return the lengths (one per kind) under each function, thresholds x kinds: the length itself, then one row for each threshold."""
+    """Return each function of the lengths, as an array of functions x kinds: the length itself, then halves, then one row per threshold."""
     values = np.unique(np.concatenate([lengths[2 * lengths <= whole], whole - lengths[2 * lengths > whole] + 1, [1]]))
     values = values[2 * values <= whole]
     picked = values[np.linspace(0, len(values) - 1, min(len(values), _THRESHOLDS)).astype(int)] if len(values) else values
@@ -80,6 +80,6 @@ def _weights(lengths: NDArray[np.int_], whole: int) -> NDArray[np.float64]:
 
 
 def _one_hot(owners: Sequence[Owner]) -> NDArray[np.float64]:
-    """Return kinds x owners: 1 where a kind is the owner's."""
+    """Return an array of kinds x owners: 1 where a kind belongs to the owner."""
     index = {owner: column for column, owner in enumerate(dict.fromkeys(owners))}
     return np.eye(len(index))[[index[owner] for owner in owners]]

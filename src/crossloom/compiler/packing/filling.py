@@ -1,4 +1,4 @@
-"""All blocks put into arrays by one plan: an order, a direction, and phases."""
+"""Filling of arrays with all blocks according to one plan: an order, a direction, and phases."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from crossloom.compiler.packing.array import ArrayCells, PlacedBlock
 from crossloom.compiler.packing.kinds import BlockKind, Owner, Pattern, Placed
 
 _PHASES_TRIED = 8
-"""Phases that are compared when an owner's first block is placed."""
+"""Number of phases compared when an owner's first block is placed."""
 
 _LEAST_PACE = 480
-"""A paced plan halves repeats down to this part of the largest need times the number of kinds: the fewer kinds, the finer."""
+"""A paced plan halves repeats down to (largest need · number of kinds) / _LEAST_PACE: the fewer kinds, the finer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,15 @@ class FillingTask:
 
 @dataclass(frozen=True, slots=True)
 class FillingPlan:
-    """How arrays are filled: everything that a search changes.
+    """How arrays are filled: everything that the search varies.
 
     Attributes:
-        weights: of the kinds; the heaviest is placed first.
+        weights: weights of the kinds; the heaviest is placed first.
         scarce: a kind's weight is multiplied by the arrays that its owner still needs (its blocks can only lie diagonally).
-        paced: an array is repeated half as often as it could be, so that what is scarce is looked at anew.
-        phases: of owners for which the phase is not chosen on the way.
+        paced: an array is repeated half as often as possible, so that scarcity is assessed again.
+        phases: owners' phases that are fixed beforehand instead of being chosen during filling.
         mirrored: blocks go to the first bit line, and there to the first word line.
-        together: blocks with something to be near wait for an array that holds it, while there is one to come.
+        together: blocks that should lie near another owner's wait for an array that holds such a block, as long as one is still to come.
     """
 
     weights: tuple[float, ...]
@@ -49,9 +49,9 @@ class FillingPlan:
 
 @dataclass(slots=True)
 class Filling:
-    """One packing being made: blocks left, phases chosen, cells that are active in each phase; used up by `patterns`.
+    """One packing in progress: blocks left, phases chosen, cells active in each phase. `patterns` uses it up.
 
-    `steps` measures the work done: kinds that were tried and strips that were looked at.
+    `steps` measures the work done: kinds tried and strips inspected.
     """
 
     task: FillingTask
@@ -71,7 +71,7 @@ class Filling:
         self.pace = max(1, int(most * len(self.left) / _LEAST_PACE))
 
     def patterns(self) -> Iterator[Pattern]:
-        """Yield patterns until no block is left. Kinds as large as an array come first: nothing can lie beside them."""
+        """Yield patterns until no block is left. Kinds as large as an array come first because nothing can lie beside them."""
         for index, kind in enumerate(self.task.kinds):
             if self.left[index] and kind.rows == self.task.rows and kind.columns == self.task.columns:
                 yield self._repeated(self._copies(index, self._empty(), 1))
@@ -82,7 +82,7 @@ class Filling:
         return ArrayCells(self.task.columns, self.task.rows) if self.plan.mirrored else ArrayCells(self.task.rows, self.task.columns)
 
     def _repeated(self, blocks: Sequence[Placed]) -> Pattern:
-        """Return an array as a pattern, repeated as often as there are blocks for it, and take these away."""
+        """Return an array as a pattern, repeated as often as there are blocks for it, and subtract these blocks."""
         used: dict[int, int] = {}
         for block in blocks:
             used[block.kind] = used.get(block.kind, 0) + 1
@@ -120,7 +120,7 @@ class Filling:
         return sorted(order, key=lambda index: -weights[index])
 
     def _need(self, order: Sequence[int]) -> dict[Owner, float]:
-        """Return how many arrays each owner's blocks need at least: by their word lines, by their bit lines, by their writing."""
+        """Return a lower bound on the arrays that each owner's blocks need: by word lines, by bit lines, by writing."""
         sums: dict[Owner, tuple[float, float, int]] = {}
         for index in order:
             kind, left = self.task.kinds[index], self.left[index]
@@ -144,7 +144,7 @@ class Filling:
         return followers
 
     def _copies(self, index: int, array: ArrayCells, limit: int) -> list[Placed]:
-        """Put blocks of a kind into an array, as many as fit but no more than the limit, and return them."""
+        """Put as many blocks of a kind into an array as fit, up to the limit, and return them."""
         owner, block = self.task.kinds[index].owner, self.blocks[index]
         phase = self._phase(index, array)
         found: list[Placed] = []
@@ -158,12 +158,12 @@ class Filling:
         return found
 
     def _seen(self, kind: BlockKind) -> PlacedBlock:
-        """Return a block as the array sees it, with lines exchanged in a mirrored plan."""
+        """Return a block as the array sees it, with word lines and bit lines exchanged in a mirrored plan."""
         rows, columns = (kind.columns, kind.rows) if self.plan.mirrored else (kind.rows, kind.columns)
         return PlacedBlock(rows, columns, kind.period, kind.writes)
 
     def _phase(self, index: int, array: ArrayCells) -> int | None:
-        """Return the phase of a kind's owner; if it had none, that in which the block lies first; None if it fits in none."""
+        """Return the phase of a kind's owner. If it has none yet, choose the phase with the first location for the block; None if it fits in none."""
         kind = self.task.kinds[index]
         if kind.owner in self.phases:
             return self.phases[kind.owner]
@@ -179,7 +179,7 @@ class Filling:
         return best[1]
 
     def _burden(self, kind: BlockKind, phase: int) -> None:
-        """Count the cells of an owner's blocks at its own node in the tree of phases and at all above it."""
+        """Add the cells of an owner's blocks to its node in the tree of phases and to all nodes above."""
         cells = sum(other.cells * other.count for other in self.task.kinds if other.owner == kind.owner)
         period = 1
         while period <= kind.period:
@@ -188,7 +188,7 @@ class Filling:
             period *= 2
 
     def _quiet_phases(self, period: int) -> list[int]:
-        """Return some phases with different lowest bits, the least loaded first; where there are more, the least loaded below each."""
+        """Return phases with distinct lowest bits, the least loaded first; for a longer period, the least loaded phase below each."""
         phases = list(range(min(period, _PHASES_TRIED)))
         bit = len(phases)
         while bit < period:

@@ -1,4 +1,4 @@
-"""What is packed and what comes out: kinds of blocks, arrays that hold them, and the rules that a packing keeps."""
+"""Input and output of the packing: kinds of blocks, arrays that hold them, and the rules that a packing must obey."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Owner = int | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockKind:
-    """So many identical rectangles of cells that one stage works with.
+    """`count` identical rectangles of cells that one stage works with.
 
-    The stage is active in the slots t with t mod period = its phase, and all blocks of one owner share period and phase. A block that
-    `writes` is written while it works, and an array takes one write operation at a time. Raises ValueError for figures without sense.
+    The stage is active in the slots t with t mod period = its phase, and all blocks of one owner share period and phase. A block with
+    `writes` is written while the stage works, and an array allows one write operation at a time. Raises ValueError for invalid values.
     """
 
     owner: Owner
@@ -38,7 +38,7 @@ class BlockKind:
 
 
 class Placed(NamedTuple):
-    """A block in an array: whose it is, which of the packing's kinds, and its first word line and bit line."""
+    """A block in an array: its owner, its kind (index into the packing's kinds), and its first word line and bit line."""
 
     owner: Owner
     kind: int
@@ -48,7 +48,7 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """The content of an array, and how many arrays are filled like it."""
+    """The content of an array, and the number of arrays filled like it."""
 
     blocks: tuple[Placed, ...]
     times: int
@@ -56,7 +56,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packing:
-    """Every block in an array of `rows` x `columns` cells, and the phase of each owner."""
+    """A placement of every block in arrays of `rows` x `columns` cells, and the phase of each owner."""
 
     rows: int
     columns: int
@@ -66,21 +66,21 @@ class Packing:
 
     @property
     def arrays(self) -> int:
-        """How many arrays are used."""
+        """Number of arrays used."""
         return sum(pattern.times for pattern in self.patterns)
 
     @property
     def cells(self) -> int:
-        """How many cells belong to a block, in all arrays together."""
+        """Number of cells that belong to a block, over all arrays."""
         return sum(pattern.times * sum(self.kinds[block.kind].cells for block in pattern.blocks) for pattern in self.patterns)
 
     @property
     def utilisation(self) -> float:
-        """The part of the used arrays' cells that belong to a block; 1 where nothing was to be packed."""
+        """Share of the used arrays' cells that belong to a block; 1 if there was nothing to pack."""
         return self.cells / (self.arrays * self.rows * self.columns) if self.patterns else 1.0
 
     def near_hits(self, near: Mapping[Owner, Owner]) -> int:
-        """Return how many blocks lie in an array with a block of the owner that theirs would best be near."""
+        """Return the number of blocks that lie in an array with a block of the owner that theirs should be near."""
         hits = 0
         for pattern in self.patterns:
             owners = {block.owner for block in pattern.blocks}
@@ -89,9 +89,9 @@ class Packing:
 
 
 def check(packing: Packing, kinds: Sequence[BlockKind]) -> tuple[str, ...]:
-    """Return every rule that a packing of these kinds breaks, in words; nothing if it is right.
+    """Return a description of every rule that a packing of these kinds breaks; empty if it is valid.
 
-    Plain on purpose: it walks through the slots one by one and counts on each line the blocks that are active.
+    Deliberately simple: it walks through the slots one by one and checks the active blocks on each line.
     """
     if packing.kinds != tuple(kinds):
         return ("the packing is of other kinds",)
@@ -105,7 +105,7 @@ def check(packing: Packing, kinds: Sequence[BlockKind]) -> tuple[str, ...]:
 
 
 def _counts(packing: Packing) -> list[str]:
-    """Return which kinds are not placed as often as they should be."""
+    """Return the kinds that are not placed the right number of times."""
     placed = [0] * len(packing.kinds)
     for pattern in packing.patterns:
         if pattern.times < 1 or not pattern.blocks:
@@ -122,14 +122,14 @@ def _counts(packing: Packing) -> list[str]:
 
 
 def _phases(packing: Packing) -> list[str]:
-    """Return which owners have no phase, or one that their period does not have."""
+    """Return the owners without a phase, or with a phase outside their period."""
     return [
         f"owner {kind.owner}: no phase below {kind.period}" for kind in packing.kinds if not 0 <= packing.phases.get(kind.owner, -1) < kind.period
     ]
 
 
 def _outside(packing: Packing, pattern: Pattern) -> str:
-    """Return which block lies outside the array."""
+    """Return a block that lies outside the array, or an empty text."""
     for block in pattern.blocks:
         kind = packing.kinds[block.kind]
         if block.row < 0 or block.column < 0 or block.row + kind.rows > packing.rows or block.column + kind.columns > packing.columns:
@@ -138,7 +138,7 @@ def _outside(packing: Packing, pattern: Pattern) -> str:
 
 
 def _overlap(packing: Packing, pattern: Pattern) -> str:
-    """Return which cell belongs to two blocks."""
+    """Return a block that overlaps another, or an empty text."""
     taken: set[tuple[int, int]] = set()
     for block in pattern.blocks:
         kind = packing.kinds[block.kind]
@@ -150,7 +150,7 @@ def _overlap(packing: Packing, pattern: Pattern) -> str:
 
 
 def _turns(packing: Packing, pattern: Pattern) -> str:
-    """Return which line two active blocks share, or which slot has two writers."""
+    """Return two active blocks that share a line or both write in a slot, or an empty text."""
     for slot in range(max(packing.kinds[block.kind].period for block in pattern.blocks)):
         rows: set[int] = set()
         columns: set[int] = set()
@@ -172,7 +172,7 @@ def _turns(packing: Packing, pattern: Pattern) -> str:
 
 
 def _crossings(packing: Packing, pattern: Pattern) -> str:
-    """Return which block lies where word lines of a second cross bit lines of a third that is active with the second."""
+    """Return a block that lies where word lines of a second block cross bit lines of a third that is active with the second, or an empty text."""
     for first, second in permutations(pattern.blocks, 2):
         one, two = packing.kinds[first.kind], packing.kinds[second.kind]
         if (packing.phases[first.owner] - packing.phases[second.owner]) % min(one.period, two.period):

@@ -1,4 +1,4 @@
-"""The search for a good packing: orders, directions and phases; the problem is in the package's docstring."""
+"""Search for a good packing over orders, directions and phases; the package's docstring states the problem."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crossloom.compiler.packing.kinds import BlockKind, Owner, Packing, Pattern,
 from crossloom.errors import CapacityError
 
 BUDGET = 20_000
-"""Steps of a search (kinds tried, strips of an array looked at); some microseconds each."""
+"""Steps of a search (kinds tried, strips of an array inspected); some microseconds each."""
 
 _NOTHING_NEAR: Mapping[Owner, Owner] = MappingProxyType({})
 
@@ -29,17 +29,17 @@ _WEIGHTS: tuple[Callable[[BlockKind], float], ...] = (
 
 
 def pack(kinds: Sequence[BlockKind], rows: int, columns: int, near: Mapping[Owner, Owner] = _NOTHING_NEAR, budget: int = BUDGET) -> Packing:
-    """Return all blocks in arrays of rows x columns cells, few of them.
+    """Return a packing of all blocks into few arrays of rows x columns cells.
 
-    `near` names for an owner another in whose arrays its blocks would best lie; it never costs an array. `budget` limits the search (and
-    again the half of it one for nearness); one packing is made in any case.
+    `near` maps an owner to another in whose arrays its blocks should lie; it never costs an array. `budget` limits the search; a second search
+    for nearness has half of it. At least one packing is made in any case.
     Raises CapacityError for a block larger than an array, ValueError for an owner with two periods.
     """
     _verify(kinds, rows, columns)
     task = FillingTask(tuple(kinds), rows, columns)
     best = _search(task, _starts(task), budget)
     if near:
-        # The best packing so far is the first of the second search, so that what is near what never costs an array.
+        # The second search starts from the best packing so far, so that nearness never costs an array.
         plans = chain((best.plan, replace(best.plan, together=True)), (replace(plan, together=True) for plan in _starts(task)))
         best = _search(replace(task, near=near), plans, budget // 2)
     return best.packing
@@ -58,10 +58,10 @@ def _verify(kinds: Sequence[BlockKind], rows: int, columns: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A plan, the packing that it leads to, what is to be small about it, and the steps that it took.
+    """A plan, the resulting packing, its score (to be minimised), and the steps that it took.
 
-    The score is: arrays; minus the blocks near what they belong to; minus the sum of squared cells, since of packings with as
-    many arrays the uneven one is closer to emptying one.
+    The score is: arrays; minus the blocks near the owner that they should be near; minus the sum of squared cells, because of two packings with
+    equally many arrays, the less even one is closer to emptying an array.
     """
 
     plan: FillingPlan
@@ -71,7 +71,7 @@ class _Made:
 
 
 def _make(task: FillingTask, plan: FillingPlan) -> _Made:
-    """Return the packing that a plan leads to."""
+    """Return the packing that results from a plan."""
     filling = Filling(task, plan)
     times: dict[tuple[Placed, ...], int] = {}
     for pattern in filling.patterns():
@@ -84,7 +84,7 @@ def _make(task: FillingTask, plan: FillingPlan) -> _Made:
 
 
 def _search(task: FillingTask, plans: Iterator[FillingPlan], budget: int) -> _Made:
-    """Return the best of what these plans lead to, and then small changes of the best; as far as the budget goes."""
+    """Return the best packing from these plans and then from small changes of the best plan, within the budget."""
     goal = fewest_arrays(task.kinds, task.rows, task.columns), -sum(kind.count for kind in task.kinds if kind.owner in task.near)
     rng = random.Random(0)  # its own generator: the result depends only on the arguments
     best = _make(task, next(plans))
@@ -97,7 +97,7 @@ def _search(task: FillingTask, plans: Iterator[FillingPlan], budget: int) -> _Ma
 
 
 def _starts(task: FillingTask) -> Iterator[FillingPlan]:
-    """Yield the owners with the greatest need first, then every order; each with word lines first and with bit lines first."""
+    """Yield plans that place the owners with the greatest need first, then every fixed order; each with word lines first and with bit lines first."""
     even = (1.0,) * len(task.kinds)
     fixed = [FillingPlan(tuple(map(weight, task.kinds))) for weight in _WEIGHTS]
     for plan in (FillingPlan(even, scarce=True, paced=True), FillingPlan(even, scarce=True), *fixed):

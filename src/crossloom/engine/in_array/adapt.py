@@ -1,4 +1,4 @@
-"""What functions in arrays ask of a quantised network: a sign before a ReLU, and formats of a softmax."""
+"""Adaptation of a quantised network to in-array functions: signed inputs of a ReLU, and formats of a softmax."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from crossloom.network.operators import Clip, Relu, Softmax
 from crossloom.network.quantize.post_training import hands_on
 
 MOST_BITS = 16
-"""Of an activation."""
+"""Largest width of an activation."""
 
 
 def signed_before_relu(graph: Graph, chosen: Functions) -> Graph:
-    """Return the network in which what a ReLU reads has a sign.
+    """Return the network with signed inputs to each ReLU.
 
-    Where a ReLU alone reads a result, quantisation gives that its unsigned integers, and saturation would be the ReLU. With one bit more, the
-    sign, the same scale tells the same integers apart, and the ReLU has something to do.
+    If a result is read only by a ReLU, quantisation gives it the ReLU's unsigned format, so saturation would already perform the ReLU. With an
+    additional sign bit, the same scale resolves the same integers, and the ReLU is computed explicitly.
     """
     quantization = dict(graph.quantization)
     for node in graph.nodes:

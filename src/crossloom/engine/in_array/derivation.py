@@ -1,8 +1,8 @@
-"""The rule of `biasing` once more, by exhaustive search from what each cell may see.
+"""Derivation of the rule of `biasing` by exhaustive search, from the voltages that each cell may see.
 
-Lines that cross the same activities and carry the same bits are one class, and one level serves them all. Each pair of a class of word lines
-and a class of bit lines is a kind of cell, with the set of differences that it may see. Levels are searched for over all classes, bits and
-signs of the sums; there is no knowledge of a rule in here. One class of each direction crosses nothing: the lines that are left over.
+Lines that cross the same activities and carry the same bits form a class, and one level suffices for the class. Each pair of a class of word
+lines and a class of bit lines is a kind of cell, with the set of differences that it may see. Levels are searched over all classes, bits and
+signs of the sums, without using the rule. One class in each direction crosses no activity: the lines that are left over.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Line:
     """A class of lines.
 
     Attributes:
-        crosses: places of the activities in their sequence.
-        ones: those of them whose bit is 1 on this line: reads on a word line, writes on a bit line.
+        crosses: indices of the activities that the lines cross.
+        ones: those whose bit is 1 on this line: reads on a word line, writes on a bit line.
     """
 
     crosses: frozenset[int]
@@ -34,9 +34,9 @@ def derive(activities: Sequence[Activity], top: int = TOP, *, erased: bool = Fal
     """Return levels for all classes of word lines and of bit lines, or None if there are none.
 
     Args:
-        activities: all of a pulse; a handful, as the search is exhaustive.
-        top: levels up to V; a cell that is not selected withstands one. 3 are thirds, 2 halves.
-        erased: cells that belong to no activity, and lie where a word line of one meets a bit line of another, disturb no sum.
+        activities: all activities of a pulse; only a few, as the search is exhaustive.
+        top: number of levels up to V; an unselected cell withstands one. 3 means thirds, 2 halves.
+        erased: whether cells that belong to no activity, where a word line of one meets a bit line of another, disturb no sum.
     """
     rows, columns = list(_classes(activities, True)), list(_classes(activities, False))
     sums = sorted({each.sum for each in activities if isinstance(each, Read)})
@@ -49,7 +49,7 @@ def derive(activities: Sequence[Activity], top: int = TOP, *, erased: bool = Fal
 
 
 def _classes(activities: Sequence[Activity], words: bool) -> Iterator[Line]:
-    """Yield the classes of word lines or of bit lines: for each set of activities that some line crosses, all bits that it may carry."""
+    """Yield the classes of word lines or of bit lines: for each set of activities crossed by some line, all bits that it may carry."""
     ranges = [each.rows if words else each.columns for each in activities]
     starts = {end for lines in ranges for end in (lines.start, lines.stop)}
     for crosses in {frozenset(k for k, lines in enumerate(ranges) if start in lines) for start in starts} | {frozenset[int]()}:
@@ -61,14 +61,14 @@ def _classes(activities: Sequence[Activity], words: bool) -> Iterator[Line]:
 
 
 def _data(activity: Activity, words: bool) -> tuple[str, int, int] | None:
-    """Return what names the bit that an activity puts on its word lines or its bit lines, if any: equal names are equal bits."""
+    """Return the name of the bit that an activity puts on its word or bit lines, if any; equal names are equal bits."""
     if isinstance(activity, Read):
         return (activity.operand, activity.rows.start, activity.rows.stop) if words else None
     return None if words else (activity.mask, activity.columns.start, activity.columns.stop)
 
 
 def _differences(activities: Sequence[Activity], row: Line, column: Line, sign: dict[str, int], top: int, erased: bool) -> frozenset[int]:
-    """Return what a cell may see, in levels."""
+    """Return the differences that a cell may see, in levels."""
     owners = row.crosses & column.crosses
     if len(owners) > 1:  # a cell serves one activity
         return frozenset()
@@ -91,7 +91,7 @@ def _differences(activities: Sequence[Activity], row: Line, column: Line, sign: 
 def _search(
     rows: list[Line], open_: dict[Line, frozenset[int]], allowed: dict[tuple[Line, Line], frozenset[int]], top: int
 ) -> tuple[Found, Found] | None:
-    """Return levels for `rows` and for the columns, whose levels still open are given, or None. Columns do not depend on each other."""
+    """Return levels for `rows` and for the columns, given the columns' possible levels, or None. Columns are independent of each other."""
     if not rows:
         return {}, {column: min(left) for column, left in open_.items()}
     row, *rest = rows

@@ -1,4 +1,4 @@
-"""The engine of functions in arrays: ReLU, pooling and softmax in blocks of cells."""
+"""Engine of in-array functions: ReLU, pooling and softmax in blocks of cells."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from crossloom.program.stage import Stage, Timing
 
 @dataclass(frozen=True, slots=True)
 class InArrayFunctions:
-    """Takes functions that arrays compute in their cells; see the package's docstring."""
+    """The engine of functions that arrays compute in their cells; see the package's docstring."""
 
     name: str = "blocks"
 
@@ -39,7 +39,7 @@ class InArrayFunctions:
 
 @dataclass(frozen=True, slots=True)
 class MappedInArray:
-    """The engine on the arrays of one machine. `cycle` is the seconds of one, and the `part.action` that sets them."""
+    """The engine on the arrays of one machine. `cycle` is the cycle time in seconds, and the `part.action` that limits it."""
 
     machine: Machine
     chosen: Functions
@@ -48,11 +48,11 @@ class MappedInArray:
 
     @property
     def paced_parts(self) -> frozenset[str]:
-        """The parts of an array."""
+        """Components of an array."""
         return frozenset(("array", "dac", "adc", "sample_hold", "sense_amplifier", "shift_add", "output_register", "input_register"))
 
     def adapt(self, graph: Graph, holder: Holder) -> tuple[Graph, tuple[str, ...]]:
-        """Return the network with a sign before each ReLU, and scores and weights of softmax in the format of the blocks."""
+        """Return the network with signed inputs to each ReLU, and scores and weights of softmax in the format of the blocks, and notes."""
         chosen = self.chosen
         return with_softmax_formats(signed_before_relu(graph, chosen), chosen), left_over(graph, chosen)
 
@@ -61,42 +61,42 @@ class MappedInArray:
         return unfit(node, graph, self.chosen)
 
     def fuses(self, stage: Stage, node: Node, graph: Graph) -> bool:
-        """Return whether a node and the stage are the two halves of ReLU and maximum."""
+        """Return whether a node and the stage together are a ReLU and a maximum, in either order."""
         if len(stage.nodes) > 1:
             return False
         ops = (graph.node(stage.nodes[0]).op, node.op)
         return any(isinstance(first, Relu | Clip) and isinstance(second, LARGEST) for first, second in (ops, ops[::-1]))
 
     def place(self, stage: Stage, graph: Graph) -> InBlocks:
-        """Return the blocks of one copy. Raises MachineError for arrays too small for one result."""
+        """Return the blocks of one copy. Raises MachineError if the arrays are too small for one result."""
         nodes = [graph.node(name) for name in stage.nodes[: stage.in_array_nodes]]
         try:
             found = fitted(_wanted(nodes, stage, graph, self.chosen), stage.positions)
         except ValueError as problem:
             raise MachineError(
-                f"machine {self.machine.name}: {stage.nodes[0]}: {problem}; or leave it to digital units (blocks.{_setting(nodes)}=digital)"
+                f"machine {self.machine.name}: {stage.nodes[0]}: {problem}; or use digital units (blocks.{_setting(nodes)}=digital)"
             ) from problem
         rows = graph.node(stage.name).type.count(1) // found.candidates
         over_space = found.function == "softmax" and found.lanes * stage.positions != rows
         return replace(found, input_vectors=rows) if over_space else found
 
     def timing(self, stage: Stage, graph: Graph) -> Timing:
-        """Return the time between two steps, and that from the first load to the last result."""
+        """Return the interval between two steps, and the latency from the first load to the last result."""
         blocks, (cycle_s, limited_by) = placed(stage), self.cycle
         latency_s = blocks.latency * cycle_s
         return Timing(blocks.cycles * cycle_s, latency_s, limited_by, latency_s)
 
     def cost(self, stage: Stage, graph: Graph) -> Cost:
-        """Return the actions of one inference; each step of a copy sets a cell once or twice."""
+        """Return the actions and writes per cell of one inference; each step of a copy sets a cell once or twice."""
         return Cost(dict(_actions(stage, graph, 1)), -(-stage.positions // stage.copies) * placed(stage).writes)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
-        """Return what computes a function's integers."""
+        """Return the executor of a function's integers."""
         return BlockExecutor(node, program)
 
 
 def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions) -> InBlocks:
-    """Return what a stage asks of blocks, before their sizes are known."""
+    """Return a stage's requirements on blocks, before their sizes are known."""
     main = next((node for node in nodes if not isinstance(node.op, Relu | Clip)), nodes[0])
     x = graph.quantization[nodes[0].inputs[0]]
     shape = graph.types[main.inputs[0]].sizes()
@@ -130,21 +130,21 @@ def _wanted(nodes: Sequence[Node], stage: Stage, graph: Graph, chosen: Functions
 
 
 def _setting(nodes: Sequence[Node]) -> str:
-    """Return which setting decides about nodes."""
+    """Return the setting that places the nodes."""
     if isinstance(nodes[-1].op, Softmax):
         return "softmax"
     return "relu" if all(isinstance(node.op, Relu | Clip) for node in nodes) else "pooling"
 
 
 def placed(stage: Stage) -> InBlocks:
-    """Return where a stage of the engine lies."""
+    """Return the placement of a stage of the engine."""
     placement = stage.placement
     assert isinstance(placement, InBlocks)
     return placement
 
 
 def moved(stage: Stage, graph: Graph, inferences: int) -> Counts:
-    """Return what brings the values of some inferences to a stage's blocks, and takes results away."""
+    """Return the data-movement actions of a stage in some inferences: values to its blocks, and results from them."""
     placement, values = placed(stage), graph.quantization[graph.node(stage.nodes[0]).inputs[0]]
     results = stage.positions * placement.lanes
     made = results * (placement.candidates if placement.function == "softmax" else 1)
@@ -160,7 +160,7 @@ def moved(stage: Stage, graph: Graph, inferences: int) -> Counts:
 
 
 def _actions(stage: Stage, graph: Graph, inferences: int) -> Counts:
-    """Return what some inferences make a stage do."""
+    """Return the action counts of a stage in some inferences."""
     counts = moved(stage, graph, inferences)
     counts.update({name: inferences * count for name, count in placed(stage).actions(stage.positions).items()})
     return counts
@@ -168,25 +168,25 @@ def _actions(stage: Stage, graph: Graph, inferences: int) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class BlockExecutor:
-    """Computes one function by its integer definition, and counts what the blocks of its stage do; `cells.py` and its programs do it cell by cell."""
+    """Executor of one function by its integer definition, with the action counts of its blocks; `cells.py` and its programs work cell by cell."""
 
     node: Node
     program: Program
 
     @property
     def stage(self) -> Stage:
-        """The stage that the node belongs to."""
+        """Stage of the node."""
         return self.program.stage_of[self.node.name]
 
     @property
     def plan(self) -> str:
-        """A few words for how it computes."""
+        """Short description of the method."""
         return f"{placed(self.stage).function} in cells"
 
     @property
     def why(self) -> str:
-        """Why that is allowed."""
-        return "what the cells do, cycle by cycle, gives the same integers"
+        """Reason why the method is valid."""
+        return "cycle-by-cycle execution in the cells gives the same integers"
 
     def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
         """Return the function's integers; the stage's actions are counted with its last node."""

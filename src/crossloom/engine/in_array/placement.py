@@ -1,4 +1,4 @@
-"""The blocks of one stage: which function, how wide, how many side by side."""
+"""Placement of the blocks of one stage: their function, width, and number side by side."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from crossloom.program.placement import placement
 @placement
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InBlocks:
-    """One copy of a function in arrays. Its `rows`, `columns` and `adc_bits` are those of an array.
+    """One copy of an in-array function. Its `rows`, `columns` and `adc_bits` are those of an array.
 
-    A position has `lanes` results, each of `candidates` values of `bits` bits; a step computes the results of `positions_per_step` positions. Where a
-    position has more lanes than an array has bit lines, they are divided among `beside` blocks in as many arrays.
+    A position has `lanes` results, each of `candidates` values of `bits` bits. A step computes the results of `positions_per_step` positions. If a
+    position has more lanes than an array has bit lines, they are divided among `beside` blocks, each in its own array.
 
     Attributes:
         function: "largest" (ReLU, maximum, or both), "sum" or "softmax".
-        form: of the values: "unsigned", "signed", or "rectified" for signed ones of which a ReLU comes first.
-        zero: the integer that stands for 0.
-        absent: values of one lane that lie beyond the edges, for all positions together.
-        streams_input: each value is needed for one result only, so that it can be loaded as it comes.
-        format, exp_bits, quotient_bits: of a softmax.
-        input_vectors: rows of a softmax that do not come position by position: one over space, each of which needs all of them.
+        form: format of the values: "unsigned", "signed", or "rectified" for signed values to which a ReLU is applied first.
+        zero: the integer that represents 0.
+        absent: number of values of one lane beyond the edges, over all positions.
+        streams_input: whether each value is needed for only one result, so that it can be loaded on arrival.
+        format, exp_bits, quotient_bits: number formats of a softmax.
+        input_vectors: number of rows of a softmax over space, each of which needs all positions; None if rows arrive position by position.
     """
 
     function: str
@@ -54,52 +54,52 @@ class InBlocks:
 
     @property
     def contents(self) -> None:
-        """None: what the blocks hold for a moment is nobody else's."""
+        """None: no other stage can use what the blocks hold temporarily."""
         return None
 
     @property
     def releases_arrays(self) -> bool:
-        """No: the floor plan gives the stage its blocks for good."""
+        """False: the floor plan assigns the stage its blocks permanently."""
         return False
 
     @property
     def written_rows(self) -> int:
-        """Word lines that are programmed before the stage can compute: none."""
+        """Zero: no word lines are programmed before the stage can compute."""
         return 0
 
     @property
     def smallest_chunk(self) -> int:
-        """Arrays that make up one result: all of a copy."""
+        """Number of arrays that make up one result: all of a copy."""
         return self.arrays
 
     @property
     def summary(self) -> Mapping[str, int]:
-        """Nothing that a table has columns for."""
+        """Empty: there are no table columns for it."""
         return {}
 
     @property
     def arrays(self) -> int:
-        """Arrays that one copy lies in."""
+        """Number of arrays of one copy."""
         return self.beside
 
     @property
     def weights(self) -> int:
-        """Weights of one copy: none."""
+        """Zero: a copy holds no weights."""
         return 0
 
     @property
     def width(self) -> int:
-        """Results of one block and step."""
+        """Number of results per block and step."""
         return -(-self.lanes // self.beside) * self.positions_per_step
 
     @property
     def cells(self) -> int:
-        """Cells of one copy."""
+        """Number of cells of one copy."""
         return sum(block.count * block.cells for block in self.blocks)
 
     @property
     def utilization(self) -> float:
-        """Cells of the blocks, as a share of those of the arrays that they lie in."""
+        """Cells of the blocks as a fraction of the cells of their arrays."""
         return self.cells / (self.arrays * self.rows * self.columns)
 
     @property
@@ -113,13 +113,13 @@ class InBlocks:
 
     @property
     def cycles(self) -> int:
-        """Cycles of a step."""
+        """Number of cycles of a step."""
         rule = rule_of(self)
         return self.lanes * rule.cycles(self.candidates)[0] if isinstance(rule, InMemorySoftmax) else rule.cycles
 
     @property
     def latency(self) -> int:
-        """Cycles from the first load of a step to its last result."""
+        """Number of cycles from the first load of a step to its last result."""
         rule = rule_of(self)
         if isinstance(rule, InMemorySoftmax):
             between, until = rule.cycles(self.candidates)
@@ -128,12 +128,12 @@ class InBlocks:
 
     @property
     def writes(self) -> float:
-        """How often a step sets a cell, at most."""
+        """Largest number of sets of a cell per step."""
         rule = rule_of(self)
         return self.lanes * rule.writes(self.candidates) if isinstance(rule, InMemorySoftmax) else rule.writes
 
     def steps(self, positions: int) -> int:
-        """Return the steps in which one copy computes `positions` positions; a partly filled last step counts in full."""
+        """Return the number of steps of one copy for `positions` positions; a partly filled last step counts in full."""
         return -(-positions // self.positions_per_step)
 
     def loads(self, positions: int) -> int:
@@ -141,7 +141,7 @@ class InBlocks:
         return self.lanes * (positions * self.candidates - self.absent)
 
     def actions(self, positions: int) -> Counts:
-        """Return what arrays do for a number of positions. Maxima are not given what lies beyond the edges; to sums it is 0."""
+        """Return the action counts of the arrays for a number of positions. Maxima do not load values beyond the edges; sums treat them as 0."""
         rule, steps = rule_of(self), self.steps(positions)
         if isinstance(rule, InMemorySoftmax):
             rows = positions * self.lanes
@@ -154,7 +154,7 @@ class InBlocks:
 
 @lru_cache(maxsize=1024)
 def rule_of(blocks: InBlocks) -> Tournament | Alternating | SumBlock | InMemorySoftmax:
-    """Return how a block works."""
+    """Return the program of a block."""
     p = blocks
     if p.function == "softmax":
         arithmetic = LogSumExp(Fixed.of(p.format), exp_bits=p.exp_bits, quotient_bits=p.quotient_bits)
@@ -170,7 +170,7 @@ def rule_of(blocks: InBlocks) -> Tournament | Alternating | SumBlock | InMemoryS
 
 
 def fitted(wanted: InBlocks, positions: int) -> InBlocks:
-    """Return a placement with as many blocks side by side as it needs, and as many positions abreast as find room. Raises ValueError if none fits."""
+    """Return a placement with as many blocks as needed, and as many parallel positions as fit. Raises ValueError if none fits."""
     beside = 1
     while True:
         found = replace(wanted, beside=beside, positions_per_step=1)
@@ -183,14 +183,14 @@ def fitted(wanted: InBlocks, positions: int) -> InBlocks:
 
 
 def _room(blocks: InBlocks) -> int:
-    """Return how many positions find room abreast in a block; a tournament has the bit lines to itself. Raises ValueError if none does."""
+    """Return the number of positions that fit side by side in a block; a tournament uses all bit lines. Raises ValueError if none fits."""
     rule = rule_of(blocks)
     if isinstance(rule, InMemorySoftmax):
         rule.layout(blocks.candidates)
         return 1
     if rule.rows > blocks.rows or rule.columns > blocks.columns:
         raise ValueError(
-            f"{blocks.candidates} values of {blocks.bits} bits take {rule.rows} x {rule.columns} cells and an array has "
+            f"{blocks.candidates} values of {blocks.bits} bits take {rule.rows} x {rule.columns} cells but an array has "
             f"{blocks.rows} x {blocks.columns}"
         )
     return 1 if isinstance(rule, Tournament) and len(rule.levels) > 1 else blocks.columns // rule.columns

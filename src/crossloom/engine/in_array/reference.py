@@ -1,4 +1,4 @@
-"""Functions computed cell by cell, cycle by cycle: the definition that the engine's integers and counts are tested against."""
+"""Reference execution of in-array functions, cell by cell and cycle by cycle; the engine's integers and counts are tested against it."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from crossloom.program.stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class CellExecutor:
-    """Computes one function in planes of cells, and counts what they do. The first half of ReLU and maximum hands its values on to the second."""
+    """Cell-by-cell executor of one function, with action counts. In a fused ReLU and maximum, the first node passes its values to the second."""
 
     node: Node
     program: Program
     plan: str = "cells"
-    why: str = "asked for"
+    why: str = "requested"
 
     @property
     def stage(self) -> Stage:
-        """The stage that the node belongs to."""
+        """Stage of the node."""
         return self.program.stage_of[self.node.name]
 
     def __call__(self, tensors: Sequence[Tensor], inferences: Inferences, counts: Counts) -> Tensor:
-        """Return the function's integers, counting every action where it happens."""
+        """Return the function's integers, counting every action where it occurs."""
         stage, graph = self.stage, self.program.graph
         if self.node.name != stage.nodes[stage.in_array_nodes - 1]:
             return tensors[0]
@@ -71,7 +71,7 @@ class CellExecutor:
             halves = tuple(Plane(control, rule.block.rows, rule.columns, (samples * place.beside,), values.device) for _ in range(2))
             in_turn = values.reshape(samples, steps, place.beside, -1).movedim(1, 0).reshape(steps, samples * place.beside, -1)
             found = rectify_in_turn((halves[0], halves[1]), in_turn, rule).reshape(steps, samples, place.beside, -1).movedim(0, 1)
-            control.counts["array.write_cell"] -= place.bits * int((~present).sum())  # what is not there is 0, and not loaded
+            control.counts["array.write_cell"] -= place.bits * int((~present).sum())  # absent values are 0, and not loaded
         else:
             assert isinstance(rule, Tournament | SumBlock)
             plane = Plane(control, rule.rows, rule.columns, (len(values),), values.device)
@@ -85,7 +85,7 @@ class CellExecutor:
         return found[:, : self.stage.positions, : place.lanes].reshape(-1, place.lanes)
 
     def _requantized(self, node: Node, sums: Tensor) -> Tensor:
-        """Return what the sums stand for: means, of as many values as count."""
+        """Return the requantised results of the sums: means over the number of values that count, or sums."""
         x, y = self.program.graph.quantization[node.inputs[0]], self.program.graph.quantization[node.name]
         many = torch.tensor(float(placed(self.stage).candidates))
         if isinstance(node.op, AvgPool):
@@ -106,7 +106,7 @@ class CellExecutor:
 
 
 def _in_steps(values: Tensor, samples: int, positions: int, abreast: int, lanes: int, each: int) -> Tensor:
-    """Return values (N · positions, k, lanes) as the blocks get them, (N · steps · beside, k, abreast · lanes of a block); 0 where there are none."""
+    """Return values (N · positions, k, lanes) in block order, (N · steps · beside, k, abreast · lanes of a block), padded with 0."""
     many = values.shape[1]
     given = values.reshape(samples, -1, many, values.shape[2])
     given = F.pad(given, (0, lanes - given.shape[3], 0, 0, 0, positions - given.shape[1]))
@@ -115,5 +115,5 @@ def _in_steps(values: Tensor, samples: int, positions: int, abreast: int, lanes:
 
 
 def cell_executor(node: Node, program: Program, seed: int = 0) -> CellExecutor:
-    """Return the plain executor of a function in arrays."""
+    """Return the reference executor of an in-array function."""
     return CellExecutor(node, program)

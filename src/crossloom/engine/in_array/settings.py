@@ -1,4 +1,4 @@
-"""What a machine file says about functions in arrays, under `engines: blocks:`."""
+"""Settings of in-array functions in a machine file, under `engines: blocks:`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crossloom.machines import Machine
 
 Where = Literal["array", "digital"]
 ACTIONS = {"array": ("read_row", "write_cell", "bias"), "sense_amplifier": ("sense",)}
-"""What the parts of a machine must be able to do that computes functions in its arrays."""
+"""Actions required of the components of a machine that computes functions in its arrays."""
 
 
 class _File(BaseModel):
@@ -32,9 +32,9 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """Which functions a machine's arrays compute, the format of a softmax, and the arrays: their size, and the bits of what converts a sum.
+    """The functions that a machine's arrays compute, the format of a softmax, the size of the arrays, and the bits of their ADCs.
 
-    A softmax is not theirs on a machine that has units for it.
+    On a machine with softmax units, the arrays do not compute softmax.
     """
 
     relu: bool
@@ -54,7 +54,7 @@ class Functions:
 
 
 def functions(machine: Machine) -> Functions:
-    """Return a machine's settings. Raises MachineError naming the one that is wrong, or a part that cannot do what the functions ask of it."""
+    """Return a machine's settings. Raises MachineError naming the invalid setting, or a component that lacks an action of the functions."""
     given = checked(_File, "blocks", machine)
     array = machine.part("array")
     relu, pooling, softmax = (name == "array" for name in (given.relu, given.pooling, given.softmax))
@@ -66,7 +66,7 @@ def functions(machine: Machine) -> Functions:
 
 
 def cycle_of(machine: Machine) -> tuple[float, str]:
-    """Return the seconds of a cycle and the `part.action` that sets them: as long as a product's, and long enough for a read pulse and a write pulse."""
+    """Return the cycle time in seconds and the `part.action` that limits it: that of a product, or a read and a write pulse if these are longer."""
     xbar, does = crossbars(machine), machine.part("array").actions
     written = max(("write_cell", "bias"), key=lambda name: does[name].latency_s.value)
     pulses = does["read_row"].latency_s.value + does[written].latency_s.value
@@ -80,9 +80,7 @@ def _check(machine: Machine) -> None:
     if machine.compile.get("arrays", "whole") != "shared":
         raise MachineError(f"{where}: functions are computed in blocks of arrays that layers share; set compile.arrays=shared, {remedy}")
     if (bits := machine.part("array").whole("cell_bits")) != 1:
-        raise MachineError(
-            f"{where}: functions are computed on cells of one bit and {machine.part('array').path} has {bits}; set array.cell_bits=1, {remedy}"
-        )
+        raise MachineError(f"{where}: functions need cells of one bit and {machine.part('array').path} has {bits}; set array.cell_bits=1, {remedy}")
     for role, actions in ACTIONS.items():
         part = machine.part(role)
         if missing := [action for action in actions if action not in part.actions]:
@@ -90,5 +88,5 @@ def _check(machine: Machine) -> None:
     array, sense = machine.part("array"), machine.part("sense_amplifier")
     if sense.total < array.total * array.whole("columns"):
         raise MachineError(
-            f"{where}: every bit line needs a sense amplifier and {sense.path}.count gives {sense.total:g} on a chip; give it one for each, {remedy}"
+            f"{where}: every bit line needs a sense amplifier but {sense.path}.count gives {sense.total:g} on a chip; give one per bit line, {remedy}"
         )

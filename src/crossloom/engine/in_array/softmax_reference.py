@@ -1,6 +1,6 @@
-"""Softmax in blocks of cells, cell by cell: the definition of what `softmax.py` computes and of what its arrays do.
+"""Cell-by-cell reference of softmax in blocks of cells, defining the results of `softmax.py` and the activity of its arrays.
 
-Rows of scores run side by side, each in blocks of its own; nothing here knows an exponential or a logarithm but what cells hold.
+Rows of scores run in parallel, each in its own blocks. Exponentials and logarithms come only from the contents of cells.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crossloom.engine.in_array.softmax import InMemorySoftmax, SoftmaxLayout
 
 @dataclass(frozen=True, slots=True)
 class SoftmaxBlocks:
-    """The blocks that compute rows of n scores, side by side."""
+    """Blocks that compute rows of n scores in parallel."""
 
     unit: InMemorySoftmax
     plan: SoftmaxLayout
@@ -32,7 +32,7 @@ class SoftmaxBlocks:
 
     @classmethod
     def of(cls, unit: InMemorySoftmax, count: int, length: int, device: torch.device) -> SoftmaxBlocks:
-        """Return the blocks for `count` rows, tables written and all else erased."""
+        """Return the blocks for `count` rows, with tables written and everything else erased."""
         plan, control = unit.layout(length), Controller()
         maximum, scores, sums = (Plane(control, area.rows, area.columns, (count,), device) for area in unit.blocks(length)[:3])
         kept = (unit.powers, *unit.logarithms(length), unit.weights)
@@ -40,7 +40,7 @@ class SoftmaxBlocks:
         return cls(unit, plan, control, maximum, scores, sums, powers, octaves, logarithms, weights)
 
     def compute(self, codes: Tensor, seen: Tensor) -> Tensor:
-        """Return the weights (N, n), int64, of scores (N, n) of which some are seen (N, n), in each row at least one."""
+        """Return the weights (N, n), int64, of scores (N, n), masked by `seen` (N, n) with at least one seen score per row."""
         form, fraction = self.unit.arithmetic.format, self.unit.arithmetic.log_fraction
         top = play(self.maximum, codes[..., None], self.plan.matches, seen[..., None])[:, 0]
         self._keep(codes, seen)
@@ -63,7 +63,7 @@ class SoftmaxBlocks:
                 self.scores.load(row, words[:, row], there[:, row])
 
     def _subtract(self, start: Tensor, index: int, places: int, active: Tensor) -> Tensor:
-        """Return start - x · 2^places (N,) for a score's bits x, taken off one by one as they are sensed."""
+        """Return start - x · 2^places (N,) for a score's bits x, subtracted one by one as they are sensed."""
         bits = self.unit.arithmetic.format.bits
         row, group = divmod(index, self.plan.abreast)
         sensed = self.scores.sense(Gate.OR, (row,), slice(group * bits, (group + 1) * bits), active)
@@ -86,7 +86,7 @@ class SoftmaxBlocks:
         return total
 
     def _set_power(self, row: int, distance: Tensor, active: Tensor) -> None:
-        """Look a distance up, and set what the latches hold in a row below that part of the table, on the same bit lines."""
+        """Look up a distance, and set the latched bits in a row below that part of the table, on the same bit lines."""
         power = self.powers.read(distance, active)
         part = (distance // self.powers.rows).clamp(max=self.powers.parts - 1)
         below = torch.zeros_like(self.sums.bits[:, 0]).reshape(len(power), self.powers.parts, -1)
@@ -94,7 +94,7 @@ class SoftmaxBlocks:
         self.sums.set(row, below.flatten(1), active, power.shape[1])
 
     def _sum(self, rows: int) -> Tensor:
-        """Return the sum (N,) of the first rows, of all parts, and erase them."""
+        """Return the sum (N,) of the first rows of all parts, and erase them."""
         with self.controller.cycle():
             codes = self.sums.convert(range(rows))
             self.sums.erase()
@@ -103,7 +103,7 @@ class SoftmaxBlocks:
         return (parts << torch.arange(parts.shape[2] - 1, -1, -1, device=parts.device)).sum((1, 2))
 
     def _logarithm(self, total: Tensor, length: int) -> Tensor:
-        """Return L (N,): the leading one is sought by shifts; the bits that follow it and the shifts are addresses."""
+        """Return L (N,). The leading one is found by shifting; the bits after it and the number of shifts are the addresses."""
         arithmetic = self.unit.arithmetic
         most = length.bit_length() - 1
         one = arithmetic.exp_bits + most
@@ -120,7 +120,7 @@ class SoftmaxBlocks:
         return number_of(found[0]) + number_of(found[1])
 
     def _weights(self, start: Tensor, places: int, seen: Tensor) -> Tensor:
-        """Return y (N, n) where t is `start` less a score's bits at their places."""
+        """Return y (N, n), where t is `start` minus a score's bits at their places."""
         length = seen.shape[1]
         weights = torch.zeros(seen.shape, dtype=torch.int64, device=seen.device)
         exponent = start
@@ -136,9 +136,9 @@ class SoftmaxBlocks:
 
 
 def softmax_in_cells(unit: InMemorySoftmax, codes: Tensor, seen: Tensor) -> tuple[Tensor, SoftmaxBlocks]:
-    """Return the weights (rows, n), int64, of scores (rows, n) with a mask (rows, n), and the blocks, with counts and cycles at their controller.
+    """Return the weights (rows, n), int64, of scores (rows, n) with a mask (rows, n), and the blocks, with counts and cycles in their controller.
 
-    Rows in which nothing is seen do nothing and give 0. All rows run at once, so that the cycles are the latency of one.
+    Rows without seen scores do nothing and give 0. All rows run in parallel, so the cycles are the latency of one row.
     """
     busy = seen.any(1)
     blocks = SoftmaxBlocks.of(unit, int(busy.sum()), codes.shape[1], codes.device)

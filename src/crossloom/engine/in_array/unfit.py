@@ -1,4 +1,4 @@
-"""Which nodes are functions that arrays compute, and why others are not."""
+"""Selection of the nodes that arrays compute, with the reasons why others are excluded."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from crossloom.network.operators import AdaptiveAvgPool, AdaptiveMaxPool, AvgPoo
 from crossloom.network.types import Batch
 
 LARGEST = (MaxPool, AdaptiveMaxPool)
-"""Pooling that chooses the largest."""
+"""Pooling operators that choose the largest value."""
 
 
 def unfit(node: Node, graph: Graph, chosen: Functions) -> str | None:
-    """Return why a node is not a function that arrays compute, or None."""
+    """Return why arrays cannot compute a node, or None if they can."""
     op, x, y = node.op, graph.quantization.get(node.inputs[0]) if node.inputs else None, graph.quantization.get(node.name)
     if not isinstance(op, Relu | Clip | MaxPool | AvgPool | AdaptiveMaxPool | AdaptiveAvgPool | Reduce | Softmax):
-        return "no function that arrays compute"
+        return "it is not a function that arrays compute"
     sizes = (*node.type.shape[:1], *graph.types[node.inputs[0]].shape[:1]) if node.inputs else ()
     if x is None or y is None or graph.batch is not None or set(sizes) != {Batch()}:
-        return "its values are not integers of one sample after the other"
+        return "its values are not integers with one batch axis"
     if isinstance(op, Relu | Clip):
         if not chosen.relu:
-            return "ReLU is left to digital units"
+            return "ReLU is set to digital units"
         return _unfit_relu(op, graph, node)
     if isinstance(op, Softmax):
-        return None if chosen.softmax and not op.log and len(node.inputs) == 1 else "no softmax that arrays compute"
-    return _unfit_pool(node, graph) if chosen.pooling else "pooling is left to digital units"
+        return None if chosen.softmax and not op.log and len(node.inputs) == 1 else "arrays do not compute this softmax"
+    return _unfit_pool(node, graph) if chosen.pooling else "pooling is set to digital units"
 
 
 def _unfit_relu(op: Relu | Clip, graph: Graph, node: Node) -> str | None:
     x, y = graph.quantization[node.inputs[0]], graph.quantization[node.name]
     if x.scale != y.scale or x.zero or y.zero:
-        return "its result has another scale or zero than what it reads"
+        return "its result has another scale or zero point than its input"
     if isinstance(op, Clip) and (op.low != 0 or op.high < y.high * y.scale[0]):
-        return "it limits more than a ReLU does"
+        return "it clips more than a ReLU does"
     return None
 
 
@@ -45,9 +45,9 @@ def _unfit_pool(node: Node, graph: Graph) -> str | None:
     if isinstance(op, Reduce):
         space = tuple(range(2, len(shape)))
         if op.kind not in ("max", "mean", "sum") or len(shape) < 3 or tuple(sorted(axis % len(shape) for axis in op.axes)) != space:
-            return "it does not reduce all of space"
+            return "it does not reduce all spatial axes"
     if isinstance(op, MaxPool | AdaptiveMaxPool | Reduce) and is_largest(op) and graph.quantization[node.inputs[0]] != graph.quantization[node.name]:
-        return "its result has another scale than what it reads"
+        return "its result has another scale than its input"
     try:
         candidates(op, shape)
     except ValueError as problem:
@@ -56,12 +56,12 @@ def _unfit_pool(node: Node, graph: Graph) -> str | None:
 
 
 def is_largest(op: object) -> bool:
-    """Return whether an operator chooses the largest of some values."""
+    """Return whether an operator chooses the largest of its values."""
     return isinstance(op, LARGEST) or (isinstance(op, Reduce) and op.kind == "max")
 
 
 def left_over(graph: Graph, chosen: Functions) -> tuple[str, ...]:
-    """Return notes on functions that arrays would compute but for something that prevents it."""
+    """Return notes on functions that are set to arrays but cannot be computed there."""
     pools = (MaxPool, AvgPool, AdaptiveMaxPool, AdaptiveAvgPool)
     wanted = {Relu: chosen.relu, Softmax: chosen.softmax, **dict.fromkeys(pools, chosen.pooling)}
     found = Counter(

@@ -1,4 +1,4 @@
-"""The values that a function in arrays makes each of its results from."""
+"""Input windows of in-array functions: the values from which each result is computed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Adaptive = AdaptiveMaxPool | AdaptiveAvgPool
 
 
 def candidates(op: Operator, shape: tuple[int, ...]) -> int:
-    """Return how many values a result is made from, of an input of this shape for one sample.
+    """Return the number of values per result, for an input of this shape for one sample.
 
-    Raises ValueError where results have different numbers of them.
+    Raises ValueError if the number differs between results.
     """
     if isinstance(op, Relu | Clip):
         return 1
@@ -33,7 +33,7 @@ def candidates(op: Operator, shape: tuple[int, ...]) -> int:
 
 
 def kernel_of(op: Adaptive, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the window of an adaptive pooling. Raises ValueError if it is not the same everywhere."""
+    """Return the window of an adaptive pooling. Raises ValueError if windows differ in size."""
     space = shape[len(shape) - len(op.size) :]
     if any(size % parts for size, parts in zip(space, op.size, strict=True)):
         raise ValueError(f"its windows differ in size ({'x'.join(map(str, space))} into {'x'.join(map(str, op.size))})")
@@ -41,7 +41,7 @@ def kernel_of(op: Adaptive, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def missing(node: Node, graph: Graph) -> int:
-    """Return how many of the values that the windows of one channel would have lie beyond the edges."""
+    """Return the number of window values of one channel that lie beyond the edges."""
     if not isinstance(node.op, MaxPool | AvgPool):
         return 0
     shape = graph.types[node.inputs[0]].sizes()
@@ -50,16 +50,16 @@ def missing(node: Node, graph: Graph) -> int:
 
 
 def overlap(op: Operator) -> bool:
-    """Return whether a value is needed for more than one result."""
+    """Return whether any value is needed for more than one result."""
     if isinstance(op, MaxPool) and any(d > 1 for d in op.dilation):
         return True
     return isinstance(op, MaxPool | AvgPool) and any(s < k for s, k in zip(op.stride, op.kernel, strict=True))
 
 
 def windows(node: Node, graph: Graph, x: Tensor, positions: int) -> tuple[Tensor, Tensor | None]:
-    """Return the values (N · positions, candidates, lanes) of all results in the order of positions, and which of them there are (same shape, or None).
+    """Return the values (N · positions, candidates, lanes) of all results by position, and a mask of those present (same shape, or None).
 
-    Padding is not there.
+    Padding is absent.
     """
     op = node.op
     if isinstance(op, MaxPool | AvgPool):
@@ -94,7 +94,7 @@ def results(node: Node, found: Tensor, samples: int) -> Tensor:
 def _unfolded(
     x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...], sizes: tuple[int, ...]
 ) -> Tensor:
-    """Return the windows (N · positions, kernel, channels) of x (N, C, *space); what lies beyond the edges is 0."""
+    """Return the windows (N · positions, kernel, channels) of x (N, C, *space); values beyond the edges are 0."""
     sides: list[int] = []
     for axis in reversed(range(len(kernel))):
         reach = (kernel[axis] - 1) * dilation[axis] + 1

@@ -1,1 +1,1 @@
-"""From torch and ONNX to a graph. Both importers share a builder, batch inference and limits on untrusted files."""
+"""Importers from torch and ONNX to a graph. They share a builder, the inference of the batch dimension and limits for untrusted files."""

@@ -1,4 +1,4 @@
-"""The builder of imported graphs: nodes are added in order, constants fold, types are inferred."""
+"""Builder of imported graphs: it adds nodes in order, folds constants and infers types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crossloom.network.types import TensorType, resolve
 
 @dataclass
 class GraphBuilder:
-    """Collects a graph at one batch size. A tensor is known by its name, or is a constant that has its value in hand."""
+    """A graph under construction at one batch size. Tensors are identified by name; `constants` holds the values of constants."""
 
     name: str
     batch: int
@@ -37,11 +37,11 @@ class GraphBuilder:
         return name
 
     def constant(self, value: Tensor, name: str = "const") -> str:
-        """Store a constant and return its name; the same memory is stored once, so that tied weights stay tied.
+        """Store a constant and return its name. The same memory is stored only once, so that tied weights stay tied.
 
-        Half precision and double become float32, narrow integers int64.
+        Half and double precision become float32; narrow integers become int64.
 
-        Raises ModelError for complex numbers and for few numbers that are repeated beyond all measure.
+        Raises ModelError for complex numbers, and for a small tensor expanded beyond the size limit.
         """
         given = value = value.detach()
         key = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride()) if value.layout is torch.strided and value.dim() > 1 else None
@@ -51,7 +51,7 @@ class GraphBuilder:
         if not value.is_contiguous():
             check_size(value.shape, f"{self.name}: {name}")
         if value.is_complex():
-            raise ModelError(f"{self.name}: {name} holds complex numbers, for which no engine has arithmetic; split them into two real parts")
+            raise ModelError(f"{self.name}: {name} holds complex numbers, which no engine supports; split them into two real tensors")
         if value.is_floating_point():
             value = value.to(torch.float32)
         elif value.dtype != torch.bool:
@@ -63,8 +63,9 @@ class GraphBuilder:
         return name
 
     def add(self, op: Operator, *inputs: str, name: str = "", origin: str = "") -> str:
-        """Add a node and return the name of its result: a constant if all inputs are, the input if nothing would change.
+        """Add a node and return the name of its result.
 
+        The result is a constant if all inputs are constants, and the input itself if the operator changes nothing.
         FakeQuantize of a constant stays a node, because it carries the grid of the weights.
         """
         if all(i in self.constants for i in inputs) and not isinstance(op, FakeQuantize):
@@ -74,14 +75,14 @@ class GraphBuilder:
         result = infer(op, [self.types[i] for i in inputs], self.batch)
         check_size(result.sizes(self.batch), f"{self.name}: the result of {name or type(op).__name__.lower()}")
         if len(self.nodes) >= MOST_NODES:
-            raise ModelError(f"{self.name}: it takes more than {MOST_NODES:,} operations once its loops are unrolled; split it")
+            raise ModelError(f"{self.name}: it has more than {MOST_NODES:,} operations once its loops are unrolled; split it")
         name = self._fresh(name or type(op).__name__.lower())
         self.nodes.append(Node(name, op, inputs, result, origin))
         self.types[name] = result
         return name
 
     def add_unsupported(self, kind: str, reason: str, inputs: tuple[str, ...], type: TensorType, name: str, *, origin: str = "") -> str:
-        """Add a node that stands for an operator without a counterpart; the source model says what type it has."""
+        """Add a placeholder node for an operator without a counterpart; its type comes from the source model."""
         name = self._fresh(name)
         self.nodes.append(Node(name, Unsupported(kind, reason), inputs, type, origin))
         self.types[name] = type
@@ -96,7 +97,7 @@ class GraphBuilder:
         return resolve(self.types[name].shape, self.batch)
 
     def build(self, outputs: list[str]) -> Graph:
-        """Return the graph, without what its outputs don't need."""
+        """Return the graph, without nodes and constants that its outputs don't need."""
         needed, kept = set(outputs), []
         for node in reversed(self.nodes):
             if node.name in needed:

@@ -1,6 +1,6 @@
-"""Einstein sums, for every importer: diagonals, sums, transpositions, and one batched product for each pair of operands.
+"""Einstein sums for every importer, built from diagonals, sums, transpositions and one batched product per pair of operands.
 
-An importer knows a tensor by a name or a reference of its own; here it is any `T` that the importer can add nodes to.
+Each importer has its own names or references for tensors; here a tensor is any `T` that the importer can add nodes to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Steps(Protocol[T]):
-    """What an importer lends: it adds nodes, and knows shapes."""
+    """The operations that an importer provides: adding nodes and looking up shapes."""
 
     def add(self, op: Operator, /, *inputs: T) -> T:
         """Return the result of a node."""
@@ -25,7 +25,7 @@ class Steps(Protocol[T]):
         """Return a tensor's shape."""
 
     def reshape(self, x: T, shape: list[int], /) -> T:
-        """Return a tensor under another shape."""
+        """Return a tensor in another shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,10 @@ class _Term(Generic[T]):
 
 
 def einstein_sum(low: Steps[T], equation: str, operands: Sequence[T], product: Callable[[T, T], T], known: Callable[[T], bool]) -> T:
-    """Return the sum as a tensor of the importer's. The operands join from left to right; a letter goes as soon as nothing on the right needs it.
+    """Return the sum as one of the importer's tensors.
 
-    `product` multiplies matrices in batches. Where one of two operands is `known` it goes to the right, where it can be a weight.
+    Operands are joined from left to right. A letter is summed over as soon as neither the output nor a later operand needs it.
+    `product` is a batched matrix product. If only one of two operands is `known`, it goes to the right, where it can be a weight.
     """
     spelled, output = _spelled(equation, [len(low.shape(x)) for x in operands])
     first, *rest = _meeting(low, [_diagonal(low, _Term(x, letters)) for x, letters in zip(operands, spelled, strict=True)])
@@ -53,9 +54,9 @@ def einstein_sum(low: Steps[T], equation: str, operands: Sequence[T], product: C
 
 
 def _spelled(equation: str, dims: list[int]) -> tuple[list[str], str]:
-    """Return the letters of each operand and of the result; an ellipsis becomes capital Greek letters, last dimension first.
+    """Return the letters of each operand and of the result; an ellipsis becomes capital Greek letters, from the last dimension backwards.
 
-    Raises ValueError if an operand has other dimensions than its letters.
+    Raises ValueError if an operand's number of dimensions differs from its number of letters.
     """
     inputs, arrow, output = equation.replace(" ", "").partition("->")
     terms = inputs.split(",")
@@ -65,7 +66,7 @@ def _spelled(equation: str, dims: list[int]) -> tuple[list[str], str]:
         output = "..." + "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
     spelled = [term.replace("...", _greek(n)) for term, n in zip(terms, counts, strict=True)]
     if any(len(letters) != n for letters, n in zip(spelled, dims, strict=True)):
-        raise ValueError(f"{equation!r} of tensors of {', '.join(map(str, dims))} dimensions")
+        raise ValueError(f"{equation!r} does not fit tensors of {', '.join(map(str, dims))} dimensions")
     return spelled, output.replace("...", _greek(max(counts)))
 
 
@@ -74,7 +75,7 @@ def _greek(count: int) -> str:
 
 
 def _diagonal(low: Steps[T], term: _Term[T]) -> _Term[T]:
-    """Take the diagonal of repeated letters: two dimensions merge into one, of which every (size + 1)-th element is on it."""
+    """Take the diagonal of repeated letters: merge two dimensions into one and keep every (size + 1)-th element."""
     for letter in dict.fromkeys(term.letters):
         while term.letters.count(letter) > 1:
             i = term.letters.index(letter)
@@ -88,7 +89,7 @@ def _diagonal(low: Steps[T], term: _Term[T]) -> _Term[T]:
 
 
 def _meeting(low: Steps[T], terms: list[_Term[T]]) -> list[_Term[T]]:
-    """Return the operands without the dimensions of one that meet a longer one: they repeat."""
+    """Return the operands without dimensions of size 1 that meet a longer one, since they only broadcast."""
     sizes: dict[str, int] = {}
     for term in terms:
         for letter, size in zip(term.letters, low.shape(term.x), strict=True):
@@ -111,7 +112,7 @@ def _summed(low: Steps[T], term: _Term[T], needed: str) -> _Term[T]:
 
 
 def _joined(low: Steps[T], left: _Term[T], right: _Term[T], needed: str, product: Callable[[T, T], T]) -> _Term[T]:
-    """Multiply two operands: letters of both that are needed later are batches, the others are summed over."""
+    """Multiply two operands. Shared letters that are needed later are batch dimensions; the other shared letters are summed over."""
     sizes = dict(zip(left.letters + right.letters, low.shape(left.x) + low.shape(right.x), strict=True))
     shared = [c for c in left.letters if c in right.letters]
     batch, summed = [c for c in shared if c in needed], [c for c in shared if c not in needed]

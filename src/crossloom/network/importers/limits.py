@@ -1,6 +1,6 @@
-"""How much a network may make us hold while it is read: a few bytes of a file can ask for terabytes.
+"""Memory limits for reading a network: a file of a few bytes can request terabytes.
 
-The size of a result is known from shapes only, so it is looked up on tensors without storage before anything is computed.
+The size of a result depends only on shapes, so it is determined with tensors without storage before anything is computed.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from torch.utils._pytree import tree_leaves, tree_map
 from crossloom.errors import ModelError
 
 MOST = 1 << 29
-"""Elements of one tensor that is computed rather than stored: 2 GiB in float32."""
+"""Maximum number of elements of one tensor that is computed rather than stored: 2 GiB in float32."""
 TOGETHER = 1 << 31
-"""Elements of everything that is computed ahead of a run, besides a few times what the file stores."""
+"""Maximum number of elements computed in total ahead of a run, in addition to a few times the number that the file stores."""
 MOST_NODES = 1 << 18
-"""Operations of a network once its loops are unrolled."""
+"""Maximum number of operations of a network once its loops are unrolled."""
 MOST_PARTS = 1 << 16
-"""Tensors that one operation takes another apart into."""
-_REMEDY = "store what is large in the file, or make it smaller"
+"""Maximum number of tensors that one operation splits another into."""
+_REMEDY = "store large tensors in the file, or make them smaller"
 
 
 def check_size(shape: Iterable[int], what: str) -> None:
-    """Raise ModelError if a tensor of this shape is larger than anything that is computed here."""
+    """Raise ModelError if a tensor of this shape exceeds the limit for computed tensors."""
     if (count := prod(shape)) > MOST:
-        raise ModelError(f"{what} would have {count:.3g} elements and at most {MOST:.3g} are computed here; {_REMEDY}")
+        raise ModelError(f"{what} would have {count:.3g} elements, more than the limit of {MOST:.3g}; {_REMEDY}")
 
 
 class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While it is entered, torch refuses with a ModelError to make tensors beyond all measure.
+    """A dispatch mode in which torch raises ModelError instead of creating tensors beyond the limits.
 
-    `stored` is the number of elements that the network holds already; computing with them may take a few times as many.
+    `stored` is the number of elements that the network already holds; computing with them may create a few times that number.
     """
 
     def __init__(self, name: str, stored: int) -> None:
@@ -50,17 +50,17 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if _makes_tensors(func) and not _without_storage(args, kwargs):
             self._claim(func, args, kwargs)
         if kwargs.get("rounding_mode") == "trunc" and _overflows(*args[:2]):
-            raise ModelError(f"{self.name}: it divides the least integer by -1, which has no result; export it again")
+            raise ModelError(f"{self.name}: it divides the smallest integer by -1, which overflows; export it again")
         return func(*args, **kwargs)
 
     def _claim(self, func: Any, args: Any, kwargs: Any) -> None:
-        """Count what an operation will make. Raises ModelError if that is too much."""
+        """Count the elements that an operation will create. Raises ModelError if there are too many."""
         for made in _made(func, args, kwargs):
-            if made > MOST and not _in_full(args, made):  # as large as an argument is as large as something in the file
-                raise ModelError(f"{self.name}: {func} would make {made:.3g} elements and at most {MOST:.3g} are computed here; {_REMEDY}")
+            if made > MOST and not _in_full(args, made):  # a result no larger than an argument is no larger than the file
+                raise ModelError(f"{self.name}: {func} would make {made:.3g} elements, more than the limit of {MOST:.3g}; {_REMEDY}")
             self.left -= made
         if self.left < 0:
-            raise ModelError(f"{self.name}: more than {TOGETHER:.3g} elements follow from no input; {_REMEDY}")
+            raise ModelError(f"{self.name}: it computes more than {TOGETHER:.3g} elements that depend on no input; {_REMEDY}")
 
 
 @cache
@@ -75,13 +75,13 @@ def _without_storage(args: Any, kwargs: Any) -> bool:
 
 
 def _in_full(args: Any, count: int) -> bool:
-    """Whether one of the arguments really holds `count` elements, and does not repeat a few."""
+    """Return whether one of the arguments really stores `count` elements, instead of repeating a few."""
     tensors = [x for x in tree_leaves(args) if isinstance(x, Tensor)]
     return any(x.numel() >= count and x.untyped_storage().nbytes() >= count * x.element_size() for x in tensors)
 
 
 def _made(func: OpOverload[Any, Any], args: Any, kwargs: Any) -> list[int]:
-    """Return the numbers of elements of the tensors that an operation makes; at least as many where the data decide."""
+    """Return the number of elements of each tensor that an operation creates; an upper bound where it depends on the data."""
     name = func._schema.name.partition("::")[2]
     if name == "repeat_interleave":
         return [int(args[0].double().sum())]
@@ -100,7 +100,7 @@ def _made(func: OpOverload[Any, Any], args: Any, kwargs: Any) -> list[int]:
 
 
 def _without_masks(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Return indices with each mask replaced by as many numbers for each of its dimensions as it lets through."""
+    """Return indices with each mask replaced by one index tensor per dimension, with an entry per selected element."""
     found: list[Tensor | None] = []
     for index in indices:
         masks = index is not None and index.dtype in (torch.bool, torch.uint8)
@@ -109,7 +109,7 @@ def _without_masks(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
 
 
 def _overflows(a: Any, b: Any) -> bool:
-    """Whether a division of integers leaves their range: the processor then ends the program."""
+    """Return whether an integer division overflows; the processor then aborts the program."""
     if any(isinstance(x, float) or (isinstance(x, Tensor) and (x.is_floating_point() or x.is_meta)) for x in (a, b)):
         return False
     kind = torch.result_type(a, b)
@@ -119,7 +119,7 @@ def _overflows(a: Any, b: Any) -> bool:
 
 
 def _shell(value: Any) -> Any:
-    """Return a tensor of the same shape and type without storage, and anything else as it is."""
+    """Return a tensor of the same shape and type without storage; return anything else unchanged."""
     if not isinstance(value, Tensor):
         return value
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")

@@ -1,8 +1,8 @@
-"""From two concrete graphs to one that runs at any batch size.
+"""Merging of two graphs at fixed batch sizes into one that runs at any batch size.
 
-An importer lowers the same model at batch sizes 2 and 3. Whatever is alike in both does not depend on the batch;
+An importer lowers the same model at batch sizes 2 and 3. Whatever is the same in both does not depend on the batch;
 a dimension of 2k in one and 3k in the other is k per sample. This needs no symbolic arithmetic, and serves every
-source format alike.
+source format.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _BROADCASTS = Add | Sub | Mul | Div | Pow | Maximum | Minimum | Compare | Where
 
 
 class Irregular(Exception):
-    """The two graphs differ in more than the size of the batch."""
+    """A difference between the two graphs that the batch size does not explain."""
 
 
 def unify(small: Graph, large: Graph) -> Graph:
-    """Return the graph that equals `small` at batch size 2 and `large` at 3. Raises Irregular if there is none."""
+    """Return the graph that equals `small` at batch size 2 and `large` at batch size 3. Raises Irregular if there is none."""
     if len(small.nodes) != len(large.nodes) or small.outputs != large.outputs:
         raise Irregular("the two exports have different nodes")
     inputs = tuple((name, _type(a, b)) for (name, a), (_, b) in zip(small.inputs, large.inputs, strict=True))
@@ -51,7 +51,7 @@ def unify(small: Graph, large: Graph) -> Graph:
             raise Irregular(f"node {a.name} differs between batch sizes")
         type_ = _type(a.type, b.type)
         if sum(isinstance(dim, Batch) for dim in type_.shape) > 1:
-            raise Irregular(f"{a.name} is {type_}: samples meet each other there, so the first dimension is not a batch")
+            raise Irregular(f"{a.name} is {type_}: it mixes samples, so the first dimension is not a batch")
         nodes.append(replace(a, op=_operator(a.op, b.op, a.name), type=type_))
     constants, spread = _constants(small, large)
     types = dict(inputs) | {node.name: node.type for node in nodes}
@@ -66,7 +66,7 @@ def _dim(a: int, b: int) -> Dim:
         return a
     if a * SIZES[1] == b * SIZES[0] and a % SIZES[0] == 0:
         return Batch(a // SIZES[0])
-    raise Irregular(f"a dimension is {a} at batch {SIZES[0]} and {b} at batch {SIZES[1]}, which is not a multiple of the batch")
+    raise Irregular(f"a dimension is {a} at batch {SIZES[0]} and {b} at batch {SIZES[1]}, which is not proportional to the batch")
 
 
 def _dims(a: Sequence[Any], b: Sequence[Any]) -> tuple[Dim, ...]:
@@ -90,7 +90,7 @@ def _operator(a: Operator, b: Operator, name: str) -> Operator:
 
 
 def _constants(small: Graph, large: Graph) -> tuple[dict[str, Tensor], dict[str, list[Node]]]:
-    """Return constants that do not depend on the batch, and nodes that repeat those that do for each sample."""
+    """Return the constants for one sample, and the nodes that repeat them for each sample where they have a batch dimension."""
     constants: dict[str, Tensor] = {}
     spread: dict[str, list[Node]] = {}
     if small.constants.keys() != large.constants.keys():
@@ -107,7 +107,7 @@ def _constants(small: Graph, large: Graph) -> tuple[dict[str, Tensor], dict[str,
 
 
 def _repeated(name: str, a: Tensor, b: Tensor) -> tuple[Tensor, list[Node]]:
-    """Split a constant with a batch dimension into one sample's share and the nodes that repeat it."""
+    """Split a constant with a batch dimension into one sample's part and the nodes that repeat it."""
     type = _type(TensorType.of(a), TensorType.of(b))
     axes = [i for i, dim in enumerate(type.shape) if isinstance(dim, Batch)]
     axis, batch = axes[0], type.shape[axes[0]]
@@ -127,7 +127,7 @@ def _repeated(name: str, a: Tensor, b: Tensor) -> tuple[Tensor, list[Node]]:
 
 
 def _narrowed(node: Node, spread: Mapping[str, list[Node]], types: Mapping[str, TensorType]) -> tuple[str, ...]:
-    """Return the node's inputs, with one sample's share in place of a repeated constant where broadcasting repeats it anyway."""
+    """Return the node's inputs, with one sample's part in place of a repeated constant where broadcasting repeats it anyway."""
     if not isinstance(node.op, _BROADCASTS | MatMul):
         return node.inputs
     others = [types[name].shape for name in node.inputs if name in types]
@@ -135,7 +135,7 @@ def _narrowed(node: Node, spread: Mapping[str, list[Node]], types: Mapping[str, 
 
 
 def _meets(node: Node, repeat: list[Node], others: Sequence[tuple[Dim, ...]]) -> bool:
-    """Whether another operand has the batch where a constant is repeated along it."""
+    """Return whether another operand has its batch dimension where a constant is repeated."""
     shape = repeat[0].type.shape
     place = shape.index(Batch()) - len(shape)
     plain = len(repeat) == 1 and (place < -2 or not isinstance(node.op, MatMul))

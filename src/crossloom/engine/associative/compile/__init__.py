@@ -1,1 +1,1 @@
-"""The compiler of one layer: from ternary weights to a stream of instructions, pass after pass."""
+"""Compiler of one layer: a sequence of passes from ternary weights to a stream of instructions."""

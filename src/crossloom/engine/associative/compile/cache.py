@@ -11,7 +11,7 @@ from crossloom.engine.associative.settings import Processors
 
 
 def compiled_layer(layer: TernaryLayer, row_groups: int, chip: Processors) -> CompiledLayer:
-    """Return a layer's streams; those of the last 64 layers are kept; settings that streams do not depend on are ignored. Raises CapacityError."""
+    """Return a layer's streams, keeping those of the last 64 layers. Settings that do not affect the streams are ignored. Raises CapacityError."""
     plain = replace(
         chip, all_rows=False, hidden_alignment=True, execute="auto", shift_faults=0.0, write_faults=0.0, realign_every=0, ports=1, rows=0, routers=0
     )

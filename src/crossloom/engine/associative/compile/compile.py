@@ -1,8 +1,8 @@
-"""A layer compiled: an instruction stream for each of its tiles and parts.
+"""Compilation of a layer to an instruction stream for each of its tiles and parts.
 
-The passes, each of which can be printed (`listing.py`): weights become signs (`layer.py`), channels the outer loop, which is unrolled scope by scope (`dataflow.py`);
-common subexpressions are shared (`sharing.py`); ranges give widths (`widths.py`); operations are ordered (`ordering.py`), given columns and
-turned into instructions (`emitting.py`).
+The result of each pass can be printed (`listing.py`). Weights become signs (`layer.py`). Channels become the outer loop, which is unrolled scope by scope
+(`dataflow.py`). Common subexpressions are shared (`sharing.py`), and ranges determine widths (`widths.py`). Operations are ordered (`ordering.py`),
+assigned to columns and turned into instructions (`emitting.py`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from crossloom.engine.associative.settings import Processors
 from crossloom.errors import CapacityError
 
 THREADS = 2
-"""Streams put together at once: what is slow in it runs without the interpreter's lock."""
+"""Number of streams compiled in parallel; the slow parts run without the interpreter lock."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What an array does for one tile and part: its stream, the channels of each scope, and how sums are stored in the end."""
+    """The program of an array for one tile and part: its stream, the channels of each scope, and the final format of the sums."""
 
     tile: int
     part: int
@@ -39,7 +39,7 @@ class Compiled:
 
 @dataclass(frozen=True)
 class CompiledLayer:
-    """A layer as the arrays do it."""
+    """A compiled layer: its partitioning, layout and streams."""
 
     layer: TernaryLayer
     cut: Cut
@@ -48,7 +48,7 @@ class CompiledLayer:
 
 
 def compile_layer(layer: TernaryLayer, row_groups: int, chip: Processors) -> CompiledLayer:
-    """Return the streams of a layer, cut in the way that takes least time. Raises CapacityError if an array is too small for any."""
+    """Return the streams of a layer with the fastest cut. Raises CapacityError if an array is too small for any cut."""
     if least_columns(layer.taps) > chip.columns:
         layer = layer.in_columns(max(1, chip.columns // 4))
     for cut in cuts(layer, row_groups, chip):
@@ -58,7 +58,7 @@ def compile_layer(layer: TernaryLayer, row_groups: int, chip: Processors) -> Com
 
 
 def _too_small(layer: TernaryLayer, chip: Processors) -> CapacityError:
-    """Return what an array has too little of for a layer: domains for its inputs or its sums, or columns for a scope."""
+    """Return the error for the resource that an array lacks for a layer: domains for inputs or sums, or columns for a scope."""
     if layer.bits > chip.domains:
         return CapacityError("domains along a track for an input", layer.bits, chip.domains, "set array.domains, or quantise to fewer bits")
     scope = min(chip.scope or 1, layer.all_channels)
@@ -72,7 +72,7 @@ def _too_small(layer: TernaryLayer, chip: Processors) -> CapacityError:
 
 
 def _streams(layer: TernaryLayer, cut: Cut, chip: Processors) -> tuple[Compiled, ...] | None:
-    """Return the streams of all tiles and parts, or None if temporaries of one of them find no room."""
+    """Return the streams of all tiles and parts, or None if the temporaries of one of them do not fit."""
     pieces = [(tile, part) for tile in range(cut.tiles) for part in range(cut.parts)]
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(lambda piece: _stream(layer, cut, chip, *piece), pieces))
@@ -81,7 +81,7 @@ def _streams(layer: TernaryLayer, cut: Cut, chip: Processors) -> tuple[Compiled,
 
 
 def _stream(layer: TernaryLayer, cut: Cut, chip: Processors, tile: int, part: int) -> Compiled | None:
-    """Return the stream of a tile and part: inputs loaded round by round, scopes one after the other, sums that nothing touched cleared."""
+    """Return the stream of a tile and part: inputs loaded round by round, scopes in sequence, and untouched sums cleared."""
     layout, outputs, scopes = cut.layout(layer, chip), cut.outputs(layer, tile), cut.scopes(layer, part)
     sums = Sums.none(len(outputs))
     pieces: list[Instructions] = []
@@ -112,7 +112,7 @@ def _load(number: int) -> Instructions:
 
 
 def _cleared(sums: Sums, layout: ColumnLayout) -> Instructions:
-    """Return instructions that clear the sums to which nothing was added."""
+    """Return instructions that clear the sums without any addition."""
     untouched = np.flatnonzero(sums.bits == 0)
     columns, domains = (place[untouched] for place in layout.sum_places())
     found = np.zeros(len(untouched), INSTRUCTION)

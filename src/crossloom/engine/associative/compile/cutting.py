@@ -1,11 +1,11 @@
-"""How a layer is cut for the arrays: by rows, by outputs, by inputs; and among how many channels common subexpressions are looked for.
+"""Partitioning of a layer over the arrays, by rows, outputs and inputs, and the scope in which common subexpressions are sought.
 
-* **Row groups**: output positions, as many to an array as it has rows.
-* **Tiles**: outputs, so many that an array has room for their sums. More than necessary are done sooner on arrays that would be idle (`spread: all`), and share
-  less: that takes more energy.
-* **Parts**: input channels, on arrays that would be idle otherwise. Each array then has partial sums of all outputs, which digital adders join.
-* **Scope**: channels whose inputs are beside each other and share temporaries. A larger one saves more operations, needs more columns, and gives fewer
-  parts. The one whose steps are done first is taken, judged by the first scope of each.
+* **Row groups**: output positions, one per row of an array.
+* **Tiles**: groups of outputs, small enough for an array to hold their sums. More tiles than necessary use arrays that would be idle (`spread: all`). They
+  finish sooner but share less, which takes more energy.
+* **Parts**: groups of input channels, on arrays that would otherwise be idle. Each array then has partial sums of all outputs, which digital adders combine.
+* **Scope**: channels whose inputs lie side by side and share temporaries. A larger scope saves more operations, needs more columns, and gives fewer
+  parts. The scope that finishes earliest is chosen, estimated from the first scope of each candidate.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from crossloom.engine.associative.isa.instructions import Instructions, Op
 from crossloom.engine.associative.settings import Processors
 
 SCOPES = (16, 8, 4, 2, 1)
-"""Channels of a scope that are tried."""
+"""Numbers of channels per scope that are tried."""
 LEAST_COLUMNS = 3
-"""For temporaries: two operands and a result."""
+"""Fewest columns for temporaries: two operands and a result."""
 THOROUGH = 500_000
-"""The largest layers of ResNet-18 have fewer. A tenth of the effort leaves 3 % more operations, in a seventh of the time (4096 outputs of 16 inputs)."""
+"""Largest number of non-zero weights searched at full effort; the largest layers of ResNet-18 have fewer.
+
+A tenth of the effort leaves 3 % more operations, in a seventh of the time (4096 outputs of 16 inputs)."""
 STEPS = np.array([8, 8, 11, 11, 3, 6, 3, 0, 0])
-"""Searches and writes for a bit of each operation, about: what a cut is judged by."""
+"""Approximate searches and writes per bit of each operation, used to estimate the time of a cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Channels of a scope, and into how many tiles and parts a layer is cut."""
+    """A partitioning of a layer: channels per scope, and numbers of tiles and parts."""
 
     scope: int
     tiles: int
@@ -53,7 +55,7 @@ class Cut:
         return range(tile * layer.all_outputs // self.tiles, (tile + 1) * layer.all_outputs // self.tiles)
 
     def layout(self, layer: TernaryLayer, chip: Processors) -> ColumnLayout:
-        """Return what lies where in each of its arrays."""
+        """Return the column layout of each of its arrays."""
         return ColumnLayout(
             columns=chip.columns,
             domains=chip.domains,
@@ -71,9 +73,9 @@ class Cut:
 
 
 def dataflow_of(layer: TernaryLayer, channels: range, outputs: range, sharing: bool) -> Dataflow:
-    """Return the operations of a scope: one for each weight that is not zero, or with common subexpressions computed once.
+    """Return the operations of a scope: one for each non-zero weight, or with common subexpressions computed once.
 
-    Of layers with more than THOROUGH weights that are not zero, as far as this scope tells, sums are sought for a shorter time.
+    For layers with more than THOROUGH non-zero weights, as estimated from this scope, less time is spent searching for sums.
     """
     matrix = layer.matrix(channels, outputs)
     if not sharing:
@@ -83,7 +85,7 @@ def dataflow_of(layer: TernaryLayer, channels: range, outputs: range, sharing: b
 
 
 def cuts(layer: TernaryLayer, row_groups: int, chip: Processors) -> list[Cut]:
-    """Return the ways to cut a layer that an array has room for as far as a first scope tells, the quickest first."""
+    """Return the cuts of a layer that fit an array, judged by their first scope, fastest first."""
     found: dict[Cut, float] = {}
     wanted = (chip.scope,) if chip.scope else SCOPES
     for scope in dict.fromkeys(min(scope, layer.all_channels) for scope in wanted):
@@ -98,7 +100,7 @@ def cuts(layer: TernaryLayer, row_groups: int, chip: Processors) -> list[Cut]:
 
 
 def _tiled(layer: TernaryLayer, scope: int, row_groups: int, chip: Processors) -> Iterator[Cut]:
-    """Yield cuts with more and more tiles, from the first whose sums find room."""
+    """Yield cuts with increasing numbers of tiles, starting with the first whose sums fit."""
     tiles, scopes = 1, -(-layer.all_channels // scope)
     while tiles <= layer.all_outputs:
         free = chip.arrays // (row_groups * tiles) if chip.spread else 1
@@ -117,17 +119,17 @@ def _tiled(layer: TernaryLayer, scope: int, row_groups: int, chip: Processors) -
 
 
 def least_columns(inputs: int) -> int:
-    """Return the columns that an array must have for a scope of `inputs` inputs: for one sum, the carry, and temporaries."""
+    """Return the number of columns that an array needs for a scope of `inputs` inputs: for one sum, the carry, and temporaries."""
     return inputs + 2 + _temporaries(inputs)
 
 
 def _temporaries(inputs: int) -> int:
-    """Return the columns for temporaries of `inputs` inputs; a single input needs none."""
+    """Return the number of columns for temporaries of `inputs` inputs; a single input needs none."""
     return LEAST_COLUMNS if inputs > 1 else 0
 
 
 def _judge(layer: TernaryLayer, cut: Cut, chip: Processors) -> float | None:
-    """Return the steps of a part's first scope, were its sums half grown, or None if its temporaries find no room."""
+    """Return the steps of a part's first scope, assuming half-grown sums, or None if its temporaries do not fit."""
     layout = cut.layout(layer, chip)
     scopes, outputs = cut.scopes(layer, 0), cut.outputs(layer, 0)
     low, high = (reach[outputs.start : outputs.stop] // 2 for reach in layer.reach(range(scopes[0].start, scopes[-1].stop)))
@@ -136,7 +138,7 @@ def _judge(layer: TernaryLayer, cut: Cut, chip: Processors) -> float | None:
 
 
 def steps_of(instructions: Instructions) -> float:
-    """Return about how many steps instructions take, for comparison."""
+    """Return the approximate number of steps of instructions, for comparison."""
     bits = instructions["bits"].astype(np.int64)
     grown = np.where(instructions["op"] == Op.EXTEND, bits - instructions["a_bits"], bits)
     return float((STEPS[instructions["op"]] * grown).sum())

@@ -1,8 +1,8 @@
-"""What a slice of a ternary layer computes: additions and subtractions of two values, and which of the values each output accumulates.
+"""Dataflow of a slice of a ternary layer: additions and subtractions of two values, and the values that each output accumulates.
 
-Values are numbered: 0 to `inputs` - 1 are the inputs, and each temporary gets the next number in the order of definition. A temporary is
-a sum or difference of two earlier values whose left operand counts positive; of -a - b the negative is defined, and whoever uses it takes the sign.
-An output accumulates values with signs: y += v or y -= v. The text form, which prints and parses:
+Values are numbered: 0 to `inputs` - 1 are the inputs, and each temporary gets the next number in definition order. A temporary is
+a sum or difference of two earlier values whose left operand is positive. For -a - b the negative is defined, and its users apply the sign.
+An output accumulates values with signs: y += v or y -= v. The text form, which can be printed and parsed:
 
     dataflow 9 inputs 4 outputs
     t9 = x0 - x4
@@ -11,7 +11,7 @@ An output accumulates values with signs: y += v or y -= v. The text form, which 
     acc3 -= x2
     acc3 += t9
 
-A whole network has millions of operations, so they are arrays, not objects.
+A whole network has millions of operations, so they are stored as arrays, not objects.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Integers = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 _BLOCK = 1 << 24
-"""Coefficients held at once while values are expanded: 64 MB."""
+"""Number of coefficients held while values are expanded: 64 MB."""
 
 _HEADER = re.compile(r"dataflow (\d+) inputs (\d+) outputs")
 _TEMPORARY = re.compile(r"t(\d+) = ([xt]\d+) ([+-]) ([xt]\d+)")
@@ -41,12 +41,12 @@ class Dataflow:
     """Temporaries and accumulations of a slice. Raises ValueError if an operand is not defined before its use.
 
     Attributes:
-        inputs, outputs: how many values come in, and how many sums are accumulated.
-        left, right: operands of each temporary, numbers of earlier values (n,).
-        minus: whether the right one is subtracted (n,).
+        inputs, outputs: number of input values, and of accumulated sums.
+        left, right: operands of each temporary, as numbers of earlier values (n,).
+        minus: whether the right operand is subtracted (n,).
         first: where the terms of each output start (outputs + 1,).
-        term: numbers of the values that are accumulated, output after output (k,).
-        negative: which of them are subtracted (k,).
+        term: numbers of the accumulated values, output by output (k,).
+        negative: whether each is subtracted (k,).
     """
 
     inputs: int
@@ -65,35 +65,35 @@ class Dataflow:
             len(self.first) == self.outputs + 1 and self.first[0] == 0 and self.first[-1] == len(self.term) and bool((np.diff(self.first) >= 0).all())
         )
         if not (sizes and terms):
-            raise ValueError("dataflow: lists of different lengths; left, right and minus go together, first and term, term and negative")
+            raise ValueError("dataflow: lists have inconsistent lengths; match left, right and minus, first and term, and term and negative")
         below = ((self.left, defined), (self.right, defined), (self.term, self.inputs + self.temporaries))
         if any(bool(((numbers < 0) | (numbers >= limit)).any()) for numbers, limit in below):
-            raise ValueError("dataflow: an operand is not defined before its use; temporaries are numbered in order")
+            raise ValueError("dataflow: an operand is not defined before its use; number temporaries in definition order")
 
     @property
     def temporaries(self) -> int:
-        """Values that are defined."""
+        """Number of temporaries."""
         return len(self.left)
 
     @property
     def accumulations(self) -> int:
-        """Additions to outputs and subtractions from them."""
+        """Number of additions to outputs and subtractions from them."""
         return len(self.term)
 
     @property
     def operations(self) -> int:
-        """Additions and subtractions in all."""
+        """Total number of additions and subtractions."""
         return self.temporaries + self.accumulations
 
     def matrix(self) -> Integers:
-        """Return the coefficient of each input in each output (outputs, inputs). Raises ValueError if one does not fit into 32 bits."""
+        """Return the coefficient of each input in each output (outputs, inputs). Raises ValueError if one does not fit in 32 bits."""
         owner = np.repeat(np.arange(self.outputs), np.diff(self.first))
         sign = np.where(self.negative, -1, 1)[:, None]
         result = np.zeros((self.outputs, self.inputs), np.int64)
         for start, block in _coefficients(self):
             np.add.at(result[:, start : start + block.shape[1]], owner, block[self.term] * sign)
         if bool((np.abs(result) > np.iinfo(np.int32).max).any()):
-            raise ValueError("dataflow: the coefficient of an output does not fit into 32 bits")
+            raise ValueError("dataflow: the coefficient of an output does not fit in 32 bits")
         return result.astype(np.int32)
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ class Dataflow:
 
 
 def unrolled(matrix: ArrayLike) -> Dataflow:
-    """Return the dataflow of a ternary matrix (outputs, inputs) without temporaries: an accumulation for each non-zero."""
+    """Return the dataflow of a ternary matrix (outputs, inputs) without temporaries: one accumulation per non-zero."""
     dense = np.asarray(matrix)
     owner, term = np.nonzero(dense)
     outputs, inputs = dense.shape
@@ -123,14 +123,14 @@ def verify(dataflow: Dataflow, matrix: ArrayLike) -> None:
         raise ValueError(f"dataflow of {dataflow.outputs} outputs and {dataflow.inputs} inputs: the matrix is {dense.shape}")
     wrong = np.flatnonzero((dataflow.matrix() != dense).any(axis=1))
     if len(wrong):
-        raise ValueError(f"dataflow, acc{wrong[0]}: its coefficients are not those of the matrix; {len(wrong)} of {dataflow.outputs} outputs differ")
+        raise ValueError(f"dataflow, acc{wrong[0]}: its coefficients differ from the matrix; {len(wrong)} of {dataflow.outputs} outputs differ")
 
 
 def low_high(dataflow: Dataflow, low: ArrayLike, high: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the least and the greatest value of all values, inputs first (inputs + temporaries,), for inputs from `low` to `high` (inputs,).
+    """Return the minimum and maximum of each value, inputs first (inputs + temporaries,), for inputs from `low` to `high` (inputs,).
 
-    Both are reached, whatever the operands have in common: they are sums over the inputs of coefficient times bound, not intervals of
-    the operands added, which are too wide as soon as the operands share an input that cancels.
+    Both bounds are reached, even if the operands share inputs, because they are sums over the inputs of coefficient times bound.
+    Interval addition of the operands would be too wide wherever the operands share an input that cancels.
     """
     lowest, highest = (np.broadcast_to(np.asarray(bound, np.int64), dataflow.inputs) for bound in (low, high))
     result = np.zeros((2, dataflow.inputs + dataflow.temporaries), np.int64)
@@ -143,20 +143,20 @@ def low_high(dataflow: Dataflow, low: ArrayLike, high: ArrayLike) -> tuple[NDArr
 
 
 def _coefficients(dataflow: Dataflow) -> Iterator[tuple[int, Integers]]:
-    """Yield some inputs after the other: the first one's number, and the coefficients of these inputs in every value (values, some)."""
+    """Yield blocks of inputs: the number of the first, and the coefficients of the block's inputs in every value (values, block)."""
     step = max(_BLOCK // max(dataflow.inputs + dataflow.temporaries, 1), 1)
     for start in range(0, dataflow.inputs, step):
         stop = min(start + step, dataflow.inputs)
         block = np.zeros((dataflow.inputs + dataflow.temporaries, stop - start), np.int32)
         block[np.arange(start, stop), np.arange(stop - start)] = 1
         if not _expand(dataflow.left, dataflow.right, dataflow.minus, block):
-            raise ValueError("dataflow: the coefficient of a temporary does not fit into 32 bits")
+            raise ValueError("dataflow: the coefficient of a temporary does not fit in 32 bits")
         yield start, block
 
 
 @compiled
 def _expand(left: Integers, right: Integers, minus: Flags, block: Integers) -> bool:
-    """Fill in the rows of the temporaries, and return whether all coefficients fit into 32 bits."""
+    """Fill in the rows of the temporaries, and return whether all coefficients fit in 32 bits."""
     inputs = len(block) - len(left)
     for index in range(len(left)):
         sign = -1 if minus[index] else 1
@@ -182,11 +182,11 @@ def _lines(dataflow: Dataflow) -> Iterator[str]:
 
 
 def parse_dataflow(text: str) -> Dataflow:
-    """Return the dataflow of a text. Accumulations may come in any order. Raises ValueError with the number of a line that cannot be read."""
+    """Return the dataflow of a text. Accumulations may come in any order. Raises ValueError with the number of the invalid line."""
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     header = _HEADER.fullmatch(lines[0][1]) if lines else None
     if not header:
-        raise ValueError("dataflow text, line 1: not 'dataflow N inputs M outputs'")
+        raise ValueError("dataflow text, line 1: expected 'dataflow N inputs M outputs'")
     inputs, outputs = int(header[1]), int(header[2])
     temporaries: list[tuple[int, int, bool]] = []
     accumulations: list[tuple[int, int, bool]] = []
@@ -195,7 +195,7 @@ def parse_dataflow(text: str) -> Dataflow:
         try:
             if match := _TEMPORARY.fullmatch(line):
                 if int(match[1]) != known[1]:
-                    raise ValueError(f"t{match[1]} is out of order: the next temporary is t{known[1]}")
+                    raise ValueError(f"t{match[1]} is out of order; the next temporary is t{known[1]}")
                 temporaries.append((_value(match[2], known), _value(match[4], known), match[3] == "-"))
             elif (match := _ACCUMULATION.fullmatch(line)) and int(match[1]) < outputs:
                 accumulations.append((int(match[1]), _value(match[3], known), match[2] == "-"))
@@ -210,7 +210,7 @@ def parse_dataflow(text: str) -> Dataflow:
 
 
 def _value(name: str, known: tuple[int, int]) -> int:
-    """Return the number of a value: x0, x1 ... are the inputs, temporaries go by their own number. Raises ValueError for any other."""
+    """Return the number of a value: x0, x1 ... are the inputs, and temporaries are named by number. Raises ValueError for any other name."""
     number = int(name[1:])
     if not (0 <= number < known[0] if name[0] == "x" else known[0] <= number < known[1]):
         raise ValueError(f"{name} is not defined here; inputs are x0 to x{known[0] - 1}, temporaries t{known[0]} to t{known[1] - 1}")
@@ -218,5 +218,5 @@ def _value(name: str, known: tuple[int, int]) -> int:
 
 
 def _starts(owner: NDArray[np.integer], outputs: int) -> Integers:
-    """Return where the terms of each output start (outputs + 1,), of terms in the order of their outputs."""
+    """Return where the terms of each output start (outputs + 1,), for terms ordered by output."""
     return np.searchsorted(owner, np.arange(outputs + 1)).astype(np.int32)

@@ -1,13 +1,13 @@
-"""From ordered sums to instructions: places for temporaries, in place or not, which sign, how wide.
+"""Emission of instructions from ordered operations: places of temporaries, in place or not, sign and width.
 
-* **Sign.** A temporary may be held as its negative; whoever reads it takes that into account. So in place the operand that is overwritten can always
-  be the one that is subtracted from: of p − q, p becomes p − q, or q becomes −(p − q) = q − p.
-* **In place** if an operand is read for the last time, is a temporary, and its column suits those who read the result; four steps a bit
-  and three for each bit that it grows by, instead of five and the clearing write.
-* **Columns.** Operands of one operation must lie in different columns. A new temporary therefore avoids the columns of its operands, and those of the live temporaries
-  that will be read together with it; of the columns left it takes the one with most free slots.
-* **Sums** grow with their exact range, so that early channels are added to short ones. The first term is copied.
-* **The carry** wears most. It moves to the next domain every few instructions, so that all cells of its column wear alike.
+* **Sign.** A temporary may be stored negated; its readers take that into account. In place, the overwritten operand can therefore always be the minuend:
+  for p − q, p becomes p − q, or q becomes −(p − q) = q − p.
+* **In place** if an operand is a temporary, is read for the last time, and lies in a column that suits the readers of the result. This takes four steps per bit
+  and three for each bit of growth, instead of five and the clearing write.
+* **Columns.** Operands of one operation must lie in different columns. A new temporary therefore avoids the columns of its operands, and those of the live
+  temporaries that will be read together with it. Of the remaining columns it takes the one with most free slots.
+* **Sums** grow with their exact range, so that early channels are added to short sums. The first term is copied.
+* **The carry** wears most. It moves to the next domain every few instructions, so that all cells of its column wear equally.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from crossloom.engine.associative.isa.instructions import INSTRUCTION, Instructi
 from crossloom.kernels.jit import compiled
 
 TURN = 16
-"""Instructions after which the carry moves to the next domain."""
+"""Number of instructions after which the carry moves to the next domain."""
 _ADD, _SUBTRACT, _SUM, _DIFFERENCE, _COPY, _NEGATE, _EXTEND = (
     int(op) for op in (Op.ADD, Op.SUBTRACT, Op.SUM, Op.DIFFERENCE, Op.COPY, Op.NEGATE, Op.EXTEND)
 )
@@ -36,7 +36,7 @@ Array = NDArray[Any]
 
 @dataclass
 class Sums:
-    """The ranges of an array's sums while a stream is put together: lowest and highest value, and the bits that are stored (0: untouched)."""
+    """Ranges of an array's sums during emission of a stream: lowest and highest value, and the number of stored bits (0: untouched)."""
 
     low: NDArray[np.int64]
     high: NDArray[np.int64]
@@ -45,18 +45,18 @@ class Sums:
 
     @classmethod
     def none(cls, outputs: int) -> Sums:
-        """Return sums that nothing has been added to."""
+        """Return untouched sums."""
         return cls(np.zeros(outputs, np.int64), np.zeros(outputs, np.int64), np.zeros(outputs, np.int64))
 
     @classmethod
     def between(cls, low: NDArray[np.int64], high: NDArray[np.int64]) -> Sums:
-        """Return sums that have such ranges already."""
+        """Return sums that already have the given ranges."""
         bits = [width(least, most)[0] for least, most in zip(low.tolist(), high.tolist(), strict=True)]
         return cls(low.copy(), high.copy(), np.array(bits, np.int64))
 
 
 def emit(dataflow: Dataflow, scope: int, signed: bool, layout: ColumnLayout, sums: Sums) -> Instructions | None:
-    """Return the instructions of a scope, its number in the array's stream given, or None if its temporaries find no room. `sums` goes on.
+    """Return the instructions of a scope, or None if its temporaries do not fit. `scope` is its number in the stream; `sums` is updated.
 
     Inputs have `layout.input_bits` bits. Every temporary is as wide as its range.
     """
@@ -80,7 +80,7 @@ def emit(dataflow: Dataflow, scope: int, signed: bool, layout: ColumnLayout, sum
 
 
 def as_instructions(fields: NDArray[np.int16]) -> Instructions:
-    """Return a table of fields, a row for each instruction, as instructions."""
+    """Return instructions from a table of fields, one row per instruction."""
     found = np.empty(len(fields), INSTRUCTION)
     for place, name in enumerate(INSTRUCTION.names or ()):
         found[name] = fields[:, place]
@@ -102,7 +102,7 @@ class _Graph(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """Where inputs and temporaries lie: `at` is the domain of the inputs, `base` the first column for temporaries."""
+    """Places of inputs and temporaries: `at` is the domain of the inputs, `base` the first column for temporaries."""
 
     bits: int
     signed: bool
@@ -116,7 +116,7 @@ class _Places(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Where sums lie, and their ranges."""
+    """Places of the sums, and their ranges."""
 
     column: Array
     at: Array
@@ -126,7 +126,7 @@ class _Sums(NamedTuple):
 
 
 class _Carry(NamedTuple):
-    """The carry's column, its domains, and the instructions before."""
+    """The carry's column, its number of domains, and the number of preceding instructions."""
 
     column: int
     domains: int
@@ -134,7 +134,7 @@ class _Carry(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Of each temporary: its column (-1: dead) and slot, whether it is held as its negative, whether it is there. What is free. Instructions, and how many."""
+    """Emission state: per temporary its column (-1: dead), slot, negation and completion; free slots; the instructions and their number."""
 
     column: Array
     slot: Array
@@ -149,7 +149,7 @@ class _State(NamedTuple):
 
 
 class _Operand(NamedTuple):
-    """What is read: where, how many bits are stored, and the range."""
+    """An operand: its place, stored bits, and range."""
 
     column: int
     at: int
@@ -161,7 +161,7 @@ class _Operand(NamedTuple):
 
 @compiled
 def _emit(order: Array, graph: _Graph, places: _Places, sums: _Sums, carry: _Carry) -> tuple[Array, bool]:
-    """Return the fields of the instructions, and whether temporaries found room."""
+    """Return the fields of the instructions, and whether the temporaries fit."""
     temporaries = len(graph.left)
     state = _State(
         np.full(temporaries, -1, np.int64),
@@ -189,7 +189,7 @@ def _emit(order: Array, graph: _Graph, places: _Places, sums: _Sums, carry: _Car
 
 @compiled
 def _readers(graph: _Graph) -> tuple[Array, Array, Array]:
-    """Return which temporaries read each temporary (CSR) and, for each of them, the other operand."""
+    """Return the temporaries that read each temporary (CSR) and, for each reader, its other operand."""
     first = np.zeros(len(graph.left) + 1, np.int64)
     for t in range(len(graph.left)):
         for operand in (graph.left[t], graph.right[t]):
@@ -207,7 +207,7 @@ def _readers(graph: _Graph) -> tuple[Array, Array, Array]:
 
 @compiled
 def _read(value: int, graph: _Graph, places: _Places, state: _State) -> _Operand:
-    """Return a value as it is stored, and count that it is read."""
+    """Return a value as it is stored, and count the read."""
     state.uses[value] -= 1
     t = value - graph.inputs
     if t < 0:
@@ -221,7 +221,7 @@ def _read(value: int, graph: _Graph, places: _Places, state: _State) -> _Operand
 
 @compiled
 def _release(value: int, graph: _Graph, state: _State) -> None:
-    """Free the slot of a temporary that nobody reads any more."""
+    """Free the slot of a temporary with no reads left."""
     t = value - graph.inputs
     if t >= 0 and state.uses[value] == 0 and state.column[t] >= 0:
         state.free[state.column[t], state.slot[t]] = True
@@ -244,7 +244,7 @@ def _put(op: int, bits: int, to: int, at: int, a: _Operand, b: _Operand, carry: 
 
 @compiled
 def _extend(bits: int, to: int, at: int, before: int, signed: bool, carry: _Carry, state: _State) -> None:
-    """Append an instruction that makes a stored value wider, if it is narrower."""
+    """Append an instruction that widens a stored value, if necessary."""
     if bits > before:
         _put(_EXTEND, bits, to, at, _Operand(0, 0, before, signed, 0, 0), _Operand(0, 0, 0, False, 0, 0), carry, state)
 
@@ -272,7 +272,7 @@ def _accumulate(k: int, o: int, graph: _Graph, places: _Places, sums: _Sums, car
 
 @compiled
 def _define(t: int, graph: _Graph, places: _Places, readers: tuple[Array, Array, Array], carry: _Carry, state: _State) -> bool:
-    """Compute a temporary, and return whether there was room for it. What is stored is p + q, or p - q."""
+    """Compute a temporary, and return whether it fits. The stored value is p + q or p - q."""
     p, q = graph.left[t], graph.right[t]
     p_minus = p >= graph.inputs and state.flipped[p - graph.inputs]
     q_minus = graph.minus[t] != (q >= graph.inputs and state.flipped[q - graph.inputs])
@@ -323,7 +323,7 @@ def _ban(t: int, graph: _Graph, readers: tuple[Array, Array, Array], state: _Sta
 
 @compiled
 def _find_room(t: int, state: _State) -> bool:
-    """Give a temporary a slot in the emptiest column that is not banned, and return whether there is one."""
+    """Assign a temporary a slot in the emptiest column that is not banned, and return whether one exists."""
     best = -1
     for column in range(len(state.room)):
         if state.room[column] and not state.banned[column] and (best < 0 or state.room[column] > state.room[best]):

@@ -1,8 +1,8 @@
-"""A layer with ternary weights as the associative engine sees it: channels, each with a few inputs, and sums over them.
+"""Ternary-weight layer as seen by the associative engine: channels with a few inputs each, and sums over them.
 
-A convolution is a loop nest: for each output position, output, channel and tap of the kernel, acc[output] += w · x. The weights are constants, so that each product
+A convolution is a loop nest: for each output position, output, channel and tap of the kernel, acc[output] += w · x. The weights are constants, so each product
 is an addition, a subtraction or nothing. Channels become the outer loop: for one channel (or a few, a *scope*) all outputs are small sums of the same
-inputs, among which common subexpressions are found. Positions are rows, all computed at once.
+inputs, which have common subexpressions. Positions are rows, all computed in parallel.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ OTHER_WEIGHTS = "its weights are not -1, 0 and 1"
 
 @dataclass(frozen=True, slots=True)
 class TernaryLayer:
-    """A product with weights -1, 0 and 1. Two layers are equal if their weights, their geometry and the integers they read are of the same kind.
+    """A product with weights -1, 0 and 1. Two layers are equal if their weights, geometry and input integer formats are the same.
 
     Attributes:
         kind: the operator, and a digest of the weights.
-        bits, signed: of an input, as it is stored; a zero point stays in it and is taken out at the end.
-        groups, channels, taps, outputs: number of groups; of each group the input channels, the inputs of a channel, and the outputs.
+        bits, signed: format of a stored input. It includes the zero point, which is subtracted at the end.
+        groups, channels, taps, outputs: number of groups; input channels per group, inputs per channel, and outputs per group.
         matrices: weights (G, channels · taps, outputs).
     """
 
@@ -46,7 +46,7 @@ class TernaryLayer:
 
     @classmethod
     def of(cls, node: Node, graph: Graph) -> TernaryLayer:
-        """Return a node of a quantised graph whose weights are ternary."""
+        """Return the layer of a node with ternary weights in a quantised graph."""
         weight, x = graph.constants[node.inputs[1]], graph.quantization[node.inputs[0]]
         matrices = weight_matrices(node.op, weight).to(torch.int8).contiguous().numpy()
         groups, rows, outputs = matrices.shape
@@ -55,16 +55,16 @@ class TernaryLayer:
 
     @property
     def all_channels(self) -> int:
-        """Input channels of all groups."""
+        """Number of input channels of all groups."""
         return self.groups * self.channels
 
     @property
     def all_outputs(self) -> int:
-        """Outputs of all groups."""
+        """Number of outputs of all groups."""
         return self.groups * self.outputs
 
     def in_columns(self, columns: int) -> TernaryLayer:
-        """Return the same product with channels of at most so many taps: where there are more, a channel is taken for several, of as many taps each."""
+        """Return the same product with at most `columns` taps per channel. A channel with more taps is split into several with equally many taps."""
         if self.taps <= columns:
             return self
         taps = max(each for each in range(1, columns + 1) if self.taps % each == 0)
@@ -72,16 +72,16 @@ class TernaryLayer:
 
     @property
     def nonzeros(self) -> int:
-        """Weights that are not zero: additions and subtractions if nothing is shared."""
+        """Number of non-zero weights, which is the number of additions and subtractions without sharing."""
         return int(np.count_nonzero(self.matrices))
 
     @property
     def low_high(self) -> tuple[int, int]:
-        """The lowest and the highest input."""
+        """Lowest and highest input."""
         return (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) if self.signed else (0, (1 << self.bits) - 1)
 
     def reach(self, channels: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the lowest and the highest sum of each output (all_outputs) over some channels, counted through all groups."""
+        """Return the lowest and highest sum of each output (all_outputs) over some channels, numbered across all groups."""
         low, high = np.zeros(self.all_outputs, np.int64), np.zeros(self.all_outputs, np.int64)
         least, most = self.low_high
         for group in range(channels.start // self.channels, (channels.stop - 1) // self.channels + 1):
@@ -93,7 +93,7 @@ class TernaryLayer:
         return low, high
 
     def matrix(self, channels: range, outputs: range) -> Matrix:
-        """Return the weights (outputs, channels · taps) of some channels and outputs, counted through all groups."""
+        """Return the weights (outputs, channels · taps) of some channels and outputs, numbered across all groups."""
         if self.groups == 1:
             part = self.matrices[0, channels.start * self.taps : channels.stop * self.taps, outputs.start : outputs.stop]
             return np.ascontiguousarray(part.T)
@@ -110,9 +110,9 @@ class TernaryLayer:
 
 
 def unfit(node: Node, graph: Graph) -> str | None:
-    """Return why a node is not a layer with ternary weights, or None if it is one, or would be one in integers."""
+    """Return why a node is not a layer with ternary weights, or None if it is one, or would be one after quantisation."""
     if not isinstance(node.op, Conv | ConvTranspose | Linear):
-        return "no product with constant weights"
+        return "it is not a product with constant weights"
     if node.inputs[1] not in graph.constants:
         return "its weights depend on the input"
     if not graph.quantized:
@@ -120,7 +120,7 @@ def unfit(node: Node, graph: Graph) -> str | None:
         return None if not weight.is_meta and ternary_quantization(weight, output_axis(node.op)) else OTHER_WEIGHTS
     q, x = graph.quantization.get(node.inputs[1]), graph.quantization.get(node.inputs[0])
     if q is None or x is None or node.name not in graph.quantization:
-        return "it is not held in integers"
+        return "it is not quantised to integers"
     low, high = graph.constants[node.inputs[1]].aminmax()
     if q.zero or not -1 <= int(low) <= int(high) <= 1:
         return OTHER_WEIGHTS
@@ -128,13 +128,13 @@ def unfit(node: Node, graph: Graph) -> str | None:
 
 
 def vectors(node: Node, graph: Graph, x: Tensor) -> Tensor:
-    """Return the inputs (M, G, channels · taps) of a layer at each output position, for integers x; padding is what stands for zero."""
+    """Return the inputs (M, G, channels · taps) of a layer at each output position, for integers x; padding is the integer that represents zero."""
     kernel = tuple(int(k) for k in graph.constants[node.inputs[1]].shape[2:])
     return input_vectors(node.op, x, kernel, graph.quantization[node.inputs[0]].zero)
 
 
 def settled(node: Node, graph: Graph, x: Tensor, sums: Tensor) -> Tensor:
-    """Return Σ (x − zero) · w + bias in the layout of the layer's result, for sums (M, G·C) of x · w. Zero point and bias are added as a sum is read out."""
+    """Return Σ (x − zero) · w + bias in the layout of the layer's result, for sums (M, G·C) of x · w. Zero point and bias are applied at readout."""
     weight, q = graph.constants[node.inputs[1]], graph.quantization[node.inputs[0]]
     if q.zero:
         sums = sums - q.zero * weight_matrices(node.op, weight.to(torch.int64)).sum(1).flatten()
@@ -147,7 +147,7 @@ def settled(node: Node, graph: Graph, x: Tensor, sums: Tensor) -> Tensor:
 def distinct_inputs(node: Node, graph: Graph, rows: int) -> list[int]:
     """Return the number of distinct elements, over all channels, that each group of `rows` rows reads; padding does not count.
 
-    Neighbouring windows overlap, so that an element comes once over the links and goes into several rows and columns.
+    Neighbouring windows overlap, so an element is sent once over the links and is written to several rows and columns.
     """
     shape = graph.types[node.inputs[0]].sizes(1)
     if isinstance(node.op, Linear):

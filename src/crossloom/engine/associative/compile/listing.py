@@ -1,14 +1,14 @@
-"""A layer as text after each pass of its compilation, from the loops of a convolution to the instructions.
+"""Text form of a layer after each compiler pass, from the loops of a convolution to the instructions.
 
 | after | what it shows |
 | --- | --- |
 | loops | the loop nest over positions, outputs, channels and taps |
-| folded | the same with the constant weights in it: what is added, what subtracted, and that the rest is gone |
+| folded | the same with constant weights folded in: what is added and subtracted; zero weights are removed |
 | interchanged | scopes of channels as the outer loop, positions as rows |
 | unrolled | each scope's additions and subtractions |
 | shared | with common subexpressions as temporaries |
-| widths | with the bits of every value: `u4`, or `s6` if it can be negative |
-| ordered | in the order in which they are done |
+| widths | with the bit width of every value: `u4`, or `s6` if it can be negative |
+| ordered | in execution order |
 | code | the instructions |
 """
 
@@ -71,7 +71,7 @@ def _nest(whole: CompiledLayer, compiled: Compiled, positions: int, after: str) 
 
 
 def _operations(dataflow: Dataflow, whole: CompiledLayer, after: str) -> Iterator[str]:
-    """Yield the operations of a scope, in the order of their definition or in that in which they are done, with widths or without."""
+    """Yield the operations of a scope in definition order or execution order, with or without widths."""
     kinds = [_kind(a, b) for a, b in zip(*(bound.tolist() for bound in low_high(dataflow, *whole.layer.low_high)), strict=True)]
     output_of = np.repeat(np.arange(dataflow.outputs), np.diff(dataflow.first))
     with_widths = after in ("widths", "ordered")

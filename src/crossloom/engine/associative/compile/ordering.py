@@ -1,8 +1,8 @@
-"""In which order the operations of a scope are done, so that few temporaries are alive at once.
+"""Order of the operations of a scope, chosen to keep few temporaries live simultaneously.
 
-Output after output: everything an output needs that is not there yet is computed (operands first), and added to its sum. The next output is the one after which
-fewest temporaries stay: of those that it creates, the ones that others will read too count, and the ones that it reads last count against them. On a tie the
-one that takes fewest new operations. This is the usual greedy rule for a short list of live values; the least possible is a hard problem.
+Outputs are processed one by one. Everything that an output needs and that is not yet available is computed (operands first), and added to its sum. The next
+output is the one after which fewest temporaries stay live: the temporaries it creates that others will also read, minus those it reads for the last time.
+A tie goes to the output with fewest new operations. This is the usual greedy rule for a short list of live values; finding the minimum is a hard problem.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from crossloom.kernels.jit import compiled
 Order = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 WINDOW = 256
-"""Outputs among which the next one is looked for."""
+"""Number of outputs among which the next one is chosen."""
 
 
 def order(dataflow: Dataflow) -> Order:
-    """Return the operations of a scope in order: t for temporary t (counted from 0), -1 - k for the k-th term of the sums."""
+    """Return the operations of a scope in execution order: t for temporary t (0-based), -1 - k for the k-th term of the sums."""
     found: Order = _order(dataflow.inputs, dataflow.left, dataflow.right, dataflow.first, dataflow.term)
     return found
 
 
 @compiled
 def uses_of(inputs: int, left: Order, right: Order, term: Order) -> Order:
-    """Return how often each value is read."""
+    """Return the number of reads of each value."""
     uses = np.zeros(inputs + len(left), np.int32)
     for t in range(len(left)):
         uses[left[t]] += 1
@@ -71,7 +71,7 @@ def _order(inputs: int, left: Order, right: Order, first: Order, term: Order) ->
 def _cost(
     output: int, inputs: int, left: Order, right: Order, first: Order, term: Order, uses: Order, done: Flags, mark: Order, stamp: int, stack: Order
 ) -> int:
-    """Return what an output adds to the live temporaries, times a large number, plus the operations that it takes."""
+    """Return the increase in live temporaries due to an output, times a large number, plus its number of new operations."""
     stays, fresh = 0, 0
     for k in range(first[output], first[output + 1]):
         depth = 0
@@ -97,7 +97,7 @@ def _cost(
 
 @compiled
 def _compute(value: int, inputs: int, left: Order, right: Order, uses: Order, done: Flags, stack: Order, found: Order, length: int) -> int:
-    """Note the operations that a value still takes, operands first, and return how many are noted then."""
+    """Append the operations still needed for a value, operands first, and return the new number of operations."""
     depth = 1
     stack[0] = value
     while depth:

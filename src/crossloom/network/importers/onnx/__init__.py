@@ -1,7 +1,7 @@
-"""What each ONNX operator becomes: one small function for each, in a file for each topic.
+"""The importer of ONNX models, with one small rule for each operator, in a file for each topic.
 
-What belongs here: rules that lower one node of an ONNX graph to operators of ours, and the walk that applies them.
-What does not: reading files and choosing batch sizes (`network/from_onnx.py`). Nothing here imports onnx until it runs.
+Rules lower one node of an ONNX graph to our operators; `walk.py` applies them. `source.py` reads files, and `from_onnx.py`
+chooses batch sizes. Nothing here imports onnx until it runs.
 """
 
 from crossloom.network.importers.onnx import attention as attention

@@ -1,4 +1,4 @@
-"""Attention, taken apart: scores, mask, softmax, weighted sum."""
+"""Attention, decomposed into scores, mask, softmax and weighted sum."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def attention(
     left_window_size: int = -1,
     right_window_size: int = -1,
 ) -> str:
-    """softmax(Q·Kᵀ·scale + mask)·V. What is rarer (a cache, windows, a soft cap) is left to the standard's own definition."""
+    """Return softmax(Q·Kᵀ·scale + mask)·V. Rarer features (a cache, windows, a soft cap) are left to the standard's own definition."""
     if past_key or past_value or lengths or softcap or max(left_window_size, right_window_size) >= 0 or low.outputs > 1:
         raise NotImplementedError("attention with a cache, lengths, a window or a soft cap")
     flat = low.dims(query) == 3
@@ -56,7 +56,7 @@ def _heads(low: Lowering, x: str, count: int) -> str:
 
 
 def _repeated(low: Lowering, x: str, times: int) -> str:
-    """Repeat each head for the queries that share it."""
+    """Repeat each head for the query heads that share it."""
     n, heads, length, width = low.shape(x)
     if times == 1:
         return x
@@ -71,10 +71,10 @@ def _causal(low: Lowering, scores: str) -> str:
 
 def _masked(low: Lowering, scores: str, mask: str) -> str:
     if low.shape(mask)[-1] != low.shape(scores)[-1]:
-        raise NotImplementedError("a mask that is shorter than the keys")
+        raise NotImplementedError("a mask shorter than the keys")
     if low.floating(mask):
         return low.add(Add(), scores, mask)
     seen = low.value(mask)
     if seen is None or not bool(seen.any(-1).all()):
-        raise NotImplementedError("a mask of truth values that may hide every key")
+        raise NotImplementedError("a boolean mask that may hide every key")
     return low.add(Where(), mask, scores, low.scalar(-math.inf, scores))

@@ -1,4 +1,4 @@
-"""Casts between element types. The graph knows three families: real numbers, integers and truth values."""
+"""Casts between element types. The graph has three families: real numbers, integers and booleans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crossloom.network.types import DTYPES
 
 @rule("Cast")
 def cast_(low: Lowering, x: str, *, to: int, saturate: int = 1, round_mode: str = "up") -> str:
-    """Element types of one family are one type here: half precision is not rounded to, but narrow integers wrap round."""
+    """Cast to the family of an element type. Values are not rounded to half precision, but narrow integers wrap around."""
     target = graph_dtype(to)
     value = low.value(x)
     if value is not None and (target != "i64" or width(to) is None):
@@ -31,7 +31,7 @@ def cast_like(low: Lowering, x: str, like: str, *, saturate: int = 1, round_mode
 
 
 def _fits(low: Lowering, x: str, kind: int) -> bool:
-    """Whether all values of `x` are known to be within an integer type: by their own type, or because they were clipped."""
+    """Return whether all values of `x` are known to fit an integer type, from their own type or because they were clipped."""
     wide = width(kind)
     if wide is None or low.builder.types[x].dtype == "bool":
         return True
@@ -46,7 +46,7 @@ def _fits(low: Lowering, x: str, kind: int) -> bool:
 
 
 def _wrapped(low: Lowering, x: str, kind: int) -> str:
-    """Keep the lowest bits: x − 2ᵇ · ⌊(x − lowest) / 2ᵇ⌋."""
+    """Keep the low-order bits: x − 2ᵇ · ⌊(x − lowest) / 2ᵇ⌋."""
     bits, signed = width(kind) or (64, True)
     span = low.scalar(1 << bits, x)
     turns = low.add(Div("floor"), low.add(Sub(), x, low.scalar(limits(bits, signed)[0], x)), span)

@@ -1,4 +1,4 @@
-"""Tensors that a file holds, or that depend only on shapes."""
+"""Tensors that are stored in the file or depend only on shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crossloom.network.importers.onnx.table import Lowering, rule
 
 
 def from_proto(proto: Any) -> Tensor:
-    """Return the value of an ONNX tensor; bfloat16, float8 and integers of four bits and fewer become wider types.
+    """Return the value of an ONNX tensor; bfloat16, float8 and integers of at most four bits become wider types.
 
     Raises NotImplementedError for strings and complex numbers.
     """

@@ -1,8 +1,8 @@
-"""Read an ONNX model and lower it to a graph.
+"""Entry point of the ONNX importer: reads a model and lowers it to a graph.
 
-The model is lowered at two batch sizes, and what is alike in both becomes a graph that runs at any (see `unify.py`).
-Most files are written for one batch size; the importer then tries to replace it, and believes the result only if
-random data gives the same answers as the model as it was written.
+The model is lowered at two batch sizes, and what is the same in both becomes a graph for any batch size (see `unify.py`).
+Most files are written for one batch size. The importer then tries to replace it, and accepts the result only if
+random data give the same outputs as the original model.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Shapes = Mapping[str, Sequence[int | None]]
 def from_onnx(model: str | Path | Any, name: str | None = None, *, shapes: Shapes | None = None, allow_unsupported: bool = False) -> Graph:
     """Return the graph of an ONNX file or ModelProto; it runs at any batch size if the model can.
 
-    `shapes` fixes dimensions of inputs that the model leaves open; None in a shape keeps what the model says. The
-    first dimension is the batch. Raises ModelError in one line naming the file, what is wrong and the remedy; operators
-    without a counterpart are all listed, or stay in the graph as Unsupported nodes with `allow_unsupported`.
+    `shapes` sets input dimensions that the model leaves open; None in a shape keeps the model's dimension. The first
+    dimension is the batch. Raises ModelError with one line that names the file, the problem and the remedy. All operators
+    without a counterpart are reported together; with `allow_unsupported` they stay in the graph as Unsupported nodes.
     """
     source = read(model, name)
     sizes = _sizes(source, shapes or {})
@@ -49,10 +49,10 @@ def from_onnx(model: str | Path | Any, name: str | None = None, *, shapes: Shape
 
 
 def _sizes(source: Source, shapes: Shapes) -> list[Shape]:
-    """Return the shape of each input with None where the batch is. Raises ModelError for any other open dimension."""
+    """Return the shape of each input, with None for the batch. Raises ModelError for any other open dimension."""
     names = [port.name for port in source.ports]
     if unknown := sorted(set(shapes) - set(names)):
-        raise ModelError(f"{source.label}: it has no input {unknown[0]}; shapes may name {', '.join(names) or 'none'}")
+        raise ModelError(f"{source.label}: it has no input {unknown[0]}; its inputs are {', '.join(names) or 'none'}")
     dims = [_given(source, port, shapes.get(port.name)) for port in source.ports]
     batch = {shape[0] for shape in dims if shape and isinstance(shape[0], str)}
     sizes = []
@@ -67,13 +67,13 @@ def _sizes(source: Source, shapes: Shapes) -> list[Shape]:
 
 
 def _as_in(shapes: Mapping[str, Sequence[int]]) -> str:
-    """Return how to fix shapes, in Python and on the command line."""
+    """Return an example of how to fix shapes, in Python and on the command line."""
     options = " ".join(f"--shape {name}={','.join(map(str, shape))}" for name, shape in shapes.items())
     return f"as in shapes={dict(shapes)} or {options}"
 
 
 def _given(source: Source, port: Port, shape: Sequence[int | None] | None) -> tuple[int | str, ...]:
-    """Return an input's dimensions with those that the caller fixes."""
+    """Return an input's dimensions, including those that the caller sets."""
     if port.dims is None:
         if shape is None or None in shape:
             raise ModelError(f"{source.label}: the shape of input {port.name} is unknown; give it, {_as_in({port.name: (1, 3, 224, 224)})}")
@@ -81,11 +81,11 @@ def _given(source: Source, port: Port, shape: Sequence[int | None] | None) -> tu
     if shape is None:
         return port.dims
     if len(shape) != len(port.dims):
-        raise ModelError(f"{source.label}: input {port.name} has {len(port.dims)} dimensions and shapes gives {len(shape)}; give as many")
+        raise ModelError(f"{source.label}: input {port.name} has {len(port.dims)} dimensions but shapes gives {len(shape)}; give the same number")
     for i, (have, want) in enumerate(zip(port.dims, shape, strict=True)):
         if want is not None and (want < 1 or (isinstance(have, int) and have != want)):
             is_now = f"is {have} in the model" if isinstance(have, int) else "is open"
-            raise ModelError(f"{source.label}: dimension {i} of input {port.name} {is_now} and shapes gives {want}; None keeps what the model says")
+            raise ModelError(f"{source.label}: dimension {i} of input {port.name} {is_now} but shapes gives {want}; None keeps the model's dimension")
     return tuple(have if want is None else int(want) for have, want in zip(port.dims, shape, strict=True))
 
 
@@ -106,19 +106,19 @@ def _at_any_batch(source: Source, sizes: Sequence[Shape]) -> Graph:
 
 
 def _as_written(source: Source, sizes: Sequence[Shape]) -> Graph:
-    """Return the graph of a model written for one batch size: for any size if that can be shown to be the same."""
+    """Return the graph of a model written for one batch size; it runs at any size if the results are shown to be the same."""
     shapes = _filled(sizes, 1)
     leading = {shape[0] if shape else None for shape in shapes}
     batch = shapes[0][0] if shapes and shapes[0] else 1
     graph, builder = lower(source, shapes, batch)
     if len(leading) != 1 or None in leading or not batch or complaints(graph.nodes):
         return graph
-    why = f"it was written for batch {batch}, and no other size could be shown to compute the same"
+    why = f"it was written for batch {batch}, and no other size could be shown to compute the same results"
     return _rebatched(source, shapes, graph, builder) or replace(graph, fixed=why)
 
 
 def _rebatched(source: Source, shapes: Sequence[tuple[int, ...]], graph: Graph, builder: GraphBuilder) -> Graph | None:
-    """Return a graph for any batch size that equals the given one at its size, or None if a few attempts find none."""
+    """Return a graph for any batch size that agrees with the given graph at its size, or None if a few attempts find none."""
     opened: list[Shape] = [(None, *shape[1:]) for shape in shapes]
     original = Original(builder, Choices())
     for _ in range(_ATTEMPTS):
@@ -134,9 +134,10 @@ def _rebatched(source: Source, shapes: Sequence[tuple[int, ...]], graph: Graph, 
 
 
 def _agree(fixed: Graph, free: Graph) -> bool:
-    """Whether a batch of two gives what two runs of the fixed graph give, on random data to one part in 10⁴.
+    """Return whether the inputs of two runs, in one batch, give the same results as two runs of the fixed graph.
 
-    Rounding to a grid is left out, because two sums that differ in the last bit may round to different steps.
+    The data are random, and results may differ by one part in 10⁴. Rounding to a grid is left out, because two sums
+    that differ in the last bit may round to different steps.
     """
     if not all(free.types[name].shape and isinstance(free.types[name].shape[0], Batch) for name in free.outputs):
         return False
@@ -153,14 +154,14 @@ def _unrounded(graph: Graph) -> Graph:
 
 
 def _sample(dtype: str, shape: Sequence[int], random: torch.Generator) -> Tensor:
-    """Return random numbers; integers are 0 and 1, which are safe as indices."""
+    """Return random numbers; integers are 0 or 1, which are safe as indices."""
     if dtype == "f32":
         return torch.randn(*shape, generator=random)
     return torch.randint(0, 2, tuple(shape), generator=random).to(DTYPES[dtype])
 
 
 def _close(want: Tensor, have: Tensor) -> bool:
-    """Whether two results are the same to one part in 10⁴ of the largest number; no number at all proves nothing."""
+    """Return whether two results agree to one part in 10⁴ of the largest number; False if all are NaN, which proves nothing."""
     if want.shape != have.shape or not torch.equal(want.isnan(), have.isnan()) or bool(want.isnan().all()):
         return False
     want, have = want.double().nan_to_num(), have.double().nan_to_num()

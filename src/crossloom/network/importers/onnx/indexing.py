@@ -1,4 +1,4 @@
-"""Choosing by index, and masks."""
+"""Selection by index, and masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossloom.network.operators import Add, Cast, Compare, Gather, GatherElemen
 
 @rule("Gather")
 def gather(low: Lowering, x: str, indices: str, *, axis: int = 0) -> str:
-    """One constant index is a slice, which every engine can do by itself."""
+    """Gather by index. One constant index becomes a slice, which every engine supports directly."""
     axis, index = low.axis(axis, low.dims(x)), low.value(indices)
     if index is None or index.numel() != 1 or low.value(x) is not None:
         return low.add(Gather(axis), x, indices)
@@ -33,7 +33,7 @@ def gather_elements(low: Lowering, x: str, indices: str, *, axis: int = 0) -> st
 
 
 def _from_front(low: Lowering, indices: str, size: int) -> str:
-    """Return indices counted from the front; negative ones count from the end."""
+    """Return non-negative indices; negative ones, which count from the end, are shifted by the size."""
     value = low.value(indices)
     if value is not None and not bool((value < 0).any()):
         return indices
@@ -43,7 +43,7 @@ def _from_front(low: Lowering, indices: str, size: int) -> str:
 
 @rule("GatherND")
 def gather_nd(low: Lowering, x: str, indices: str, *, batch_dims: int = 0) -> str:
-    """Merge the dimensions that are indexed, and those of the batch before them, and gather from the one they become."""
+    """Merge the indexed dimensions and the batch dimensions before them into one, and gather from it."""
     shape, places = low.shape(x), low.shape(indices)
     depth = batch_dims + places[-1]
     place = low.constant(_offsets(shape[:depth], batch_dims, places[:-1])) if batch_dims else None
@@ -58,7 +58,7 @@ def gather_nd(low: Lowering, x: str, indices: str, *, batch_dims: int = 0) -> st
 
 
 def _offsets(shape: tuple[int, ...], batch_dims: int, places: tuple[int, ...]) -> Tensor:
-    """Return where each entry of the batch starts once its dimensions are merged with those that are indexed."""
+    """Return the offset of each batch entry once the batch dimensions are merged with the indexed ones."""
     step = prod(shape[batch_dims:])
     starts = torch.arange(prod(shape[:batch_dims])) * step
     return starts.reshape(*shape[:batch_dims], *[1] * (len(places) - batch_dims)).expand(places)
@@ -66,7 +66,7 @@ def _offsets(shape: tuple[int, ...], batch_dims: int, places: tuple[int, ...]) -
 
 @rule("OneHot")
 def one_hot(low: Lowering, indices: str, depth: str, values: str, *, axis: int = -1) -> str:
-    """A row of `values[0]` with `values[1]` at the index; an index out of range leaves the row without."""
+    """Return rows of `values[0]` with `values[1]` at the index; a row whose index is out of range has none."""
     count = low.numbers(depth, "depth")[0]
     indices = indices if not low.floating(indices) else low.add(Cast("i64"), indices)
     shape = list(low.shape(indices))
@@ -80,7 +80,7 @@ def one_hot(low: Lowering, indices: str, depth: str, values: str, *, axis: int =
 
 @rule("Trilu")
 def trilu(low: Lowering, x: str, k: str | None = None, *, upper: int = 1) -> str:
-    """Keep the upper or lower triangle and put zero elsewhere."""
+    """Keep the upper or lower triangle and set the rest to zero."""
     diagonal = low.numbers(k, "diagonal")[0] if k is not None else 0
     full = torch.ones(low.shape(x)[-2:], dtype=torch.bool)
     mask = full.triu(diagonal) if upper else full.tril(diagonal)

@@ -1,4 +1,4 @@
-"""Convolutions and matrix products. A product with a constant is a Linear layer; one of two data tensors is a MatMul."""
+"""Convolutions and matrix products. A product with a constant is a Linear layer; a product of two data tensors is a MatMul."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossloom.network.operators import Add, Conv, ConvTranspose, Linear, MatMul
 
 
 def window(x: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> list[int]:
-    """Return the padding in all that makes each dimension give ceil(size / stride) windows."""
+    """Return the total padding for which each dimension has ceil(size / stride) windows."""
     total = []
     for size, k, s, d in zip(x, kernel, stride, dilation, strict=True):
         total.append(max(0, (-(-size // s) - 1) * s + d * (k - 1) + 1 - size))
@@ -21,7 +21,7 @@ def window(x: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilat
 
 
 def padding_of(auto_pad: str, pads: Sequence[int] | None, total: Sequence[int]) -> tuple[int, ...]:
-    """Return the padding before each dimension, then after each; `total` is what SAME needs."""
+    """Return the padding before each dimension, then after each; `total` is the padding that SAME needs."""
     if auto_pad == "SAME_UPPER":
         return (*(t // 2 for t in total), *(t - t // 2 for t in total))
     if auto_pad == "SAME_LOWER":
@@ -34,7 +34,7 @@ def padding_of(auto_pad: str, pads: Sequence[int] | None, total: Sequence[int]) 
 def _space(low: Lowering, weight: str) -> int:
     space = low.dims(weight) - 2
     if not 1 <= space <= 3:
-        raise NotImplementedError(f"convolution over {space} spatial dimensions; one, two or three are possible")
+        raise NotImplementedError(f"convolution over {space} spatial dimensions; one, two or three are supported")
     return space
 
 
@@ -74,7 +74,7 @@ def conv_transpose(
     pads: Sequence[int] | None = None,
     strides: Sequence[int] = (),
 ) -> str:
-    """Padding that torch cannot take (unequal sides) is cut off the full result instead."""
+    """Lower a transposed convolution. Padding that torch does not support (unequal sides) is cropped from the full result."""
     space = _space(low, weight)
     stride, dilation, extra = (tuple(given) or (default,) * space for given, default in ((strides, 1), (dilations, 1), (output_padding, 0)))
     size, kernel = low.shape(x)[2:], low.shape(weight)[2:]
@@ -101,7 +101,7 @@ def conv_transpose(
 
 @rule("MatMul")
 def matmul(low: Lowering, a: str, b: str) -> str:
-    """A vector is a matrix of one row or column."""
+    """Return the matrix product; a vector is a matrix of one row or column."""
     if low.dims(b) == 1:
         column = matmul(low, a, low.reshape(b, (*low.shape(b), 1)))
         return low.reshape(column, low.shape(column)[:-1])
@@ -131,7 +131,7 @@ def gemm(
     transA: int = 0,
     transB: int = 0,
 ) -> str:
-    """alpha · A · B + beta · C; a plain layer if B and C are constant and the factors 1."""
+    """Return alpha · A · B + beta · C; a plain layer if B and C are constant and the factors are 1."""
     a = low.add(Transpose((1, 0)), a) if transA else a
     weight = low.transposed(b, (0, 1) if transB else (1, 0))
     if weight and c is not None and alpha == 1.0 and (bias := _bias(low, c, beta, low.shape(weight)[0])):

@@ -25,7 +25,7 @@ def reshape(low: Lowering, x: str, shape: str, *, allowzero: int = 0) -> str:
 
 
 def _resolved(target: list[int], have: tuple[int, ...], allowzero: bool) -> list[int]:
-    """Return the target with 0 (as it was) and -1 (what is left) filled in."""
+    """Return the target shape with 0 (size unchanged) and -1 (size inferred) filled in."""
     sizes = [have[i] if size == 0 and not allowzero else size for i, size in enumerate(target)]
     if -1 in sizes:
         sizes[sizes.index(-1)] = prod(have) // max(1, prod(size for size in sizes if size != -1))
@@ -33,9 +33,9 @@ def _resolved(target: list[int], have: tuple[int, ...], allowzero: bool) -> list
 
 
 def _scaled(low: Lowering, have: tuple[int, ...], growth: Growth, sizes: list[int]) -> list[int]:
-    """Return a target that was written down for a fixed batch size, scaled as the batch is.
+    """Return a target shape written for a fixed batch size, scaled with the batch.
 
-    In row-major order as many elements stay behind the batch as before, which leaves one or two entries it can be in.
+    In row-major order the number of elements after the batch is unchanged, which leaves one or two possible entries for it.
     """
     batch = low.original.builder.batch if low.original else 1
     ends = prod(have[growth.axis :]) // batch, prod(have[growth.axis + 1 :])
@@ -95,7 +95,7 @@ def expand(low: Lowering, x: str, shape: str) -> str:
 
 @rule("Tile")
 def tile(low: Lowering, x: str, repeats: str) -> str:
-    """Expand a new dimension beside each one and merge the two."""
+    """Repeat a tensor along each dimension: expand a new dimension next to each one and merge the two."""
     times, shape = low.numbers(repeats, "repeats"), low.shape(x)
     if all(t == 1 for t in times):
         return x
@@ -113,7 +113,7 @@ def concat(low: Lowering, *tensors: str, axis: int) -> str:
 
 
 def _in_step(low: Lowering, tensors: tuple[str, ...], axis: int) -> list[str]:
-    """Repeat constants written down for a fixed batch size (a class token) as often as the others have grown."""
+    """Repeat constants written for a fixed batch size (a class token) by the factor by which the other tensors have grown."""
     growth = next((g for g in map(low.growth, tensors) if g and g.axis != axis), None)
     return list(tensors) if growth is None else [low.repeated(x, growth.axis, growth) for x in tensors]
 

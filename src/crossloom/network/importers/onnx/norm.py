@@ -47,7 +47,7 @@ def instance_norm(low: Lowering, x: str, scale: str, bias: str, *, epsilon: floa
 
 @rule("GroupNormalization")
 def group_norm(low: Lowering, x: str, scale: str, bias: str, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1) -> str:
-    """Until opset 20 there is one scale for each group, from 21 on one for each channel."""
+    """Lower a group normalisation. It has one scale per group up to opset 20, and one per channel from opset 21."""
     channels = low.shape(x)[1]
     if low.opset < 21:
         scale, bias = (_per_channel(low, affine, num_groups, channels) for affine in (scale, bias))
@@ -67,7 +67,7 @@ def _spread(low: Lowering, affine: str, shape: tuple[int, ...]) -> str:
 def layer_norm(
     low: Lowering, x: str, scale: str, bias: str | None = None, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> tuple[str, ...]:
-    """The mean and the inverse deviation, which training wants, come by plain arithmetic where they are asked for."""
+    """Lower a layer normalisation. The mean and inverse deviation (for training) are computed by plain arithmetic if requested."""
     axis, dims = low.axis(axis, low.dims(x)), low.dims(x)
     shape = low.shape(x)[axis:]
     affine = [_spread(low, tensor, shape) for tensor in (scale, bias) if tensor is not None]
@@ -93,7 +93,10 @@ def rms_norm(low: Lowering, x: str, scale: str, *, axis: int = -1, epsilon: floa
 
 @rule("LRN")
 def lrn(low: Lowering, x: str, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> str:
-    """With an even size ONNX has the odd channel out above and torch below, so the channels are turned round."""
+    """Lower a local response normalisation.
+
+    For an even size ONNX has the extra channel above and torch below, so the channels are reversed.
+    """
     norm = LocalResponseNorm(size, alpha, beta, bias)
     if size % 2:
         return low.add(norm, x)

@@ -1,4 +1,4 @@
-"""Padding; a negative amount cuts off."""
+"""Padding; a negative amount crops."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pad(low: Lowering, x: str, pads: str, value: str | None = None, axes: str | 
 
 
 def _mirrored(low: Lowering, x: str, before: list[int], after: list[int], mode: str) -> str:
-    """Pad with the tensor's own elements: as torch does where it can (the last one to three dimensions), else by index."""
+    """Pad with the tensor's own elements: with torch's padding where it applies (the last one to three dimensions), else by index."""
     dims, size = low.dims(x), low.shape(x)
     untouched = {3: 1, 4: 2, 5: 2}.get(dims, dims)
     short = all(max(b, a) < n for b, a, n in zip(before, after, size, strict=True))

@@ -1,4 +1,4 @@
-"""Functions of one element, arithmetic and comparisons."""
+"""Elementwise functions, arithmetic and comparisons."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ rule("Not")(partial(_unary, Not()))
 
 @rule("Add")
 def add(low: Lowering, a: str, b: str) -> str:
-    """A vector added to a layer without bias is its bias: exporters write layers over three dimensions in two nodes."""
+    """Add two tensors. A vector added to a layer without bias is its bias: exporters split layers over three dimensions into two nodes."""
     for x, vector in ((a, b), (b, a)):
         layer, bias = low.maker(x), low.value(vector)
         if bias is not None and low.dims(x) > 1 and tuple(bias.shape) == low.shape(x)[-1:] and _lacks_bias(layer):
@@ -114,14 +114,14 @@ def div(low: Lowering, a: str, b: str) -> str:
 
 @rule("Mod")
 def mod(low: Lowering, a: str, b: str, *, fmod: int = 0) -> str:
-    """a − b · (a/b rounded): down for the sign of the divisor, towards zero for the sign of the dividend."""
+    """Return a − b · (a/b rounded): rounded down for the sign of the divisor, towards zero for the sign of the dividend."""
     quotient = low.add(Div("trunc" if fmod else "floor"), a, b)
     return low.add(Sub(), a, low.add(Mul(), quotient, b))
 
 
 @rule("Pow")
 def power(low: Lowering, base: str, exponent: str) -> str:
-    """The result has the type of the base, whatever the exponent's."""
+    """Raise to a power. The result has the type of the base, regardless of the exponent."""
     if low.floating(base) == low.floating(exponent):
         return low.add(Pow(), base, exponent)
     if low.floating(base):
@@ -172,7 +172,7 @@ def leaky_relu(low: Lowering, x: str, *, alpha: float = 0.01) -> str:
 
 @rule("PRelu")
 def prelu(low: Lowering, x: str, slope: str) -> str:
-    """max(x, 0) + slope · min(x, 0), which is a leaky ReLU if all slopes are the same."""
+    """Return max(x, 0) + slope · min(x, 0), which is a leaky ReLU if all slopes are equal."""
     value = low.value(slope)
     if value is not None and value.numel() and bool((value == value.reshape(-1)[0]).all()):
         return low.add(LeakyRelu(float(value.reshape(-1)[0])), x)
@@ -192,7 +192,7 @@ def selu(low: Lowering, x: str, *, alpha: float = 1.67326319217681884765625, gam
 
 @rule("Celu")
 def celu(low: Lowering, x: str, *, alpha: float = 1.0) -> str:
-    """alpha · elu(x / alpha)."""
+    """Return alpha · elu(x / alpha)."""
     if alpha == 1.0:
         return low.add(Elu(), x)
     return low.add(Elu(1.0, alpha), low.add(Mul(), x, low.scalar(1.0 / alpha, x)))
@@ -221,7 +221,7 @@ def hard_sigmoid(low: Lowering, x: str, *, alpha: float = 0.2, beta: float = 0.5
 
 @rule("Clip", take_integers=True)
 def clip(low: Lowering, x: str | Integers, low_end: str | None = None, high_end: str | None = None) -> str | Integers:
-    """Limit real numbers, or the integers of a quantised tensor: then to fewer bits."""
+    """Limit real numbers, or narrow the integers of a quantised tensor to fewer bits."""
     if isinstance(x, Integers):
         known = all(end is None or low.value(end) is not None for end in (low_end, high_end))
         ends = (low.value(end) if end is not None else None for end in (low_end, high_end))

@@ -1,4 +1,4 @@
-"""Pooling. ONNX counts windows in its own way where it rounds up, so the number of windows is always checked."""
+"""Pooling. ONNX counts windows differently when it rounds up, so their number is always checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crossloom.network.operators import AvgPool, Cast, MaxPool, Reduce
 
 
 def _windows(size: int, sides: tuple[int, int], extent: int, stride: int, ceil: bool) -> int:
-    """Number of windows of `extent` elements; rounded up, one that would start in the padding behind is left out."""
+    """Return the number of windows of `extent` elements. If rounded up, it excludes a window that would start in the trailing padding."""
     free = size + sum(sides) - extent
     count = (-(-free // stride) if ceil else free // stride) + 1
     return count - 1 if ceil and (count - 1) * stride >= size + sides[0] else count
@@ -29,7 +29,7 @@ def max_pool(
     storage_order: int = 0,
     strides: Sequence[int] = (),
 ) -> str:
-    """Where the number of windows is rounded up, the padding behind grows to hold the last one: it never wins."""
+    """Lower a max pool. If the number of windows is rounded up, the trailing padding grows to hold the last one; it is never the maximum."""
     kernel, space = tuple(kernel_shape), len(kernel_shape)
     stride, dilation = tuple(strides) or (1,) * space, tuple(dilations) or (1,) * space
     size = low.shape(x)[2:]

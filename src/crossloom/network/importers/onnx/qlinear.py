@@ -1,6 +1,6 @@
-"""Operators on integers that carry their scales: QLinearConv and its kin, as onnxruntime's quantiser writes them in its operator format.
+"""Integer operators with scales as inputs: QLinearConv and its relatives, which onnxruntime's quantiser writes in its operator format.
 
-Each is what it abbreviates: dequantise the operands, compute, quantise the result. Those of `MICROSOFT` are onnxruntime's own.
+Each is expanded: dequantise the operands, compute, quantise the result. Those in `MICROSOFT` are onnxruntime's own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _quantized(low: Lowering, real: str, scale: Value, zero: Value | None) -> In
 
 
 def _bias(low: Lowering, bias: Value | None, x_scale: Value, w_scale: Value) -> list[str]:
-    """Return the bias in real numbers: its unit is that of the accumulator."""
+    """Return the bias in real numbers; it has the unit of the accumulator (input scale times weight scale)."""
     if bias is None:
         return []
     unit = low.known(as_integers(low, x_scale), "input scale") * low.known(as_integers(low, w_scale), "weight scale")
@@ -116,7 +116,7 @@ def _one(plain: str, ignored: tuple[str, ...] = ()) -> Callable[..., Value]:
         **attributes: Any,
     ) -> Value:
         if channels_last:
-            raise NotImplementedError("channels come last; export with channels first")
+            raise NotImplementedError("its channels come last; export with channels first")
         wanted = {name: value for name, value in attributes.items() if name not in ignored}
         return _quantized(low, RULES[plain](low, dequantize_linear(low, x, x_scale, x_zero), **wanted), y_scale, y_zero)
 

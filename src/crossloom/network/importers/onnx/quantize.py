@@ -1,7 +1,7 @@
-"""Quantisation: a pair of QuantizeLinear and DequantizeLinear becomes one FakeQuantize, whose grid later passes read.
+"""Quantisation: each pair of QuantizeLinear and DequantizeLinear becomes one FakeQuantize, whose grid later passes read.
 
-Weights stored as integers become real numbers that lie on their grid, followed by a FakeQuantize that names it. Where
-a scale depends on the data, or has no grid that `Quantization` can hold, plain arithmetic is left.
+Weights stored as integers become real numbers on their grid, followed by a FakeQuantize that specifies it. Plain
+arithmetic remains where a scale depends on the data, or where `Quantization` cannot represent the grid.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def dequantize_linear(
 
 
 def rounded(low: Lowering, x: Integers) -> str:
-    """Add the FakeQuantize, or return the one there is."""
+    """Return the FakeQuantize of a quantised tensor; add it if there is none yet."""
     if x not in low.quantized:
         low.quantized[x] = low.add(FakeQuantize(x.quantization), x.real)
     return low.quantized[x]
 
 
 def _scaled(low: Lowering, x: str, grid: tuple[str, str | None], axis: int, block: int) -> str:
-    """(x − zero) · scale by plain arithmetic."""
+    """Return (x − zero) · scale, by plain arithmetic."""
     scale, zero = (None if name is None else _beside(low, name, x, axis, block) for name in grid)
     assert scale is not None
     real = x if low.floating(x) else low.add(Cast("f32"), x)
@@ -85,7 +85,7 @@ def _scaled(low: Lowering, x: str, grid: tuple[str, str | None], axis: int, bloc
 
 
 def _beside(low: Lowering, name: str, x: str, axis: int, block: int = 0) -> str:
-    """Return a scale or zero point in a shape that meets the tensor: along one axis, or repeated for each block."""
+    """Return a scale or zero point in a shape that broadcasts to the tensor: along one axis, or repeated for each block."""
     dims, shape = low.dims(x), low.shape(name)
     if block:
         along = low.axis(axis, dims)
@@ -97,7 +97,7 @@ def _beside(low: Lowering, name: str, x: str, axis: int, block: int = 0) -> str:
 
 
 def as_integers(low: Lowering, x: str | Integers) -> str:
-    """Return a tensor that holds the integers themselves, for a reader that does not scale them back."""
+    """Return a tensor that holds the integers themselves, for a consumer that does not dequantise them."""
     if isinstance(x, str):
         return x
     grid = x.quantization
@@ -107,7 +107,7 @@ def as_integers(low: Lowering, x: str | Integers) -> str:
 
 
 def narrowed(x: Integers, low_end: Tensor | None, high_end: Tensor | None) -> Integers | None:
-    """Return integers limited to fewer bits, or None if the limits are not those of a number of bits (QCDQ)."""
+    """Return integers limited to fewer bits, or None if the limits match no number of bits (QCDQ)."""
     grid = x.quantization
     lowest = grid.low if low_end is None else max(grid.low, int(low_end))
     highest = grid.high if high_end is None else min(grid.high, int(high_end))
@@ -152,7 +152,7 @@ def _integers(kind: int) -> tuple[int, bool]:
 
 
 def _grid(low: Lowering, scale: str, zero: str | None, size: tuple[int, bool], axis: int) -> Quantization | None:
-    """Return the grid if its scale and zero point are known and `Quantization` can hold it."""
+    """Return the grid if its scale and zero point are known and `Quantization` can represent it, else None."""
     scales, zeros = low.value(scale), torch.zeros(1) if zero is None else low.value(zero)
     if scales is None or zeros is None or len(set(zeros.reshape(-1).tolist())) != 1 or scales.dim() > 1:
         return None

@@ -13,7 +13,7 @@ Kind = Literal["sum", "mean", "max", "min", "prod"]
 
 
 def _axes(low: Lowering, x: str, given: str | None, attribute: Sequence[int] | None, noop: int) -> tuple[int, ...] | None:
-    """Return the axes to reduce, or None where an empty list means none instead of all."""
+    """Return the axes to reduce, or None where an empty list means no axes instead of all."""
     axes = low.numbers(given, "axes") if given is not None else list(attribute or ())
     if not axes:
         return None if noop else tuple(range(low.dims(x)))
@@ -40,7 +40,7 @@ def _reduce(
 
 
 def _reduced(low: Lowering, op: Reduce, x: str) -> str:
-    """Reduce; truth values, and means of integers, by way of real numbers."""
+    """Reduce a tensor; booleans, and means of integers, are reduced as real numbers."""
     dtype = low.builder.types[x].dtype
     if dtype == "bool" or (dtype == "i64" and op.kind == "mean"):
         return low.add(Cast("bool" if dtype == "bool" else "i64"), low.add(op, low.add(Cast("f32"), x)))
@@ -80,7 +80,7 @@ def log_sum_exp(
     keepdims: int = 1,
     noop_with_empty_axes: int = 0,
 ) -> str:
-    """max + log Σ exp(x − max), so that nothing overflows."""
+    """Return max + log Σ exp(x − max), so that nothing overflows."""
     chosen = _axes(low, x, given, axes, noop_with_empty_axes)
     if chosen is None:
         return x

@@ -1,4 +1,4 @@
-"""Resizing. What torch's interpolation computes is a Resize; other ways of picking the nearest pixel are Gathers."""
+"""Resizing. Modes of torch's interpolation become a Resize; other rules for the nearest pixel become Gathers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
 
 @dataclass(frozen=True)
 class _Plan:
-    """Sizes before and after, and the factor that positions are computed with, for every dimension."""
+    """Sizes before and after, and the factor used to compute positions, for every dimension."""
 
     before: tuple[int, ...]
     after: tuple[int, ...]
@@ -30,7 +30,7 @@ class _Plan:
 
     @property
     def exact(self) -> bool:
-        """Whether each factor is the ratio of the sizes, which torch goes by."""
+        """Whether each factor is the ratio of the sizes, which is what torch uses."""
         return all(abs(a / b - f) < 1e-5 for a, b, f in zip(self.after, self.before, self.factor, strict=True))
 
 
@@ -68,12 +68,12 @@ def resize(
     corners = coordinate_transformation_mode == "align_corners"
     if kind is None or cubic or min(plan.changed) < 2 or not plan.exact or not _as_torch(plan, coordinate_transformation_mode):
         detail = f"{mode}, {coordinate_transformation_mode}"
-        raise NotImplementedError(f"this way of resizing ({detail}); use linear or cubic with half_pixel or align_corners")
+        raise NotImplementedError(f"this mode of resizing ({detail}); use linear or cubic with half_pixel or align_corners")
     return low.add(Resize(plan.after[2:], kind, corners), x)  # type: ignore[arg-type]
 
 
 def _as_torch(plan: _Plan, mode: str) -> bool:
-    """Whether positions are those of torch, with or without aligned corners."""
+    """Return whether positions match torch's, with or without aligned corners."""
     if mode == "pytorch_half_pixel":
         return all(plan.after[i] > 1 for i in plan.changed)
     return mode in ("half_pixel", "half_pixel_symmetric", "align_corners")
@@ -93,7 +93,7 @@ def _plan(low: Lowering, x: str, scales: str | None, sizes: str | None, axes: Se
 
 
 def _targets(before: list[int], sizes: list[int], policy: str) -> list[tuple[int, float]]:
-    """Return the size and the factor of each dimension under the policy about the aspect ratio."""
+    """Return the size and the factor of each dimension under the aspect-ratio policy."""
     factors = [size / b for size, b in zip(sizes, before, strict=True)]
     if policy == "stretch":
         return list(zip(sizes, factors, strict=True))
@@ -117,7 +117,7 @@ def _torch_indices(before: int, after: int) -> Tensor:
 
 
 def _indices(before: int, after: int, factor: float, mode: str, rounding: str) -> Tensor:
-    """Return which element each place takes, by the formulas of the ONNX operator Resize."""
+    """Return the source index of each output position, by the formulas of the ONNX operator Resize."""
     place = torch.arange(after, dtype=torch.float64)
     if mode == "asymmetric":
         at = place / factor
@@ -136,7 +136,7 @@ def _indices(before: int, after: int, factor: float, mode: str, rounding: str) -
 
 
 def _between(low: Lowering, x: str, plan: _Plan) -> str:
-    """Interpolate one dimension after the other between two neighbours of place / factor."""
+    """Interpolate between the two neighbours of position / factor, one dimension at a time."""
     for axis in plan.changed:
         last = plan.before[axis] - 1
         at = (torch.arange(plan.after[axis], dtype=torch.float64) / plan.factor[axis]).clamp(0, last)

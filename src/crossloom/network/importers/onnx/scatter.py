@@ -1,4 +1,4 @@
-"""Writing into a tensor at known places: a slice where the places are one, else a choice by index."""
+"""Writes into a tensor at known positions: a slice if the positions form one, otherwise a selection by index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crossloom.network.operators import Concat, Gather
 @rule("ScatterND")
 def scatter_nd(low: Lowering, x: str, indices: str, updates: str, *, reduction: str = "none") -> str:
     if reduction != "none":
-        raise NotImplementedError(f"scattering that combines values by {reduction}")
+        raise NotImplementedError(f"scattering with reduction {reduction}")
     places, growth = low.known(indices, "indices"), low.growth(x) or low.growth(updates)
     x = low.repeated(x, growth.axis, growth) if growth and low.growth(x) is None else x
     shape = low.shape(x)
@@ -38,7 +38,7 @@ def scatter_nd(low: Lowering, x: str, indices: str, updates: str, *, reduction: 
 
 
 def _box(places: Tensor, shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
-    """Return where a box starts and how long it is in each dimension, if the places are its elements in order."""
+    """Return the start and length of a box in each dimension if the positions are its elements in order, else None."""
     if not len(places):
         return None
     start, last = places.min(0).values, places.max(0).values
@@ -48,7 +48,7 @@ def _box(places: Tensor, shape: tuple[int, ...]) -> list[tuple[int, int]] | None
 
 
 def _chosen(low: Lowering, x: str, places: Tensor, updates: str) -> str:
-    """Put the updates behind the rows of `x` and choose each row from either; the last update of a place counts."""
+    """Append the updates to the rows of `x` and select each row from either; the last update of a position wins."""
     shape, depth = low.shape(x), places.shape[-1]
     rows, rest = prod(shape[:depth]), shape[depth:]
     strides = torch.tensor([prod(shape[i + 1 : depth]) for i in range(depth)])

@@ -1,4 +1,4 @@
-"""What onnx itself knows about one node: its value on known inputs, its definition, the types of its outputs."""
+"""Queries to onnx about one node: its value on known inputs, its definition and the types of its outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Typed = tuple[TensorType, int | None]
 
 
 def evaluate(node: Any, opset: int, tensors: Sequence[Tensor | None], kinds: Sequence[int | None]) -> list[tuple[Tensor, int]]:
-    """Return the outputs and their element types by onnx's reference, or nothing if it cannot (or if they are random)."""
+    """Return the outputs and their element types from onnx's reference; an empty list if it fails or they are random."""
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
@@ -25,12 +25,12 @@ def evaluate(node: Any, opset: int, tensors: Sequence[Tensor | None], kinds: Seq
     try:
         results: Any = ReferenceEvaluator(node, opsets={"": opset}).run(None, feeds)
         return [(torch.from_numpy(array.copy()), helper.np_dtype_to_tensor_dtype(array.dtype)) for array in results]
-    except Exception:  # whatever its own code raises for what it does not know
+    except Exception:  # onnx's own code raises many types for what it does not support
         return []
 
 
 def definition(node: Any, opset: int, types: Sequence[Typed | None]) -> Any | None:
-    """Return a graph of other operators that the standard defines the node by, or None."""
+    """Return the graph of other operators by which the standard defines the node, or None."""
     from onnx import OperatorSetIdProto, defs, inliner
 
     try:
@@ -51,7 +51,7 @@ def definition(node: Any, opset: int, types: Sequence[Typed | None]) -> Any | No
 
 
 def _body(schema: Any, node: Any, opset: int, types: Sequence[Typed | None]) -> Any | None:
-    """Return the function that defines an operator, in its newest version up to the model's opset, else in its oldest."""
+    """Return the function that defines an operator, in its newest version up to the model's opset, otherwise in its oldest."""
     from onnx import FunctionProto, TypeProto, helper
 
     def best(versions: Sequence[int]) -> int:
@@ -68,7 +68,7 @@ def _body(schema: Any, node: Any, opset: int, types: Sequence[Typed | None]) -> 
 
 
 def _call(schema: Any, node: Any) -> Any:
-    """Return the node as a call of a function of ours, with the attributes that it leaves to their defaults."""
+    """Return the node as a call of a local function, with default values for the attributes that it omits."""
     from onnx import NodeProto
 
     call = NodeProto()
@@ -82,7 +82,7 @@ def _call(schema: Any, node: Any) -> Any:
 
 
 def outputs(node: Any, opset: int, types: Sequence[Typed | None], known: Sequence[Tensor | None]) -> list[TensorType | None]:
-    """Return the types of the outputs by onnx's shape inference, None where it cannot tell."""
+    """Return the types of the outputs from onnx's shape inference; None where it cannot infer one."""
     from onnx import numpy_helper, shape_inference
 
     model = _model(node, opset, types)
@@ -107,7 +107,7 @@ def _type(found: Any) -> TensorType | None:
 
 
 def _model(node: Any, opset: int, types: Sequence[Typed | None]) -> Any:
-    """Return a model of only this node."""
+    """Return a model that contains only this node."""
     from onnx import TypeProto, ValueInfoProto, helper
 
     inputs = {
@@ -121,7 +121,7 @@ def _model(node: Any, opset: int, types: Sequence[Typed | None]) -> Any:
 
 
 def _kind(type: Typed) -> int:
-    """Return the ONNX element type: the model's own where it is narrower than ours, but float32 for every real type."""
+    """Return the ONNX element type: the model's own type where it is narrower than ours, but float32 for every real type."""
     wide = {"f32": 1, "i64": 7, "bool": 9}[type[0].dtype]
     return wide if type[1] is None or wide != 7 or graph_dtype(type[1]) != "i64" else type[1]
 

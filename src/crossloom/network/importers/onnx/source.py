@@ -1,4 +1,4 @@
-"""An ONNX model as it is on disk, read and checked: nothing in it is executed, and weights come from its own folder only."""
+"""An ONNX model as stored on disk, read and checked. Nothing in it is executed, and weights come only from its own folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crossloom.network.importers.onnx.constants import from_proto
 from crossloom.network.importers.onnx.table import Reordered
 
 FREE_RESIZE = 11
-"""The first opset in which Resize says how it finds positions."""
+"""The first opset in which Resize specifies how positions are computed."""
 OLDEST = 13
 _MOST_INLINED = 1_000_000
 _DEEPEST = 100
@@ -25,7 +25,7 @@ _DEEPEST = 100
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input: `dims` holds numbers, and names (perhaps empty) where a dimension is open; None if the rank is unknown."""
+    """An input of the model. `dims` holds numbers, or names (perhaps empty) of open dimensions; it is None if the rank is unknown."""
 
     name: str
     dtype: str
@@ -37,7 +37,7 @@ class Port:
 class Source:
     """A model with one opset, no local functions, and its weights as tensors. `label` names it in messages.
 
-    `reordered` remembers weights with their dimensions in another order, for the next time the model is lowered.
+    `reordered` caches weights with their dimensions in another order for the next time the model is lowered.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Source:
 
 
 def read(model: str | Path | Any, name: str | None = None) -> Source:
-    """Return the model in a file, or a ModelProto. Raises ModelError in one line for anything wrong with it."""
+    """Return the model in a file or a ModelProto. Raises a ModelError of one line for anything wrong with it."""
     try:
         import onnx
     except ImportError as problem:
@@ -62,12 +62,12 @@ def read(model: str | Path | Any, name: str | None = None) -> Source:
         label = fallback = model.graph.name or "the ONNX model"
         proto = model
     else:
-        raise InputError(f"from_onnx takes a path or an onnx.ModelProto and got {type(model).__name__}; save the model to a file")
+        raise InputError(f"from_onnx takes a path or an onnx.ModelProto, not {type(model).__name__}; save the model to a file")
     _refuse_external(proto.graph, proto.functions, label)
     proto, opset = _current(proto, label)
     weights = {tensor.name: _weight(tensor, label) for tensor in proto.graph.initializer}
     if proto.graph.sparse_initializer:
-        raise ModelError(f"{label}: it holds sparse initializers; store them densely")
+        raise ModelError(f"{label}: it holds sparse initializers; store them as dense tensors")
     kinds = {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
     ports = tuple(_port(value, label) for value in proto.graph.input if value.name not in weights)
     return Source(label, re.sub(r"\s+", "_", name or fallback), proto.graph, opset, ports, weights, kinds)
@@ -81,8 +81,8 @@ def _load(path: Path) -> Any:
         raise ModelError(f"{path}: no such file; give the path of an .onnx file")
     try:
         model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
-    except Exception as problem:  # the protobuf library's own DecodeError; its place differs between versions
-        raise ModelError(f"{path}: not an ONNX file, or cut short ({one_line(problem)}); export or download it again") from problem
+    except Exception as problem:  # the protobuf library's own DecodeError; its module differs between versions
+        raise ModelError(f"{path}: not an ONNX file, or truncated ({one_line(problem)}); export or download it again") from problem
     if not model.ir_version or not model.opset_import or not (model.graph.node or model.graph.output):
         raise ModelError(f"{path}: not an ONNX file (it holds no graph); export or download it again")
     try:
@@ -94,7 +94,7 @@ def _load(path: Path) -> Any:
 
 
 def _refuse_external(graph: Any, functions: Iterable[Any], label: str) -> None:
-    """Raise ModelError if any tensor is still in another file: onnx would look for it wherever we happen to be."""
+    """Raise ModelError if any tensor is still in another file: onnx would look for it in the current folder."""
     from onnx.external_data_helper import uses_external_data
 
     for tensor in _tensors([graph, *functions]):
@@ -103,7 +103,7 @@ def _refuse_external(graph: Any, functions: Iterable[Any], label: str) -> None:
 
 
 def _tensors(graphs: list[Any]) -> Iterator[Any]:
-    """Yield all tensors of graphs and functions: weights, and what their nodes and the graphs within these hold."""
+    """Yield all tensors of graphs and functions: weights, and those in their nodes and in nested graphs."""
     while graphs:
         graph = graphs.pop()
         yield from getattr(graph, "initializer", ())
@@ -117,13 +117,13 @@ def _tensors(graphs: list[Any]) -> Iterator[Any]:
 
 
 def _current(model: Any, label: str) -> tuple[Any, int]:
-    """Return the model with functions inlined at an opset that the rules know, and that opset."""
+    """Return the model with functions inlined, at an opset that the rules support, and that opset."""
     import onnx
 
     newest = onnx.defs.onnx_opset_version()
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), newest)
     if opset > newest:
-        raise ModelError(f"{label}: opset {opset} is newer than the installed onnx knows ({newest}); run pip install -U onnx")
+        raise ModelError(f"{label}: opset {opset} is newer than the installed onnx supports ({newest}); run pip install -U onnx")
     if opset < OLDEST:
         model, opset = _converted(model, opset, label), OLDEST
     return (_inlined(model, label) if model.functions else model), opset
@@ -141,7 +141,7 @@ def _converted(model: Any, opset: int, label: str) -> Any:
 
 
 def _resized_as_before(model: Any) -> Any:
-    """Write down how Resize and Upsample found positions before one could choose; the converter leaves it out, and the default is another."""
+    """Make explicit how Resize and Upsample computed positions before this became a choice; the converter omits it, and the default differs."""
     from onnx import helper
 
     for node in model.graph.node:
@@ -166,7 +166,7 @@ def _inlined(model: Any, label: str) -> Any:
 
 
 def _inlined_nodes(model: Any) -> float:
-    """Return how many nodes a model has once its functions are in place; infinity if one calls itself."""
+    """Return the number of nodes of a model once its functions are inlined; infinity if a function calls itself."""
     bodies = {(function.domain, function.name): function for function in model.functions}
     counts: dict[tuple[str, str], float] = {}
 
@@ -203,9 +203,9 @@ def _port(value: Any, label: str) -> Port:
     try:
         dtype = graph_dtype(given.elem_type)
     except (NotImplementedError, ValueError) as problem:
-        raise ModelError(f"{label}: the input {value.name} has {one_line(problem)}; export it with numbers or truth values") from problem
+        raise ModelError(f"{label}: the input {value.name} has {one_line(problem)}; export it with numbers or booleans") from problem
     if not given.HasField("shape"):
         return Port(value.name, dtype, given.elem_type, None)
-    # Some tools write -1 where the standard has nothing or a name.
+    # Some tools write -1 where the standard requires a name or no entry.
     dims = tuple(int(d.dim_value) if d.HasField("dim_value") and d.dim_value >= 0 else str(d.dim_param) for d in given.shape.dim)
     return Port(value.name, dtype, given.elem_type, dims)

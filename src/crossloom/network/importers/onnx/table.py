@@ -1,8 +1,8 @@
-"""The table of rules, and what a rule works with.
+"""The table of rules, and the interface that rules work with.
 
-A rule is a function whose positional parameters are the inputs of an ONNX operator and whose keyword parameters are
-its attributes with the standard's defaults, so a signature reads like the operator's definition. A tensor is a name
-in the graph that is being built. A rule raises NotImplementedError with the reason where it cannot express the operator.
+A rule is a function whose positional parameters are the inputs of an ONNX operator. Its keyword parameters are the
+attributes with the standard's defaults, so a signature reads like the operator's definition. A tensor is a name in
+the graph under construction. A rule raises NotImplementedError with the reason if it cannot express the operator.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from crossloom.network.quantization import Quantization
 
 _MEETING = Add | Sub | Mul | Div | Pow | Maximum | Minimum | Compare | Where | MatMul
 
-# From where a weight is in memory, its shape and an order to the weight (so that it stays there) and what it becomes.
+# Maps a weight's address, its shape and an order of dimensions to the weight (kept so that the address stays valid) and its reordered copy.
 Reordered = dict[tuple[int, tuple[int, ...], tuple[int, ...]], tuple[Tensor, Tensor]]
 
 _MOST_NUMBERS = 1 << 20
@@ -51,14 +51,14 @@ TAKE_INTEGERS: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """What QuantizeLinear made of the tensor `real`, before anyone says whether it is read as integers or scaled back."""
+    """The output of QuantizeLinear for the tensor `real`, before it is known whether it is read as integers or dequantised."""
 
     real: str
     quantization: Quantization
 
 
 def rule(*names: str, take_integers: bool = False) -> Callable[[_R], _R]:
-    """Register a rule for ONNX operators by name. A rule that does not `take_integers` gets them as a plain tensor."""
+    """Register a rule for ONNX operators by name. A rule without `take_integers` gets `Integers` as a plain tensor."""
 
     def register(function: _R) -> _R:
         RULES.update(dict.fromkeys(names, function))
@@ -71,10 +71,10 @@ def rule(*names: str, take_integers: bool = False) -> Callable[[_R], _R]:
 
 @dataclass
 class Lowering:
-    """What a rule may use: add nodes, ask for shapes and values, and know where in the source model it is.
+    """The interface of a rule: it adds nodes, looks up shapes and values, and knows its place in the source model.
 
     `kinds` holds ONNX element types of tensors whose narrow type matters later (int8, uint4, ...); the graph itself
-    knows only f32, i64 and bool.
+    has only f32, i64 and bool.
     """
 
     builder: GraphBuilder
@@ -89,7 +89,7 @@ class Lowering:
     outputs: int = 1
 
     def add(self, op: Operator, *inputs: str) -> str:
-        """Add a node and return its name; it folds if all inputs are known."""
+        """Add a node and return its name; it is folded if all inputs are known."""
         inputs = self._in_step(inputs) if isinstance(op, _MEETING) else inputs
         name = self.builder.add(op, *inputs, name=f"{self.node}.{type(op).__name__.lower()}", origin=self.origin)
         if isinstance(op, Move) and inputs[0] in self.kinds:
@@ -115,7 +115,7 @@ class Lowering:
         """Return a tensor's value. Raises NotImplementedError if it depends on the network's input."""
         value = self.builder.value(name)
         if value is None:
-            raise NotImplementedError(f"the data decide its {what}; only a constant will do")
+            raise NotImplementedError(f"the data determine its {what}; only a constant is supported")
         return value
 
     def numbers(self, name: str, what: str) -> list[int]:
@@ -134,7 +134,7 @@ class Lowering:
         return len(self.builder.types[name].shape)
 
     def floating(self, name: str) -> bool:
-        """Whether a tensor holds real numbers."""
+        """Return whether a tensor holds real numbers."""
         return self.builder.types[name].dtype == "f32"
 
     def axis(self, axis: int, dims: int) -> int:
@@ -144,7 +144,7 @@ class Lowering:
         return axis % dims if dims else 0
 
     def reshape(self, x: str, shape: Sequence[int]) -> str:
-        """Return `x` under another shape; one entry may be -1."""
+        """Return `x` in another shape; one entry may be -1."""
         sizes = list(shape)
         if -1 in sizes:
             sizes[sizes.index(-1)] = prod(self.shape(x)) // max(1, prod(size for size in sizes if size != -1))
@@ -156,7 +156,7 @@ class Lowering:
         return x if (start, min(stop, size)) == (0, size) else self.add(Slice(axis, start, None if stop >= size else stop), x)
 
     def growth(self, x: str) -> Growth | None:
-        """Return which dimension of `x` is longer or shorter than at the fixed batch size, if it is just one."""
+        """Return the dimension of `x` whose size differs from its size at the fixed batch size, or None unless exactly one differs."""
         then = self.original.builder.types.get(x) if self.original else None
         if then is None or len(then.shape) != self.dims(x):
             return None
@@ -165,7 +165,7 @@ class Lowering:
         return changed[0] if len(changed) == 1 else None
 
     def repeated(self, x: str, axis: int, growth: Growth) -> str:
-        """Return a constant that holds something for each sample, with the first sample's share for every sample there is."""
+        """Return a per-sample constant with the first sample's part repeated for every sample, and any other tensor unchanged."""
         value, original = self.value(x), self.original
         if value is None or original is None or value.shape[axis] != growth.before or growth.before % original.builder.batch:
             return x
@@ -174,7 +174,7 @@ class Lowering:
         return self.constant(value.narrow(axis, 0, share).repeat(times), x)
 
     def _in_step(self, inputs: tuple[str, ...]) -> tuple[str, ...]:
-        """Repeat constants that meet, element by element, a tensor whose longer dimension they share."""
+        """Repeat constants that are combined, element by element, with a tensor whose grown dimension they share."""
         growth, dims = next(((g, self.dims(x)) for x in inputs if (g := self.growth(x))), (None, 0))
         if growth is None or growth.before == 1:
             return inputs
@@ -186,7 +186,7 @@ class Lowering:
         return self.original.builder.value(x) if self.original else None
 
     def choice(self, question: object, options: Sequence[int]) -> int:
-        """Return one of several options; if it leads nowhere, the model is lowered again with the next."""
+        """Return one of several options; if it fails, the model is lowered again with the next one."""
         return options[0] if self.original is None or len(options) == 1 else self.original.choices.make(question, options)
 
     def maker(self, x: str) -> Node | None:
@@ -205,7 +205,7 @@ class Lowering:
         return None
 
     def store(self, value: Tensor, grid: Quantization | None, name: str) -> str:
-        """Store a weight, followed by the grid that it lies on if it has one."""
+        """Store a weight, followed by a FakeQuantize with its grid if it has one."""
         stored = self.constant(value, name)
         return stored if grid is None else self.add(FakeQuantize(grid), stored)
 
@@ -226,7 +226,7 @@ class Lowering:
         return self.stored[key]
 
     def rename(self, old: str, new: str, first: int) -> str:
-        """Give a node among those from index `first` on the name of the source model's tensor; return its name now."""
+        """Rename a node, at index `first` or later, after the source model's tensor; return its name afterwards."""
         builder = self.builder
         if new in builder.types or all(node.name != old for node in builder.nodes[first:]):
             return old

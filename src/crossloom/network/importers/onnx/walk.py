@@ -1,8 +1,8 @@
-"""Lower a model at one batch size: walk its nodes and apply the rule of each operator.
+"""Lowering of a model at one batch size: a walk over its nodes that applies the rule of each operator.
 
-A node that no rule can express is tried in two more ways: if all its inputs are known it is computed by onnx's own
-reference, and if the standard defines it by other operators they are lowered instead. What is left becomes an
-Unsupported node, so that one run finds every obstacle.
+A node that no rule can express has two fallbacks. If all its inputs are known, onnx's own reference computes it. If the
+standard defines it by other operators, they are lowered instead. Any node that remains becomes an Unsupported node, so
+that one run finds every obstacle.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ from crossloom.network.types import TensorType
 _STANDARD = ("", "ai.onnx")
 _REMEDIES = dict.fromkeys(
     ("ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"),
-    "its scales are chosen while it runs; quantise statically, or give the model in floating point",
+    "its scales are chosen at run time; quantise statically, or give the model in floating point",
 )
 _MOVES = {"DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze"}
 _MOVES |= {"Tile", "Transpose", "Unsqueeze"}
-"""What may stand between integers that are not scaled back, as in onnxruntime's operator format."""
+"""Operators that may act on integers that are not dequantised, as in onnxruntime's operator format."""
 _SAME_ELSEWHERE = {("com.microsoft", name) for name in ("QuantizeLinear", "DequantizeLinear", "Gelu", *MICROSOFT)}
 
 
 _NO_MORE_THAN_GIVEN = {"NonZero", "Unique", "Compress"}
-"""Their results have at most as many elements for each dimension as their input; how many is for the data to say."""
+"""Their results have at most as many elements for each dimension as their input; the exact number depends on the data."""
 MOST_BY_REFERENCE = 1 << 26
-"""Elements of what onnx's reference computes; some of it is a loop in Python."""
+"""Maximum number of elements of a tensor that onnx's reference computes; parts of it are Python loops."""
 _LONGEST = 10_000
-"""Letters of a list of modules that a node came from."""
+"""Maximum number of characters in the list of modules that a node came from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A tensor whose very shape is unknown, because of what stands in the node that computes it."""
+    """A tensor whose shape is unknown; `complaint` describes the node that should compute it."""
 
     complaint: str
 
 
 class Stopped(Exception):
-    """A node reads a tensor that is missing."""
+    """An obstacle that ends the walk, such as a node that reads a missing tensor."""
 
 
 Value = str | Integers | Missing
@@ -65,8 +65,8 @@ Value = str | Integers | Missing
 def lower(source: Source, shapes: Sequence[tuple[int, ...]], batch: int, original: Original | None = None) -> tuple[Graph, GraphBuilder]:
     """Return the graph at given input shapes, and its builder.
 
-    `original` holds the builder at the batch size that the file was written for, if this is another one: then the
-    first obstacle ends it. Raises ModelError where an operator without a counterpart hides the shapes of what follows.
+    `original` holds the builder at the file's own batch size if this is another one; the first obstacle then ends the
+    walk. Raises ModelError if an operator without a counterpart hides the shapes of the nodes after it.
     """
     walk = Walk(source, Lowering(GraphBuilder(source.name, batch), source.opset, original, reordered=source.reordered))
     with torch.no_grad(), Bounded(source.label, sum(weight.numel() for weight in source.weights.values())):
@@ -85,13 +85,13 @@ def complaints(nodes: Sequence[Node]) -> list[str]:
 
 
 def refusal(label: str, found: Sequence[str], remedy: str = "; replace them in the model, or run 'crossloom check' on it") -> str:
-    """Return the line that lists the first five obstacles."""
+    """Return an error message that lists the first five obstacles."""
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
     return f"{label}: no counterpart for {'; '.join(found[:5])}{more}{remedy}"
 
 
 def in_order(nodes: Sequence[Any], known: Container[str]) -> list[Any]:
-    """Return the nodes, each after those that compute what it reads; the standard demands it and not every tool obeys."""
+    """Return the nodes, each after those whose results it reads; the standard requires this order, but not every tool obeys."""
     made_by = {name: node for node in nodes for name in node.output if name}
     done: set[str] = set()
     ordered: list[Any] = []
@@ -111,7 +111,7 @@ def in_order(nodes: Sequence[Any], known: Container[str]) -> list[Any]:
 
 
 def _read(node: Any) -> Iterator[str]:
-    """Yield the tensors that a node reads, those within its branches included."""
+    """Yield the tensors that a node reads, including those in its branches."""
     yield from node.input
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
@@ -139,7 +139,7 @@ class Walk:
         return [as_integers(self.low, self.value(output.name)) for output in self.source.graph.output]
 
     def value(self, name: str) -> str | Integers:
-        """Return our tensor for the model's. Raises Stopped if it is missing, ModelError if nothing computes it."""
+        """Return our tensor for one of the model's. Raises Stopped if it is missing, ModelError if nothing computes it."""
         value = self.values.get(name)
         if isinstance(value, Missing):
             raise Stopped(value.complaint)
@@ -148,7 +148,7 @@ class Walk:
         return value
 
     def node(self, node: Any, origin: str = "") -> None:
-        """Lower one node and remember its results."""
+        """Lower one node and store its results."""
         outputs = list(node.output)
         low, first = self.low, len(self.low.builder.nodes)
         low.node, low.origin, low.outputs = (
@@ -180,19 +180,19 @@ class Walk:
         return self._computed(node, plain) or self._defined(node, plain) or self._unsupported(node, plain, reason)
 
     def _moved(self, rule: Rule, node: Any, x: Integers, rest: list[str | Integers | None]) -> Sequence[Value]:
-        """Move integers about without a look at them: the real numbers that they stand for move, and keep their grid."""
+        """Move integers without changing them: the real numbers that they represent move, and keep their grid."""
         plain = [None if each is None else as_integers(self.low, each) for each in rest]
         results = rule(self.low, *_trimmed([rounded(self.low, x), *plain]), **_attributes(node))
         return [Integers(result, x.quantization) for result in (results if isinstance(results, tuple) else (results,))]
 
     def _branch(self, node: Any) -> Sequence[Value]:
-        """Lower the branch that a known condition chooses."""
+        """Lower the branch that a known condition selects."""
         condition = self.low.known(as_integers(self.low, self.value(node.input[0])), "condition")
         graph = _attributes(node)["then_branch" if bool(condition.reshape(())) else "else_branch"]
         return self._inside(graph, "")
 
     def _inside(self, graph: Any, origin: str) -> Sequence[Value]:
-        """Lower a graph within this one, which sees our tensors and whose own stay inside, and return its outputs."""
+        """Lower a nested graph and return its outputs; it can read our tensors, and its own stay local."""
         outer, self.values = self.values, ChainMap({}, self.values)
         try:
             for tensor in graph.initializer:
@@ -204,7 +204,7 @@ class Walk:
             self.values = outer
 
     def _computed(self, node: Any, inputs: list[str | None]) -> Sequence[Value]:
-        """Compute a node whose inputs are all known with onnx's reference; nothing if that is not possible."""
+        """Compute a node whose inputs are all known with onnx's reference; return an empty list if that is not possible."""
         tensors = [None if x is None else self.low.value(x) for x in inputs]
         if any(t is None and x is not None for t, x in zip(tensors, inputs, strict=True)) or not any(inputs) or _foreign(node):
             return []
@@ -214,7 +214,7 @@ class Walk:
         return [self.low.constant(t, kind=kind) for t, kind in single.evaluate(node, self.source.opset, tensors, kinds)]
 
     def _small(self, node: Any, inputs: list[str | None]) -> bool:
-        """Whether it takes little to compute a node: none within it that run again and again, and no result of a size that nobody foresees."""
+        """Return whether a node is cheap to compute: it holds no graphs that may run repeatedly, and the size of each result is bounded."""
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             return False
         known = [None if x is None else self.low.value(x) for x in inputs]
@@ -224,7 +224,7 @@ class Walk:
         return all(type is not None and type.count() <= MOST_BY_REFERENCE for name, type in zip(node.output, types, strict=False) if name)
 
     def _defined(self, node: Any, inputs: list[str | None]) -> Sequence[Value]:
-        """Lower a node by the standard's definition of it in other operators; nothing if there is none that works."""
+        """Lower a node by the standard's definition in other operators; return an empty list if none works."""
         graph = None if _foreign(node) else single.definition(node, self.source.opset, self._types(inputs))
         if graph is None:
             return []
@@ -239,7 +239,7 @@ class Walk:
         return [] if complaints(self.low.builder.nodes[before:]) else [found.get(name, Missing(name)) for name in node.output]
 
     def _unsupported(self, node: Any, inputs: list[str | None], reason: str) -> Sequence[Value]:
-        """Add a node that stands for one without counterpart, for each of its outputs whose type is known."""
+        """Add a placeholder node for each output, of known type, of a node without a counterpart."""
         complaint = f"{node.op_type} at {self.low.origin} ({reason})"
         if self.low.original is not None:
             raise Stopped(complaint)
@@ -258,14 +258,14 @@ class Walk:
 
 
 def _foreign(node: Any) -> str:
-    """Return why a node is outside the standard, or nothing."""
+    """Return why a node is outside the standard, or an empty string."""
     if node.domain in _STANDARD or (node.domain, node.op_type) in _SAME_ELSEWHERE:
         return ""
     return f"the domain {node.domain} is not part of the ONNX standard; export without runtime-specific optimisation"
 
 
 def _trimmed(inputs: Sequence[Any]) -> list[Any]:
-    """Drop inputs left out at the end, so that defaults apply."""
+    """Drop omitted inputs at the end, so that defaults apply."""
     kept = list(inputs)
     while kept and kept[-1] is None:
         kept.pop()
@@ -273,7 +273,7 @@ def _trimmed(inputs: Sequence[Any]) -> list[Any]:
 
 
 def _attributes(node: Any) -> dict[str, Any]:
-    """Return the attributes by name: text as str, lists as tuples, numbers as the shortest that is the same float32."""
+    """Return the attributes by name: text as str, lists as tuples, floats as the shortest decimal with the same float32 value."""
     return {attribute.name: _attribute(attribute) for attribute in node.attribute}
 
 
@@ -297,12 +297,12 @@ def _float(value: float) -> float:
 
 
 def _plain(name: str) -> str:
-    """Return a tensor's name as the graph writes it."""
+    """Return a tensor's name in the graph's notation."""
     return re.sub(r"[^\w.]+", "_", name.removesuffix("_output_0")).strip("_") or "t"
 
 
 def _origin(node: Any) -> str:
-    """Return the place in the source model: the module path that torch's exporter notes, else the node's name."""
+    """Return the place in the source model: the module path that torch's exporter records, else the node's name."""
     scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), "")
     try:
         written = ast.literal_eval(scopes) if 0 < len(scopes) <= _LONGEST else []

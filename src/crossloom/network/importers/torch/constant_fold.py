@@ -1,7 +1,7 @@
-"""What of a program may be computed before it runs: arithmetic on sizes, and operators of torch that check what they are given.
+"""Constant folding: arithmetic on sizes, and torch operators that check their arguments.
 
-A saved program may name any operator with any arguments. Many of torch's internal ones trust their caller: they address memory by the
-strides, offsets or scales that they are handed. So what is not known to check them is not computed here.
+A saved program may call any operator with any arguments. Many of torch's internal operators trust their caller: they address memory by
+the strides, offsets or scales that they are given. Operators that are not known to check these are not computed here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ARITHMETIC |= {torch.sym_not, torch.sym_ite, torch.sym_sum}
 _LARGEST = 1 << 63
 _HIGHEST_POWER = 64
 
-# Operators without a rule, because their result never depends on an input, or only ever does in networks that we have no engine for.
+# Operators without a rule: their result never depends on an input, or only in networks for which we have no engine.
 _MAKERS = "arange eye full linspace logspace ones scalar_tensor tril_indices triu_indices zeros blackman_window hamming_window hann_window"
 _OF_CONSTANTS = """
     atan2 argwhere bitwise_left_shift bitwise_right_shift block_diag bucketize cartesian_prod column_stack complex conj
@@ -59,7 +59,7 @@ _aten = torch.ops.aten
 
 
 def _strided(x: Tensor, size: Sequence[int], stride: Sequence[int], offset: int | None = None) -> Tensor:
-    """Return a window into the memory of a tensor. Raises ValueError if it reaches outside."""
+    """Return a view into the memory of a tensor. Raises ValueError if it reaches outside."""
     start = int(x.storage_offset() if offset is None else offset)
     numbers = (*size, *stride, start)
     last = start + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
@@ -73,14 +73,14 @@ def _viewed(x: Tensor, size: Sequence[int], stride: Sequence[int]) -> Tensor:
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
-    """Return v scaled to the lengths g; a `dim` of -1 stands for all of v. Raises ValueError if there is not one length for each row."""
+    """Return v scaled to the lengths g; a `dim` of -1 means all of v. Raises ValueError if there is not one length for each row."""
     if dim != -1 and list(g.shape) != [size if axis == dim % max(1, v.dim()) else 1 for axis, size in enumerate(v.shape)]:
         raise ValueError(f"_weight_norm of shape {list(v.shape)} with lengths of shape {list(g.shape)}")
     return torch._weight_norm(v, g, dim)
 
 
 def _expanded(x: Tensor, size: Sequence[int], **_: Any) -> Tensor:
-    """Return a tensor repeated to a size. Raises ValueError for negative sizes, which torch would make."""
+    """Return a tensor expanded to a size. Raises ValueError for negative sizes, which torch would accept."""
     if min(size, default=0) < -1:
         raise ValueError(f"expand to {list(size)}")
     return x.expand(size)
@@ -99,7 +99,7 @@ def _zeros(size: Sequence[int], **options: Any) -> Tensor:
     return torch.zeros(size, **options)
 
 
-# What does the same and looks before it reads; memory that nobody has written is zeros.
+# Equivalents that check their arguments before they read; uninitialised memory becomes zeros.
 _INSTEAD: dict[str, Callable[..., Any]] = {
     "as_strided": _strided,
     "_weight_norm": _weight_norm,
@@ -119,7 +119,7 @@ _INSTEAD: dict[str, Callable[..., Any]] = {
 
 
 def computable(node: fx.Node) -> Callable[..., Any] | None:
-    """Return what computes a node of known arguments, or None if it is not known to check them."""
+    """Return the function that computes a node with known arguments, or None if it is not known to check them."""
     target = node.target
     if not isinstance(target, OpOverload) or target.namespace not in ("aten", "prims"):
         return None
@@ -131,22 +131,22 @@ def computable(node: fx.Node) -> Callable[..., Any] | None:
     if target.namespace == "prims":
         return target if target._opname == "convert_element_type" else None
     if target._opname.lstrip("_").startswith("upsample_") and target._overloadname != "vec":
-        return None  # it takes a scale beside the size and believes it
+        return None  # it takes a scale in addition to the size and does not check it
     if target._opname == "view" and target._overloadname == "dtype":
-        return None  # truth values that are neither true nor false
+        return None  # booleans that are neither true nor false
     name = target._opname
     plain = name.removesuffix("_") if target._schema.is_mutable and not name.endswith("__") else name
     return target if plain in _SAFE else None
 
 
 def _of_tensors(target: OpOverload[Any, Any]) -> bool:
-    """Whether an operator reads or makes tensors: there are some of the same names for plain numbers, lists and text."""
+    """Return whether an operator reads or creates tensors; others with the same names take plain numbers, lists and text."""
     schema = target._schema
     return any("Tensor" in str(value.type) for value in (*schema.returns, *schema.arguments[:1]))
 
 
 def parts(name: str, args: Sequence[Any], shape: Sequence[int]) -> int:
-    """Return into how many tensors an operator takes its first argument apart; 1 if it does not."""
+    """Return the number of tensors that an operator splits its first argument into; 1 if it does not split it."""
     how = args[1] if len(args) > 1 else 0
     if name in ("chunk", "unsafe_chunk", "tensor_split", "hsplit", "vsplit", "dsplit"):
         return how if isinstance(how, int) else 1
@@ -159,9 +159,9 @@ def parts(name: str, args: Sequence[Any], shape: Sequence[int]) -> int:
 
 
 def retraceable(program: ExportedProgram, apart: Container[Any] = ()) -> bool:
-    """Whether torch may run a program that anybody wrote on stand-ins of its tensors, with the operators in `apart` taken apart.
+    """Return whether torch may run an untrusted program on fake tensors, with the operators in `apart` decomposed.
 
-    Torch then computes with small constants as they are, so all that it runs must check its arguments.
+    Torch then computes with the real values of small constants, so every operator that it runs must check its arguments.
     """
     graphs = [part.graph for part in program.graph_module.modules() if isinstance(part, fx.GraphModule)]
     nodes = [node for graph in graphs for node in graph.nodes if node.op == "call_function"]
@@ -174,7 +174,7 @@ def retraceable(program: ExportedProgram, apart: Container[Any] = ()) -> bool:
 
 
 def _calculate_all(graph: fx.Graph) -> None:
-    """Do the arithmetic on sizes at the sizes that the program was exported for. Raises ValueError where it runs away."""
+    """Evaluate the arithmetic on sizes at the sizes that the program was exported for. Raises ValueError if a number grows too large."""
     values: dict[fx.Node, Any] = {}
     for node in graph.nodes:
         if node.op == "call_function" and node.target in ARITHMETIC:
@@ -185,22 +185,22 @@ def _calculate_all(graph: fx.Graph) -> None:
 
 
 def within_reach(arguments: Any) -> bool:
-    """Whether the numbers that come in lists, which are sizes and steps, can be multiplied without running over."""
+    """Return whether the numbers in lists, which are sizes and steps, can be multiplied without overflow."""
     found = [value for value in (arguments if isinstance(arguments, list | tuple) else ()) if isinstance(value, list | tuple)]
     numbers = [value for value in tree_leaves(found) if isinstance(value, int)]
     return all(abs(number) < 1 << 31 for number in numbers)
 
 
 def calculate(node: fx.Node, args: Sequence[Any]) -> Any:
-    """Return the result of arithmetic on sizes. Raises ValueError for anything but numbers, and beyond what a size can be."""
+    """Return the result of arithmetic on sizes. Raises ValueError for operands that are not numbers, and for values beyond the range of a size."""
     numbers = args[0] if node.target is torch.sym_sum else args
     if not isinstance(numbers, list | tuple) or not all(isinstance(number, int | float) for number in numbers):
-        raise ValueError(f"{name_of(node)} of what are not numbers")
+        raise ValueError(f"{name_of(node)} of operands that are not numbers")
     if any(abs(number) >= _LARGEST for number in numbers if isinstance(number, int)):
         raise ValueError(f"{name_of(node)} of a number beyond 64 bits")
     if node.target in (operator.pow, round) and len(numbers) > 1 and abs(numbers[1]) > _HIGHEST_POWER:
         raise ValueError(f"{name_of(node)} with {numbers[1]}")
     result = node.target(*args)  # type: ignore[operator]
     if isinstance(result, int) and abs(result) >= _LARGEST:
-        raise ValueError(f"{name_of(node)} gives a number beyond 64 bits")
+        raise ValueError(f"{name_of(node)} returns a number beyond 64 bits")
     return result

@@ -1,7 +1,7 @@
-"""Take operators apart that no rule covers, where torch knows how to build them from others.
+"""Decomposition of operators that no rule covers, where torch defines them by others.
 
-Torch has such definitions for recurrent layers (unrolled over their steps), distances, samplers on grids and many more. They are asked
-only for the operators that stand in the way, because a program in the smallest of torch's operators has lost what a layer was.
+Torch has such definitions for recurrent layers (unrolled over their steps), distances, grid samplers and many more. They are used only
+for the operators that block the import, because a program in torch's smallest operators no longer shows what a layer was.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Decompositions = Mapping[OpOverload[Any, Any], Callable[..., Any]]
 
 
 def definitions(operators: Iterable[Any]) -> Decompositions:
-    """Return torch's definitions of these operators, of those that it has one for."""
+    """Return torch's definitions of these operators, where it has one."""
     known = default_decompositions()
     table: dict[OpOverload[Any, Any], Callable[..., Any]] = {}
     for operator in set(operators):

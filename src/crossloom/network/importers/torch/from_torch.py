@@ -1,8 +1,8 @@
-"""Read a torch module, or a program that `torch.export` saved, and lower it to a graph.
+"""Entry point of the torch importer: reads a module, or a program saved by `torch.export`, and lowers it to a graph.
 
-The module is exported and lowered at two batch sizes, and what differs is the batch (see `unify.py`). That asks less of a
-model than an export with the batch left open, and costs no more. Where the two have no common form, the graph runs at the
-one size that was asked for.
+The module is exported and lowered at two batch sizes, and what differs is the batch (see `unify.py`). This demands less of
+a model than an export with an open batch dimension, and costs no more. If the two have no common form, the graph runs only
+at the requested batch size.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def from_torch(
 ) -> Graph:
     """Return the graph of a module called with example inputs, whose first dimension is the batch.
 
-    The module is put into evaluation mode while it is read. An example tensor whose first dimension differs from the
-    first tensor's has no batch. Raises ModelError if torch cannot export the module, naming what stood in the way, or
-    if it uses operators that have no counterpart (unless `allow_unsupported`).
+    The module is put into evaluation mode while it is read. An example tensor has no batch if its first dimension
+    differs from the first tensor's. Raises ModelError if torch cannot export the module, naming the obstacle, or if it
+    uses operators without a counterpart (unless `allow_unsupported`).
     """
     reader = _Reader(module, name or type(module).__name__.lower(), allow_unsupported)
     training = {part: part.training for part in module.modules()}
@@ -56,7 +56,7 @@ def from_torch(
 
 
 def from_program(program: ExportedProgram, *, name: str = "exported", allow_unsupported: bool = False) -> Graph:
-    """Return the graph of an exported program; it runs at any batch size if it was exported with that dimension open."""
+    """Return the graph of an exported program. It runs at any batch size if it was exported with that dimension open."""
     return _from_program(program, name, allow_unsupported)
 
 
@@ -66,7 +66,7 @@ def _from_program(program: ExportedProgram, name: str, allow_unsupported: bool, 
     source = Source.of(program, name, foreign)
     if not free:
         graph = lower(source, next((int(shape[0]) for shape in shapes if shape), 1), name, allow_unsupported)
-        return replace(graph, fixed="it was exported for one size; export it with dynamic_shapes that leave the first dimension open")
+        return replace(graph, fixed="it was exported for one batch size; export it with dynamic_shapes that leave the first dimension open")
     if len(free) > 1 or any(not isinstance(dim, int) for shape in shapes for dim in shape[1:]):
         raise ModelError(f"{name}: dimensions other than the batch are open; export it with only the first dimension open")
     try:
@@ -83,20 +83,20 @@ def from_pt2(path: str | Path, *, allow_unsupported: bool = False) -> Graph:
     try:
         return _from_program(program, path.stem, allow_unsupported, foreign=True)
     except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError) as problem:
-        # Its parts do not fit together: the format promises that they do, and torch looks at few of them.
+        # Its parts are inconsistent: the format requires consistency, but torch checks little of it.
         raise ModelError(f"{path}: its program contradicts itself ({one_line(problem)}); export it again") from problem
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Exports one module and lowers what comes out."""
+    """The export of one module and the lowering of the exported program."""
 
     module: nn.Module
     name: str
     allow_unsupported: bool
 
     def read(self, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Graph:
-        """Return the graph, for any batch size if there is a way."""
+        """Return the graph, for any batch size if possible."""
         tensors = [x for x in tree_leaves((inputs, keywords)) if isinstance(x, Tensor)]
         if not tensors:
             raise ModelError(f"{self.name}: no example tensor given; pass inputs such as (torch.zeros(1, 3, 224, 224),)")
@@ -119,7 +119,7 @@ class _Reader:
         return _unified(small, large, self.name, self.allow_unsupported)
 
     def _source(self, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Source:
-        """Export the module for these very shapes. Raises ModelError if torch cannot."""
+        """Export the module for exactly these shapes. Raises ModelError if torch cannot."""
         try:
             with torch.no_grad(), quiet(), _masks_as_they_are():
                 program = export(self.module, inputs, keywords, strict=False)
@@ -130,7 +130,7 @@ class _Reader:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep torch from logging, warning about and printing what the caller learns from one exception."""
+    """Suppress torch's logs, warnings and printed errors; the caller learns of them from one exception."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -143,9 +143,9 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _masks_as_they_are() -> Iterator[None]:
-    """Keep torch's transformer layers from looking whether a mask is causal, which an export cannot follow.
+    """Keep torch's transformer layers from checking whether a mask is causal, which an export cannot trace.
 
-    What they find out only lets a kernel leave the mask out; with it the result is the same.
+    The check only lets a kernel omit the mask; the result is the same with it.
     """
     place, name = torch.nn.modules.transformer, "_detect_is_causal_mask"
     detect = getattr(place, name, None)
@@ -162,35 +162,35 @@ def _unified(small: Source, large: Source, name: str, allow_unsupported: bool) -
 
 
 def _tensor(value: Any) -> Any:
-    """Return tensors of their own for arrays and tensors: torch takes the same one, given twice, for one input."""
+    """Return a copy of an array or tensor: torch treats the same tensor, passed twice, as one input."""
     return torch.as_tensor(value).detach().clone() if isinstance(value, np.ndarray | Tensor) else value
 
 
 def _batched(value: Any, batch: int) -> bool:
-    """Whether an example input has a first dimension of one entry for each sample."""
+    """Return whether an example input's first dimension has one entry for each sample."""
     return isinstance(value, Tensor) and value.dim() > 0 and value.shape[0] == batch
 
 
 def _resized(value: Any, batch: int, size: int) -> Any:
-    """Return an example input with its samples repeated or cut to `size` of them."""
+    """Return an example input with its samples repeated or truncated to `size` samples."""
     if not _batched(value, batch):
         return value
     return value.repeat(-(-size // batch), *[1] * (value.dim() - 1))[:size]
 
 
 def _input_shapes(program: ExportedProgram) -> list[tuple[Any, ...]]:
-    """Return the shape of each tensor that the user gives; a dimension is an int where it is fixed, else symbolic."""
+    """Return the shape of each input tensor; a dimension is an int if it is fixed, otherwise symbolic."""
     wanted = set(program.graph_signature.user_inputs)
     given = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in wanted]
     return [tuple(value.shape) for value in given if isinstance(value, Tensor)]
 
 
 def _obstacle(problem: Exception) -> str:
-    """Say why torch cannot export a module, where in its source, and what to do."""
+    """Return why torch cannot export a module, where in its source, and the remedy."""
     frames = [f for f in traceback.extract_tb(problem.__traceback__) if _of_the_user(f.filename)]
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     if "data-dependent" in str(problem):
-        return f"its control flow depends on the data{where}; compute both ways and choose with torch.where, or give an ONNX file"
+        return f"its control flow depends on the data{where}; compute both branches and select with torch.where, or give an ONNX file"
     return f"torch.export cannot read it{where} ({one_line(problem)}); see torch's export guide, or give an ONNX file"
 
 

@@ -1,4 +1,4 @@
-"""Undo the wrapping that `torch.export` does: regions under `autocast` or another gradient mode become plain nodes again."""
+"""Inlining of graphs that `torch.export` wraps: regions under `autocast` or another gradient mode become plain nodes again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WRAPPERS = {"wrap_with_autocast", "wrap_with_set_grad_enabled"}
 
 
 def inlined(module: fx.GraphModule) -> fx.Graph:
-    """Return the module's graph with the graphs that it wraps in their places; itself if it wraps none.
+    """Return the module's graph with the graphs that it wraps inlined; the graph itself if it wraps none.
 
     Neither mode matters here: nothing is differentiated, and half precision is computed in float32.
     """
@@ -27,7 +27,7 @@ def _wraps(node: fx.Node) -> bool:
 
 
 def _copy(graph: fx.Graph, module: fx.GraphModule, values: dict[fx.Node, Any]) -> Any:
-    """Copy the nodes of a module into the graph and return what its output node returned. `values` holds what is there."""
+    """Copy the nodes of a module into the graph and return the value of its output node. `values` holds the nodes copied so far."""
     for node in module.graph.nodes:
         if node in values:
             continue

@@ -1,7 +1,7 @@
-"""Lower an exported program at one batch size: walk its nodes and apply the rule of each operator.
+"""Lowering of an exported program at one batch size: a walk over its nodes that applies the rule of each operator.
 
-What depends only on shapes and parameters is computed on the way with torch itself, so masks, position numbers
-and relative-position tables arrive as constants.
+Values that depend only on shapes and parameters are computed during the walk with torch itself, so masks, position
+indices and relative-position tables become constants.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from crossloom.network.types import TensorType
 _SILENT = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size", "sym_constrain_range", "_assert_async"}
 
 _GRIDS = {"fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"}
-"""What our own operator computes even of weights: torch does not know the shapes of its own one's results, which are looked at first."""
+"""Computed by our own operator, even for weights: torch cannot infer the result shapes of its own, and shapes are checked first."""
 _CASTS = {"to", "_to_copy", "type_as", "_to"}
 _WRAPPERS = {"TernaryModule": "network", "AveragedModel": "module", "DataParallel": "module"}
-"""Modules around a user's own one, and what it is called in them."""
+"""Modules that wrap a user's module, and its name in them."""
 _ROUNDS = 3
-"""A definition may itself use operators that have one."""
+"""Maximum number of rounds of decomposition; a definition may itself use operators that have one."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A program whose nodes can be read one after the other."""
+    """A program whose nodes can be read one by one."""
 
     program: ExportedProgram
     graph: fx.Graph
@@ -54,9 +54,9 @@ class Source:
 
     @classmethod
     def of(cls, program: ExportedProgram, name: str, foreign: bool = False, rewritten: bool = False) -> Source:
-        """Return the program ready to be read; a `foreign` one is from a file, so that nobody knows what it would do to torch.
+        """Return the program ready to be read. A `foreign` one is from a file, so torch must not run it unchecked.
 
-        Raises ModelError if it changes tensors in a way that torch cannot undo.
+        Raises ModelError if it changes tensors in a way that torch cannot rewrite.
         """
         graph = inlined(program.graph_module)
         try:
@@ -65,15 +65,15 @@ class Source:
             may = problem.rewritable and not rewritten and not (foreign and not retraceable(program))
             plain = _rewritten(program) if may else None
             if plain is None:
-                raise ModelError(f"{name}: {problem}; replace its in-place operations by plain ones") from problem
+                raise ModelError(f"{name}: {problem}; replace its in-place operations with out-of-place ones") from problem
             return cls.of(plain, name, foreign, rewritten=True)
 
 
 def _rewritten(program: ExportedProgram) -> ExportedProgram | None:
-    """Return the program without in-place operations, or None if torch fails at that."""
+    """Return the program without in-place operations, or None if torch fails."""
     try:
         return without_mutation(program)
-    except Exception:  # whatever kind torch's passes raise, the user can do the same about it
+    except Exception:  # torch's passes raise many types, and the remedy is always the same
         return None
 
 
@@ -83,7 +83,7 @@ def lower(source: Source, batch: int, name: str, allow_unsupported: bool = False
     if walk.missing:
         walk = _without_obstacles(source, walk, batch, name) or walk
     if walk.missing and not allow_unsupported:
-        raise ModelError(f"{name}: no counterpart for {_listed(walk.missing)}; run 'crossloom check' for the whole list")
+        raise ModelError(f"{name}: no counterpart for {_listed(walk.missing)}; run 'crossloom check' for the full list")
     return walk.low.builder.build(walk.outputs)
 
 
@@ -96,7 +96,7 @@ def _walked(source: Source, batch: int, name: str) -> _Walk:
 
 
 def _without_obstacles(source: Source, walk: _Walk, batch: int, name: str) -> _Walk | None:
-    """Return a walk over the program with what stood in the way taken apart by torch, or None if something is left in the way."""
+    """Return a walk over the program with its obstacles decomposed by torch, or None if an obstacle remains."""
     program = source.program
     for _ in range(_ROUNDS):
         try:
@@ -113,7 +113,7 @@ def _without_obstacles(source: Source, walk: _Walk, batch: int, name: str) -> _W
 
 
 def _listed(missing: list[tuple[str, str, str]]) -> str:
-    """Name each kind of operator once, with its first place and the reason."""
+    """Return each kind of operator once, with its first place and the reason."""
     named = []
     for kind, times in Counter(kind for kind, _, _ in missing).items():
         place, reason = next((place, reason) for other, place, reason in missing if other == kind)
@@ -125,8 +125,8 @@ def _listed(missing: list[tuple[str, str, str]]) -> str:
 class _Walk:
     """One pass over the nodes of a program.
 
-    `values` holds the latest value of each tensor object; `missing` the kind, place and reason of what no rule covers, and
-    `in_the_way` the operators that are the cause.
+    `values` holds the latest value of each tensor object. `missing` holds the kind, place and reason of each node that no
+    rule covers, and `in_the_way` the operators that are the cause.
     """
 
     low: Lowering
@@ -137,7 +137,7 @@ class _Walk:
     outputs: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        """Read all nodes, and note the names of the outputs."""
+        """Read all nodes, and store the names of the outputs."""
         cells = self.source.order.cells
         specs = {getattr(spec.arg, "name", ""): spec for spec in self.source.program.graph_signature.input_specs}
         for node in self.source.graph.nodes:
@@ -146,11 +146,11 @@ class _Walk:
             elif node.op == "call_function":
                 self.values[cells[node]] = self._call(node)
             elif node.op == "get_attr":
-                raise ModelError(f"{self.low.builder.name}: it branches on its input ({node.target}); compute both and choose")
+                raise ModelError(f"{self.low.builder.name}: it branches on its input ({node.target}); compute both branches and select one")
         self.outputs = self._outputs()
 
     def _outputs(self) -> list[str]:
-        """Return the names of the tensors that the user gets, each once."""
+        """Return the names of the output tensors, each once."""
         specs = self.source.program.graph_signature.output_specs
         returned = next(node for node in self.source.graph.nodes if node.op == "output").args[0]
         values = [
@@ -159,7 +159,7 @@ class _Walk:
             if isinstance(node, fx.Node) and spec.kind == OutputKind.USER_OUTPUT
         ]
         if gone := [value for value in values if isinstance(value, Missing)]:
-            raise ModelError(f"{self.low.builder.name}: it returns {gone[0].what}; leave that out")
+            raise ModelError(f"{self.low.builder.name}: it returns {gone[0].what}; drop that output")
         names = [self.low.name(value) for value in values if isinstance(value, Ref)]
         if not names:
             raise ModelError(f"{self.low.builder.name}: it returns no tensor; return what it computes")
@@ -186,7 +186,7 @@ class _Walk:
         if node.target in ARITHMETIC:
             return self._calculated(node, name, args)
         if not _known_operator(node):
-            return self._unsupported(node, name, "not an operator of torch's own", _leaves((args, kwargs)))
+            return self._unsupported(node, name, "not one of torch's own operators", _leaves((args, kwargs)))
         if name in ("sym_size", "sym_numel"):
             return self.low.shape(args[0])[args[1]] if name == "sym_size" else math.prod(self.low.shape(args[0]))
         self.low.place(_module(node), _origin(node), node.name)
@@ -195,34 +195,34 @@ class _Walk:
             return self._unsupported(node, name, f"it needs {gone[0].what}", leaves)
         if leaves and isinstance(leaves[0], Ref) and parts(name, args, self.low.shape(leaves[0])) > MOST_PARTS:
             raise ModelError(
-                f"{self.low.builder.name}: {name} at {_origin(node) or node.name} makes more than {MOST_PARTS:,} tensors of one; take fewer"
+                f"{self.low.builder.name}: {name} at {_origin(node) or node.name} splits a tensor into more than {MOST_PARTS:,} parts; use fewer"
             )
         known = all(ref.value is not None for ref in leaves if isinstance(ref, Ref)) and not random(node) and name not in _GRIDS
         compute = computable(node) if known and within_reach(args) else None
         if compute is not None:
             return self._fold(compute, node, args, kwargs)
         if node in self.source.order.constant:
-            return self._unsupported(node, name, "nobody checks what it writes to", leaves)
+            return self._unsupported(node, name, "nothing checks the memory that it writes to", leaves)
         return self._apply(name, node, args, kwargs)
 
     def _calculated(self, node: fx.Node, name: str, args: Any) -> Any:
-        """Do arithmetic on sizes."""
+        """Return the result of arithmetic on sizes."""
         try:
             return calculate(node, args)
         except (ValueError, TypeError, ArithmeticError) as problem:
-            raise ModelError(f"{self.low.builder.name}: its arithmetic on sizes makes no sense ({problem}); export it again") from problem
+            raise ModelError(f"{self.low.builder.name}: its arithmetic on sizes is invalid ({problem}); export it again") from problem
 
     def _apply(self, name: str, node: fx.Node, args: Any, kwargs: Any) -> Any:
-        """Apply the operator's rule; an in-place form has the rule of the plain one.
+        """Apply the operator's rule; an in-place form uses the rule of the plain one.
 
-        A rule fails as it pleases: what it asks of shapes and arguments may not hold, and then the operator has no counterpart.
+        A rule may fail with any error if its assumptions on shapes and arguments don't hold; the operator then has no counterpart.
         """
         name = name.removesuffix("_") if in_place(node) else name
         reason = "no rule for this operator"
         if name in RULES:
             try:
                 return self._typed(name, node, RULES[name](self.low, *args, **kwargs))
-            except (TypeError, AttributeError):  # Python's words for it name our functions, not the model's
+            except (TypeError, AttributeError):  # Python's message names our functions, not the model's
                 reason = "called in a form that its rule does not cover"
             except (RuntimeError, ValueError, LookupError, ArithmeticError) as problem:
                 reason = one_line(problem)
@@ -230,7 +230,7 @@ class _Walk:
         return self._unsupported(node, name, reason, _leaves((args, kwargs)))
 
     def _typed(self, name: str, node: fx.Node, result: Any) -> Any:
-        """Return a rule's result with torch's type of element: what changes in place keeps its own, and a narrower integer wraps round."""
+        """Return a rule's result with torch's element type: a tensor changed in place keeps its own, and narrower integers wrap around."""
         dtype = _dtype(node)
         if not isinstance(result, Ref) or dtype is None or dtype.is_complex:
             return result
@@ -238,7 +238,7 @@ class _Walk:
         return wrapped(self.low, result, dtype) if name in _CASTS and _narrows(_dtype(node.args[0]), dtype) else result
 
     def _unsupported(self, node: fx.Node, name: str, reason: str, leaves: list[Any]) -> Any:
-        """Add nodes that stand for each result of an operator without a counterpart."""
+        """Add a placeholder node for each result of an operator without a counterpart."""
         names = tuple(self.low.name(value) for value in leaves if isinstance(value, Ref))
         value, origin = node.meta.get("val"), _origin(node)
         values = [v for v in (value if isinstance(value, tuple | list) else (value,)) if isinstance(v, Tensor)]
@@ -250,9 +250,9 @@ class _Walk:
         return results if isinstance(value, tuple | list) else results[0]
 
     def _fold(self, compute: Callable[..., Any], node: fx.Node, args: Any, kwargs: Any) -> Any:
-        """Compute with torch. What changes in place is a copy unless all that shares its memory is computed here as well.
+        """Compute a node with torch. An in-place operation changes a copy unless everything that shares its memory is computed here too.
 
-        Raises ModelError if torch cannot.
+        Raises ModelError if torch fails.
         """
         learned = any(ref.learned for ref in _leaves((args, kwargs)) if isinstance(ref, Ref))
         args = _map(args, _value)
@@ -286,7 +286,7 @@ class _Walk:
 
 
 def _known_operator(node: fx.Node) -> bool:
-    """Whether a node calls one of torch's operators that touch only tensors. A saved program may name any callable of torch."""
+    """Return whether a node calls a torch operator that touches only tensors. A saved program may name any callable of torch."""
     target = node.target
     if not isinstance(target, OpOverload):
         return False
@@ -314,13 +314,13 @@ def _value(value: Any) -> Any:
 
 
 def _dtype(node: Any) -> torch.dtype | None:
-    """Return the type of element of a node's tensor, or None if it has none or several."""
+    """Return the element type of a node's tensor, or None if it has no tensor or several."""
     value = node.meta.get("val") if isinstance(node, fx.Node) else None
     return value.dtype if isinstance(value, Tensor) else None
 
 
 def _narrows(before: torch.dtype | None, after: torch.dtype) -> bool:
-    """Whether integers of one type may be beyond another of at most 16 bits. What a float beyond it becomes, torch leaves open."""
+    """Return whether integers of one type may exceed another of at most 16 bits. Torch leaves floats beyond the range undefined."""
     if before is None or any(dtype.is_floating_point or dtype.is_complex or dtype == torch.bool for dtype in (before, after)):
         return False
     wide, narrow = torch.iinfo(before), torch.iinfo(after)
@@ -328,7 +328,7 @@ def _narrows(before: torch.dtype | None, after: torch.dtype) -> bool:
 
 
 def _module(node: fx.Node) -> str:
-    """Return the path of the innermost module that a node came from, e.g. `layer1.0.conv1`, as it is called in the user's own module."""
+    """Return the path of the innermost module that a node came from, e.g. `layer1.0.conv1`, as named in the user's own module."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     if not stack:
         return ""
@@ -338,7 +338,7 @@ def _module(node: fx.Node) -> str:
 
 
 def _origin(node: fx.Node) -> str:
-    """Return the module and the line of source that a node came from, e.g. `layer1.0 (resnet.py:105)`."""
+    """Return the module and the source line that a node came from, e.g. `layer1.0 (resnet.py:105)`."""
     module, trace = _module(node), node.meta.get("stack_trace") or ""
     start = trace.rfind('File "')
     if start < 0:

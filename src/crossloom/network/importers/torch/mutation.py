@@ -1,8 +1,8 @@
-"""Find out whether a program's in-place operations may be read one after the other, as a walk over its nodes does.
+"""Analysis of in-place operations: whether a walk may read the nodes of a program one by one.
 
-A walk keeps one value for each tensor object. `relu_(x)` gives `x` another value, and that is all there is to it unless
-`x` shares memory with a tensor that is read later: then torch has to rewrite the program without mutation, which takes
-seconds. Memory that depends on no input is different: the walk computes it with torch itself, views and all.
+A walk keeps one value for each tensor object, and `relu_(x)` gives `x` another value. That is correct unless `x` shares
+memory with a tensor that is read later. Torch then has to rewrite the program without mutation, which takes seconds.
+Memory that depends on no input is different: the walk computes it with torch itself, including views.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ import torch
 from torch import Tag, Tensor, fx
 from torch.export import ExportedProgram
 
-# These return their argument itself when they are not training; neither their schemas nor torch's rewriting know.
+# These return their argument itself outside training; neither their schemas nor torch's rewriting account for it.
 _DROPOUTS = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
-# These sometimes share memory with their arguments, with the same silence about it.
+# These sometimes share memory with their arguments; again, nothing declares it.
 _MAY_ALIAS = {"type_as", "broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d"}
-# These read nothing but the shape and the type of their first argument.
+# These read only the shape and the type of their first argument.
 _SHAPE_ONLY = {"full_like", "zeros_like", "ones_like", "empty_like", "new_full", "new_zeros", "new_ones", "new_empty"}
 
 
 @dataclass(frozen=True)
 class Order:
-    """How to read a program: the node that made each tensor object, and the in-place nodes that torch itself may run."""
+    """The way to read a program: the node that created each tensor object, and the in-place nodes that torch itself may run."""
 
     cells: dict[fx.Node, fx.Node]
     constant: frozenset[fx.Node]
 
 
 class Tangled(Exception):
-    """Nodes one by one would not compute what the program does. `rewritable` says whether torch's rewriting would."""
+    """A program that cannot be computed node by node. `rewritable` is True if torch's rewriting can make that possible."""
 
     def __init__(self, rewritable: bool) -> None:
         super().__init__("a tensor changes while others that share its memory are read")
@@ -50,7 +50,7 @@ class _Memory:
 
 
 def order_of(graph: fx.Graph, inputs: Collection[str]) -> Order:
-    """Return how to read a program with these inputs. Raises Tangled if its nodes one by one would not compute what it does."""
+    """Return how to read a program with these inputs. Raises Tangled if it cannot be computed node by node."""
     nodes = list(graph.nodes)
     memories, cells = _memories(nodes)
     when = {node: i for i, node in enumerate(nodes)}
@@ -72,12 +72,12 @@ def name_of(node: fx.Node) -> str:
 
 
 def in_place(node: fx.Node) -> bool:
-    """Whether a node changes its first argument."""
+    """Return whether a node changes its first argument."""
     return node.op == "call_function" and bool(getattr(getattr(node.target, "_schema", None), "is_mutable", False))
 
 
 def random(node: fx.Node) -> bool:
-    """Whether a node gives something else each time."""
+    """Return whether a node returns a different result each time."""
     return Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
 
 
@@ -101,7 +101,7 @@ def _changed(memories: dict[fx.Node, _Memory]) -> Iterable[_Memory]:
 
 
 def _memories(nodes: list[fx.Node]) -> tuple[dict[fx.Node, _Memory], dict[fx.Node, fx.Node]]:
-    """Return the memory of each node, and the node that made its tensor object."""
+    """Return the memory of each node, and the node that created its tensor object."""
     memories: dict[fx.Node, _Memory] = {}
     cells: dict[fx.Node, fx.Node] = {}
     for node in nodes:
@@ -132,7 +132,7 @@ def _sources(node: fx.Node) -> Iterator[fx.Node]:
 
 
 def _varying(nodes: list[fx.Node], inputs: Collection[str]) -> set[fx.Node]:
-    """Return the nodes whose values are not known before the network runs, the output among them."""
+    """Return the nodes whose values are not known before the network runs, including the output."""
     varying: set[fx.Node] = set()
     for node in nodes:
         number = not isinstance(node.meta.get("val"), Tensor | tuple | list)
@@ -149,7 +149,7 @@ def _varying(nodes: list[fx.Node], inputs: Collection[str]) -> set[fx.Node]:
 
 
 def _in_order(memory: _Memory, cells: dict[fx.Node, fx.Node], when: dict[fx.Node, int]) -> bool:
-    """Whether nobody reads the memory through one object after it has changed through another."""
+    """Return whether the memory is never read through one object after it has changed through another."""
     return not any(
         when[user] > when[change] > when[other]
         for change in memory.changes
@@ -160,6 +160,6 @@ def _in_order(memory: _Memory, cells: dict[fx.Node, fx.Node], when: dict[fx.Node
 
 
 def _finished(memory: _Memory, varying: set[fx.Node], when: dict[fx.Node, int]) -> bool:
-    """Whether the memory changes no more once a node of the network has taken it as a constant."""
+    """Return whether the memory no longer changes once a node of the network has read it as a constant."""
     last = max(when[change] for change in memory.changes)
     return all(when[user] > last for node in memory.members for user in node.users if user in varying)

@@ -1,7 +1,7 @@
-"""Read a file that `torch.export.save` wrote, without executing anything in it.
+"""Safe reading of files written by `torch.export.save`: nothing in them is executed.
 
-`torch.export.load` unpickles what the file says is pickled, evaluates the file's expressions of symbols, and writes its names
-into Python source that it compiles. So each of these is looked at first, and what torch's own exporter would not have
+`torch.export.load` unpickles whatever the file marks as pickled, evaluates its symbolic expressions, and writes its names
+into Python source that it compiles. So each of these is checked first. Anything that torch's own exporter would not have
 written for a plain network is refused.
 """
 
@@ -25,14 +25,14 @@ from crossloom.errors import ModelError, one_line
 from crossloom.network.importers.limits import MOST
 from crossloom.network.importers.torch.constant_fold import ARITHMETIC
 
-# What symbols of shapes are made of, as sympy's `srepr` spells them, and torch's own functions of symbols.
+# Functions in symbolic shapes, as sympy's `srepr` spells them, and torch's own functions of symbols.
 _FUNCTIONS = {"Symbol", "Integer", "Rational", "Float", "Add", "Mul", "Pow", "Max", "Min", "Abs", "And", "Or", "Not"}
 _FUNCTIONS |= {"Equality", "Unequality", "StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan", "Eq", "Ne"}
 _FUNCTIONS |= {"FloorDiv", "CleanDiv", "CeilDiv", "Mod", "PythonMod", "ModularIndexing", "Where", "CeilToInt", "FloorToInt"}
 _FUNCTIONS |= {"PowByNatural", "FloatPow", "FloatTrueDiv", "IntTrueDiv", "TruncToInt", "RoundToInt", "ToFloat", "Identity"}
 _EXPRESSION: tuple[type[ast.AST], ...] = (ast.Expression, ast.Call, ast.keyword, ast.Constant, ast.Name, ast.Load, ast.UnaryOp, ast.USub, ast.BinOp)
 _EXPRESSION += (ast.Add, ast.Sub, ast.Mult, ast.Pow, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
-_LONGEST = 4000  # characters of such an expression
+_LONGEST = 4000  # maximum number of characters of a symbolic expression
 _MOST_TERMS = 10_000
 _HIGHEST_POWER = 16
 _SYMBOL = re.compile(r"[a-z]+\d+")
@@ -60,9 +60,9 @@ def load_program(path: Path) -> ExportedProgram:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{path}: not a program that torch.export.save wrote ({one_line(error)[:120]}); export again") from error
+        raise ModelError(f"{path}: not a program that torch.export.save wrote ({one_line(error)[:120]}); export it again") from error
     if problem or not isinstance(program, ExportedProgram):
-        raise ModelError(f"{path}: {problem}, which torch.export never writes and may run code when it is loaded; export the plain network")
+        raise ModelError(f"{path}: {problem}, which torch.export never writes and which may run code when it is loaded; export the plain network")
     if odd := next((name for name, t in {**program.state_dict, **program.constants}.items() if _odd(t)), None):
         raise ModelError(f"{path}: the tensor {odd} is not stored element by element; export it as a plain tensor")
     program._guards_code = []  # source text that nothing here needs
@@ -70,12 +70,12 @@ def load_program(path: Path) -> ExportedProgram:
 
 
 def _inflated(archive: Any, size: int) -> bool:
-    """Whether what is read from an archive is larger than the archive itself."""
+    """Return whether the contents of an archive are larger than the archive itself."""
     return bool(sum(archive.get_record_size(name) for name in archive.get_all_records()) > size)
 
 
 def _odd(tensor: Any) -> bool:
-    """Whether a tensor's elements are not in its memory as they are: sparse, repeated beyond all measure, neither true nor false."""
+    """Return whether a tensor's elements are not plainly in its memory: sparse, expanded beyond the limit, neither true nor false."""
     if not isinstance(tensor, Tensor) or type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided or tensor.is_quantized:
         return True
     stored = tensor.untyped_storage().nbytes() // tensor.element_size()
@@ -85,7 +85,7 @@ def _odd(tensor: Any) -> bool:
 
 
 def _suspicions(archive: Any) -> Iterator[str]:
-    """Yield what in the archive could run code. The reader is the one that torch loads with, so both see the same bytes."""
+    """Yield the contents of the archive that could run code. The reader is the one that torch loads with, so both see the same bytes."""
     for file in archive.get_file_names():
         kind = file.rsplit("/", 1)[-1]
         if file.startswith(("data/aotinductor/", "data/executorch/", "data/mtia")):
@@ -104,7 +104,7 @@ def _suspicions(archive: Any) -> Iterator[str]:
 
 
 def _plain(pickled: bytes) -> bool:
-    """Whether torch's restricted unpickler can read it: tensors, numbers, containers."""
+    """Return whether torch's restricted unpickler can read it: tensors, numbers, containers."""
     if not pickled:
         return True
     try:
@@ -121,11 +121,11 @@ def _pickled(archive: Any, file: str) -> Iterator[str]:
         if str(entry["path_name"]).startswith(("custom_obj_", "opaque_obj_")):
             yield f"{name} is an object that is not a tensor"
         elif entry["use_pickle"] and not _plain(archive.read_bytes(f"{file.rsplit('/', 1)[0]}/{entry['path_name']}")):
-            yield f"{name} is pickled and more than a tensor"
+            yield f"{name} is pickled and is more than a tensor"
 
 
 def _empty(archive: Any, file: str) -> Iterator[str]:
-    """Yield the tensors that torch would make up, because they have a shape and no content."""
+    """Yield the tensors that torch would invent, because they have a shape but no content."""
     for name, entry in json.loads(archive.read_bytes(file))["config"].items():
         sizes = [size.get("as_int", 1) for size in (entry["tensor_meta"] or {}).get("sizes", ())]
         content = f"{file.rsplit('/', 1)[0]}/{entry['path_name']}"
@@ -152,7 +152,7 @@ def _strange(value: Any, key: str) -> Iterator[str]:
 
 
 def _harmless(expression: str) -> bool:
-    """Whether an expression only makes symbols and numbers and combines them, to no more than sizes of tensors need."""
+    """Return whether an expression only combines symbols and numbers, and is no larger than sizes of tensors need."""
     if len(expression) > _LONGEST:
         return False
     try:
@@ -165,7 +165,7 @@ def _harmless(expression: str) -> bool:
 
 
 def _terms(node: ast.AST) -> float:
-    """Return of how many terms an expression consists when it is multiplied out, as sympy does. Infinity for powers of powers."""
+    """Return the number of terms of an expression that is multiplied out, as sympy does; infinity for powers of powers."""
     name = getattr(getattr(node, "func", None), "id", type(getattr(node, "op", None)).__name__)
     parts = [_terms(part) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr) and part is not getattr(node, "func", None)]
     if max(parts, default=0) > _MOST_TERMS:
@@ -183,7 +183,7 @@ def _terms(node: ast.AST) -> float:
 
 
 def _power(node: ast.AST) -> float:
-    """Return the size of an exponent that is a number; infinity for others."""
+    """Return the magnitude of an exponent that is a number; infinity for others."""
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Integer", "Rational", "Float"):
         node = node.args[0]
     if isinstance(node, ast.UnaryOp):

@@ -1,4 +1,4 @@
-"""Rows that occur once: equal rows of a matrix, and rows that are each other's negative, want the same value."""
+"""Distinct rows of a matrix; rows that are equal, or negatives of each other, need the same value."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Distinct = tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int8]]
 
 @compiled
 def distinct(matrix: NDArray[np.int8]) -> Distinct:
-    """Return for each row of a ternary matrix its number among the distinct ones, -1 for an empty one (outputs,); whether it is the
-    negative of that (outputs,); and the distinct rows, whose first non-zero is positive, in the order of occurrence (rows, inputs).
+    """Return, for each row of a ternary matrix, its number among the distinct rows (-1 for an empty row) (outputs,), and whether it is
+    that row's negative (outputs,); and the distinct rows in order of occurrence, with a positive first non-zero (rows, inputs).
     """
     outputs, inputs = matrix.shape
     number, negative = np.full(outputs, -1, np.int32), np.zeros(outputs, np.bool_)
@@ -41,7 +41,7 @@ def distinct(matrix: NDArray[np.int8]) -> Distinct:
 
 @compiled
 def _first_sign(row: NDArray[np.int8]) -> int:
-    """Return the first non-zero of a row, 0 for an empty one."""
+    """Return the first non-zero of a row, or 0 for an empty row."""
     for value in row:
         if value:
             return int(value)
@@ -50,7 +50,7 @@ def _first_sign(row: NDArray[np.int8]) -> int:
 
 @compiled
 def _hash(row: NDArray[np.int8]) -> np.int64:
-    """Return a number of 31 bits that depends on every digit."""
+    """Return a 31-bit hash that depends on every digit."""
     mixed = np.int64(1)
     for digit in row:
         mixed = (mixed * 16777619 + digit + 2) & 0x7FFFFFFF

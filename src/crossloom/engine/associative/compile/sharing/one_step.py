@@ -1,20 +1,20 @@
-"""Few inputs: which values to have besides the wanted ones, so that each wanted value is the sum or difference of two others.
+"""Sharing with few inputs: values chosen such that each wanted value is the sum or difference of two others.
 
 A *vector* has a digit -1, 0 or 1 for each input, packed into 64 bits: the positive digits in the lower half, the negative ones in the
-upper half. A vector and its negative are the same value; the one whose first digit is positive stands for both. All that can be had with
-one addition is taken first (`_close`). When nothing is left within reach, one more value is chosen. Candidates are the sums and differences
-of two values that are held; each scores for the wanted values that it brings nearer,
+upper half. A vector and its negative are the same value, represented by the one whose first digit is positive. Values that need only
+one addition are taken first (`_close`). When none is left within reach, one more value is chosen. Candidates are the sums and differences
+of two held values. Each candidate scores for the wanted values that it brings nearer:
 
-    4  for each way in which a wanted t that is near gets within one addition: t ± candidate is held,
-    1  for each pair of values with this sum in the cover of a wanted t that is far.
+    4  for each way in which a near wanted t gets within one addition: t ± candidate is held,
+    1  for each pair of values with this sum in the cover of a far wanted t.
 
-Near is what was found to be a newly held value plus or minus a candidate. (To try old values with new candidates takes longer, and hardly
-anything more is found.) A cover takes the held values with the most digits first, without cancellation. Of equal scores, the candidate
-counts that brings most of the far ones within two additions, and then the least number.
+A wanted value is near if it was found to be a newly held value plus or minus a candidate. (Trying old values with new candidates takes
+longer, and finds hardly anything more.) A cover takes the held values with the most digits first, without cancellation. Of equal scores, the
+candidate that brings most far values within two additions wins, and then the smallest number.
 
-Digits may cancel everywhere: t = u - v counts although u and v have inputs in common, which counting pairs of terms never finds. Measuring
-progress by distances is the idea of Boyar and Peralta (SEA 2010), who go through all pairs of values at each step; here scores are kept in
-a table, where only what a new value changes is touched.
+Digits may cancel everywhere: t = u - v counts even if u and v have inputs in common, which counting pairs of terms never finds. Measuring
+progress by distances is the idea of Boyar and Peralta (SEA 2010), who go through all pairs of values at each step. Here scores are kept in
+a table, and only entries affected by a new value are updated.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from crossloom.kernels.jit import compiled
 Vectors = NDArray[np.uint64]
 Numbers = NDArray[np.int64]
 Aims = tuple[Vectors, Numbers, Vectors]
-"""What is wanted, how far each is, and the cover of each far one (wanted, inputs + 1), ended by a zero."""
+"""Wanted vectors, the distance level of each, and the cover of each far one (wanted, inputs + 1), terminated by a zero."""
 
 _MET, _UNSEEN, _NEAR, _FAR = 0, 1, 2, 3
 _FOR_NEAR = 4
-_WITHIN, _HELD, _LISTED, _SCORE = 1, 2, 4, 8  # a record of the table: a sum of two held values, held, on the list; eight times its score
-_LENGTH, _USED, _FIRST = 0, 1, 2  # of the list: its length, the records in use, and then the places of its records
+_WITHIN, _HELD, _LISTED, _SCORE = 1, 2, 4, 8  # flags of a table record: sum of two held values, held, on the list; the score is stored times eight
+_LENGTH, _USED, _FIRST = 0, 1, 2  # fields of the list: its length, the number of records in use, then the places of its records
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -55,14 +55,14 @@ def _positive(vector: np.uint64) -> np.uint64:
 
 @compiled
 def _sum(one: np.uint64, other: np.uint64) -> np.uint64:
-    """Return one + other, or 0 where that is zero or has a digit beyond ±1."""
+    """Return one + other, or 0 if that is zero or has a digit beyond ±1."""
     union = one | other
     return _NONE if one & other else union & ~_negated(union)
 
 
 @compiled
 def _slot(table: Vectors, vector: np.uint64) -> np.int64:
-    """Return the record of a vector, or the empty one where it belongs."""
+    """Return the record of a vector, or the empty record where it belongs."""
     mask = np.uint64(len(table) - 1)
     mixed = vector * _SPREAD
     place = (mixed ^ (mixed >> _HALF)) & mask
@@ -73,11 +73,11 @@ def _slot(table: Vectors, vector: np.uint64) -> np.int64:
 
 @compiled
 def reach(wanted: Vectors, inputs: int) -> tuple[Vectors, Numbers]:
-    """Return the held values in the order of definition, inputs first (n,), and their two summands, 2 · number + sign (n, 2).
+    """Return the held values in definition order, inputs first (n,), and their two summands, 2 · number + sign (n, 2).
 
     Args:
         wanted: different vectors with a positive first digit (t,).
-        inputs: how many of the digits are used, at most 32.
+        inputs: number of digits used, at most 32.
     """
     first = _ONE << np.arange(inputs).astype(np.uint64)
     held, parts, names = _longer(first, np.zeros((inputs, 2), np.int64), wanted, len(wanted))
@@ -100,7 +100,7 @@ def reach(wanted: Vectors, inputs: int) -> tuple[Vectors, Numbers]:
 
 @compiled
 def _longer(held: Vectors, parts: Numbers, wanted: Vectors, more: int) -> tuple[Vectors, Numbers, Vectors]:
-    """Return held vectors and summands with room for more, and a table with 0 for each wanted vector, number + 1 for each held one."""
+    """Return held vectors and summands with room for `more` more, and a table with 0 for each wanted vector and number + 1 for each held one."""
     longer, their_parts = np.zeros(len(held) + more, np.uint64), np.zeros((len(held) + more, 2), np.int64)
     longer[: len(held)], their_parts[: len(held)] = held, parts[: len(held)]
     names = np.zeros((_power(8 * (len(longer) + len(wanted))), 2), np.uint64)
@@ -113,7 +113,7 @@ def _longer(held: Vectors, parts: Numbers, wanted: Vectors, more: int) -> tuple[
 
 @compiled
 def _missing(names: Vectors, wanted: Vectors) -> int:
-    """Return how many wanted vectors are not held."""
+    """Return the number of wanted vectors that are not held."""
     count = 0
     for vector in wanted:
         count += names[_slot(names, vector), 1] == 0
@@ -130,9 +130,9 @@ def _hold(names: Vectors, held: Vectors, number: int) -> None:
 
 @compiled
 def _close(names: Vectors, held: Vectors, parts: Numbers, count: int, done: int) -> int:
-    """Hold every wanted vector that is within one addition of held ones, and return how many are held now.
+    """Hold every wanted vector within one addition of held ones, and return the new number of held vectors.
 
-    Of the `count` held ones the first `done` have been tried with each other.
+    The first `done` of the `count` held vectors have been tried with each other.
     """
     while done < count:
         for other in range(done):
@@ -166,7 +166,7 @@ def _split(names: Vectors, held: Vectors, parts: Numbers, number: int) -> None:
 
 @compiled
 def _grown(table: Vectors, listed: Numbers, fresh: int, inputs: int) -> tuple[Vectors, Numbers]:
-    """Return the table of what is known of vectors, and the list of candidates, with room for some entries more."""
+    """Return the table of vector records and the list of candidates, with room for `fresh` more entries."""
     entries = min(listed[_USED] + fresh, 3**inputs // 2)
     size = _power(entries + entries // 3)
     if size <= len(table):
@@ -185,7 +185,7 @@ def _grown(table: Vectors, listed: Numbers, fresh: int, inputs: int) -> tuple[Ve
 
 @compiled
 def _power(least: int) -> int:
-    """Return the first power of two above a number."""
+    """Return the smallest power of two greater than a number."""
     size = 2
     while size <= least:
         size *= 2
@@ -194,7 +194,7 @@ def _power(least: int) -> int:
 
 @compiled
 def _record(table: Vectors, listed: Numbers, vector: np.uint64) -> np.int64:
-    """Return the record of a vector, made if it is new."""
+    """Return the record of a vector, creating it if necessary."""
     place = _slot(table, vector)
     if table[place, 0] == 0:
         table[place, 0] = vector
@@ -214,7 +214,7 @@ def _list(table: Vectors, listed: Numbers, place: np.int64) -> None:
 
 @compiled
 def _note(table: Vectors, listed: Numbers, held: Vectors, old: int) -> None:
-    """Enter the held vectors from number `old` on, and their sums with earlier ones."""
+    """Enter the held vectors from number `old` on, and their sums and differences with earlier ones."""
     for number in range(old, len(held)):
         place = _record(table, listed, held[number])
         table[place, 1] |= np.uint64(_HELD)
@@ -229,7 +229,7 @@ def _note(table: Vectors, listed: Numbers, held: Vectors, old: int) -> None:
 
 @compiled
 def _around(table: Vectors, listed: Numbers, held: Vectors, vector: np.uint64, change: int) -> None:
-    """Change the score of whatever would bring a vector within one addition: its sums with held vectors."""
+    """Change the score of every vector that would bring this one within one addition: its sums with held vectors."""
     for other in range(len(held)):
         for sign in range(2):
             total = _sum(vector, _negated(held[other]) if sign else held[other])
@@ -277,7 +277,7 @@ def _appraise(table: Vectors, listed: Numbers, held: Vectors, old: int, aims: Ai
 
 @compiled
 def _level(table: Vectors, fresh: Vectors, vector: np.uint64, before: int) -> int:
-    """Return how far a wanted vector is, by what is held since it was asked before."""
+    """Return the distance level of a wanted vector, given the vectors held since its last evaluation."""
     if _flags(table, vector) & _HELD:
         return _MET
     return _NEAR if before == _NEAR or _within_two(table, fresh, vector) else _FAR
@@ -285,7 +285,7 @@ def _level(table: Vectors, fresh: Vectors, vector: np.uint64, before: int) -> in
 
 @compiled
 def _inside(held: Vectors, vector: np.uint64) -> bool:
-    """Return whether one of these held vectors could be in the cover of a vector."""
+    """Return whether one of the given held vectors could be in the cover of a vector."""
     found = False
     for value in held:
         found |= value & ~vector == 0 or _negated(value) & ~vector == 0
@@ -294,14 +294,14 @@ def _inside(held: Vectors, vector: np.uint64) -> bool:
 
 @compiled
 def _flags(table: Vectors, vector: np.uint64) -> np.int64:
-    """Return the record of a vector without its score, 0 for one without a record."""
+    """Return the flags in the record of a vector, or 0 if it has no record."""
     place = _slot(table, vector)
     return np.int64(table[place, 1]) & (_SCORE - 1)
 
 
 @compiled
 def _within_two(table: Vectors, held: Vectors, vector: np.uint64) -> bool:
-    """Return whether a vector is one of these held vectors plus or minus a sum of two."""
+    """Return whether a vector is one of the given held vectors plus or minus a sum of two."""
     for other in range(len(held)):
         for sign in range(2):
             total = _sum(vector, _negated(held[other]) if sign else held[other])
@@ -312,7 +312,7 @@ def _within_two(table: Vectors, held: Vectors, vector: np.uint64) -> bool:
 
 @compiled
 def _cover(held: Vectors, vector: np.uint64, cover: Vectors) -> None:
-    """Write held vectors whose sum this is, none with a digit of another: the one with the most digits first, then so on with the rest."""
+    """Fill in held vectors that add up to this one without overlapping digits: that with the most digits first, then the same for the rest."""
     within = np.zeros(2 * len(held), np.uint64)
     count = size = 0
     for value in held:
@@ -332,7 +332,7 @@ def _cover(held: Vectors, vector: np.uint64, cover: Vectors) -> None:
 
 @compiled
 def _digits(vector: np.uint64) -> int:
-    """Return how many digits are not zero."""
+    """Return the number of non-zero digits."""
     count = 0
     while vector:
         vector &= vector - _ONE
@@ -342,7 +342,7 @@ def _digits(vector: np.uint64) -> int:
 
 @compiled
 def _chosen(table: Vectors, listed: Numbers, aims: Aims) -> np.uint64:
-    """Return the best candidate, and take from the list what is none any more."""
+    """Return the best candidate, and remove entries that are no longer candidates from the list."""
     length, most = 0, np.int64(0)
     for index in range(_FIRST, _FIRST + listed[_LENGTH]):
         known = np.int64(table[listed[index], 1])
@@ -365,7 +365,7 @@ def _chosen(table: Vectors, listed: Numbers, aims: Aims) -> np.uint64:
 
 @compiled
 def _helps(table: Vectors, vector: np.uint64, aims: Aims) -> int:
-    """Return how many of the far ones a candidate brings within two additions."""
+    """Return the number of far vectors that a candidate brings within two additions."""
     wanted, level, _ = aims
     count = 0
     for index in range(len(wanted)):

@@ -1,22 +1,22 @@
-"""Many inputs: the terms that two sums have in common, taken out greedily, and then exchanged for better ones.
+"""Sharing with many inputs: greedy extraction of terms common to two sums, followed by exchange for better ones.
 
 Sums and values
-    A *sum* is a list of signed values; a *value* is an input, or a sum that was taken out of others. Two sums that have two or more terms in
-    common, up to the sign of all of them, share a new sum instead: k common terms save k - 1 additions. That is elimination of pairs in the
+    A *sum* is a list of signed values; a *value* is an input, or a sum extracted from others. Two sums that have two or more terms in
+    common, up to a common sign, share a new sum instead: k common terms save k - 1 additions. This is elimination of pairs in the
     transposed matrix, where the two sums are the pair and k the number of its occurrences. A matrix and its transpose need equally many
-    additions but for outputs minus inputs, since any network of additions can be read backwards; so either side will do.
+    additions except for outputs minus inputs, since any network of additions can be read backwards. Either side can therefore be used.
 
-Taking out (`eliminate`)
-    Always from the two sums with the most terms in common, of equal ones from the newest sum and its newest partner. What a sum has in common
-    with any other never grows: terms only leave, and a new sum has no more in common with a third than its parents had. So a count made
-    earlier is an upper bound, and sums are counted again only when it is their turn. No table of pairs is kept: memory is linear in the non-zeros.
+Extraction (`eliminate`)
+    Terms are always extracted from the two sums with the most terms in common; ties go to the newest sum and its newest partner. The overlap of
+    a sum with any other never grows: terms only leave, and a new sum has no more in common with a third than its parents had. An earlier count
+    is therefore an upper bound, and sums are recounted only when they are due. No table of pairs is kept: memory is linear in the non-zeros.
 
-Exchanging (`exchange`)
-    Some shared sums, near each other, are put back into their users, and what is affected is taken out anew. The result stays if it costs
-    no more. Of equal partners the oldest is taken, since the newest are those just put back.
+Exchange (`exchange`)
+    Some neighbouring shared sums are put back into their users, and common terms of the affected sums are extracted again. The result is kept
+    if it costs no more. Of equal partners the oldest is taken, since the newest are those just put back.
 
-The network is one array with a row for each kind of list: each array that is handed from function to function costs a compiled program two
-atomic counts, which would be most of the time. A term of a sum is a *link* in two lists, the terms of the sum and the uses of the value.
+The network is one array with a row for each kind of list. Each array passed from function to function costs a compiled program two
+atomic counts, which would take most of the time. A term of a sum is a *link* in two lists, the terms of the sum and the uses of the value.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ Net = NDArray[np.int32]
 Lists = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 STRENGTH = 8
-"""Sums that are put back at once, at most, beside the first."""
+"""Largest number of sums put back together, in addition to the first."""
 
-USES, TERMS = 0, 1  # the two lists of a link; the first five kinds of row come in pairs, for the one and the other
+USES, TERMS = 0, 1  # the two lists of a link; the first five kinds of row come in pairs, one per list
 _ITEM, _NEXT, _BEFORE, _HEAD, _LENGTH = 0, 2, 4, 6, 8
 _LOG, _FREE, _SPARE, _COUNT, _TOUCHED, _AFFECTED, _MARK, _BOUND, _PARTNER, _STATE = range(10, 20)
 _SUMS, _INPUTS, _LOGGED, _UNUSED, _SPARES, _COST, _SEED, _AFFECTS, _PEAK = range(9)  # columns of the row _STATE
-_LINKED, _CUT, _TAKEN, _GIVEN = range(4)  # what the log says
+_LINKED, _CUT, _TAKEN, _GIVEN = range(4)  # kinds of log entry
 _ENDLESS = 1 << 30
 
 
 @compiled
 def network(matrix: NDArray[np.int8]) -> Net:
-    """Return the network of a ternary matrix (sums, inputs) before anything is taken out."""
+    """Return the network of a ternary matrix (sums, inputs) before any extraction."""
     sums, inputs = matrix.shape
     links = np.count_nonzero(matrix)
     width = 8 * links + 2 * (sums + inputs) + 1024
     net = np.zeros((_STATE + 1, width), np.int32)
     net[_HEAD : _HEAD + 2] = -1
     net[_STATE, _SUMS], net[_STATE, _INPUTS], net[_STATE, _SEED] = sums, inputs, 1
-    net[_STATE, _UNUSED], net[_STATE, _SPARES] = links, 2 * links  # each sum that is taken out saves an addition
+    net[_STATE, _UNUSED], net[_STATE, _SPARES] = links, 2 * links  # each extracted sum saves an addition
     net[_FREE, :links] = np.arange(links)[::-1]
     net[_SPARE, : 2 * links] = np.arange(2 * links)[::-1]
     for column in range(inputs):
@@ -62,7 +62,7 @@ def network(matrix: NDArray[np.int8]) -> Net:
 
 @compiled
 def eliminate(net: Net) -> None:
-    """Take out what two sums have in common, the most first, until no two have two terms in common."""
+    """Extract the common terms of two sums, most terms first, until no two sums have two terms in common."""
     for row in range(net[_STATE, _SUMS]):
         net[_BOUND, row] = net[_LENGTH + TERMS, row]
     level = net[_BOUND, : net[_STATE, _SUMS]].max() if net[_STATE, _SUMS] else 0
@@ -75,7 +75,7 @@ def eliminate(net: Net) -> None:
 
 @compiled
 def _eliminate_from(net: Net, row: int, level: int) -> int:
-    """Take out what a sum, or what came out of it, has in common with others if that is as much as `level`; return the most that is less."""
+    """Extract `level` or more common terms of a sum, or of sums extracted from it, with others; return the largest overlap below `level`."""
     size, below = 1, 0
     net[_AFFECTED, 0] = row
     while size:
@@ -94,7 +94,7 @@ def _eliminate_from(net: Net, row: int, level: int) -> int:
 
 @compiled
 def exchange(net: Net, rounds: int) -> int:
-    """Put shared sums back and take out better ones, as often as `rounds` says, and return how many additions this saved."""
+    """Put shared sums back and extract better ones, `rounds` times, and return the number of additions saved."""
     before = net[_STATE, _COST]
     for _ in range(rounds if net[_STATE, _PEAK] else 0):
         cost = net[_STATE, _COST]
@@ -112,10 +112,10 @@ def exchange(net: Net, rounds: int) -> int:
 
 @compiled
 def lists(net: Net, side: int) -> Lists:
-    """Return where each list starts, and the lists one after the other: 2 · number + 1 where it counts negative.
+    """Return where each list starts, and the concatenated lists: 2 · number, + 1 if negative.
 
-    For the side TERMS these are the terms of the sums, those from outside first; for USES the uses of the values, inputs first, which are
-    the terms of the sums of the transposed matrix.
+    For the side TERMS these are the terms of the sums, original sums first. For USES they are the uses of the values, inputs first, which
+    are the terms of the sums of the transposed matrix.
     """
     outer = net[_STATE, _SUMS] if side == TERMS else net[_STATE, _INPUTS]
     first = np.zeros(outer + net[_STATE, _PEAK] + 1, np.int32)
@@ -132,7 +132,7 @@ def lists(net: Net, side: int) -> Lists:
 
 @compiled
 def _random(net: Net, limit: int) -> int:
-    """Return a number below a limit."""
+    """Return a pseudo-random number below a limit."""
     state = (np.int64(net[_STATE, _SEED]) * 1103515245 + 12345) & 0x7FFFFFFF
     net[_STATE, _SEED] = state
     return int(((state >> 8) * limit) >> 23)
@@ -169,7 +169,7 @@ def _log(net: Net, what: int, row: int, item: int) -> None:
 
 @compiled
 def _link(net: Net, row: int, item: int) -> None:
-    """Add a term to a sum: 2 · value, + 1 where it counts negative."""
+    """Add a term to a sum: 2 · value, + 1 if negative."""
     spares = net[_STATE, _SPARES] - 1
     link = net[_SPARE, spares]
     net[_STATE, _SPARES] = spares
@@ -182,7 +182,7 @@ def _link(net: Net, row: int, item: int) -> None:
 
 @compiled
 def _cut(net: Net, link: int) -> None:
-    """Take a term out of its sum."""
+    """Remove a term from its sum."""
     item, row = net[_ITEM + TERMS, link], net[_ITEM + USES, link] >> 1
     _pull(net, TERMS, row, link)
     _pull(net, USES, item >> 1, link)
@@ -194,7 +194,7 @@ def _cut(net: Net, link: int) -> None:
 
 @compiled
 def _find(net: Net, row: int, value: int) -> int:
-    """Return the link between a sum and a value, -1 if there is none."""
+    """Return the link between a sum and a value, or -1 if there is none."""
     link = net[_HEAD + TERMS, row]
     while link >= 0 and net[_ITEM + TERMS, link] >> 1 != value:
         link = net[_NEXT + TERMS, link]
@@ -203,7 +203,7 @@ def _find(net: Net, row: int, value: int) -> int:
 
 @compiled
 def _take(net: Net) -> int:
-    """Return the number of a new shared sum. Each sum costs an addition less than it has terms."""
+    """Return the number of a new shared sum. A sum costs one addition less than its number of terms."""
     unused = net[_STATE, _UNUSED] - 1
     shared = net[_FREE, unused]
     net[_STATE, _UNUSED] = unused
@@ -215,7 +215,7 @@ def _take(net: Net) -> int:
 
 @compiled
 def _give(net: Net, shared: int) -> None:
-    """Give a shared sum's number back."""
+    """Release the number of a shared sum."""
     net[_FREE, net[_STATE, _UNUSED]] = shared
     net[_STATE, _UNUSED] += 1
     net[_STATE, _COST] += 1
@@ -224,7 +224,7 @@ def _give(net: Net, shared: int) -> None:
 
 @compiled
 def _undo(net: Net) -> None:
-    """Take back what the log says."""
+    """Undo the logged changes."""
     while net[_STATE, _LOGGED]:
         place = net[_STATE, _LOGGED] - 2
         row, what, item = net[_LOG, place] >> 2, net[_LOG, place] & 3, net[_LOG, place + 1]
@@ -241,9 +241,9 @@ def _undo(net: Net) -> None:
 
 @compiled
 def _partner(net: Net, row: int, newest: bool) -> tuple[int, int]:
-    """Return the sum with the most terms in common, 2 · number + 1 where all signs differ, and how many; (-1, 1) if it has none with two.
+    """Return the sum with most terms in common (2 · number, + 1 if all signs differ) and their number; (-1, 1) if there are fewer than two.
 
-    Of equal ones the newest, in the order of numbers, or else the one whose first common term has been used for longest.
+    Ties go to the newest by number if `newest`, otherwise to the sum whose first common term has been in use longest.
     """
     size = 0
     term = net[_HEAD + TERMS, row]
@@ -271,7 +271,7 @@ def _partner(net: Net, row: int, newest: bool) -> tuple[int, int]:
 
 @compiled
 def _extract(net: Net, row: int, partner: int) -> int:
-    """Take the common terms out of a sum and its partner into a sum of their own, and return its row."""
+    """Move the common terms of a sum and its partner into a new sum, and return its row."""
     shared = _take(net)
     own, value = net[_STATE, _SUMS] + shared, net[_STATE, _INPUTS] + shared
     term = net[_HEAD + TERMS, row]
@@ -290,7 +290,7 @@ def _extract(net: Net, row: int, partner: int) -> int:
 
 @compiled
 def _affect(net: Net, row: int, bound: int) -> None:
-    """Note that a sum has changed, and the most that it may have in common with another."""
+    """Mark a sum as changed, with an upper bound of its overlap with any other."""
     net[_BOUND, row], net[_PARTNER, row] = bound, -1
     if not net[_MARK, row]:
         net[_MARK, row] = 1
@@ -300,9 +300,9 @@ def _affect(net: Net, row: int, bound: int) -> None:
 
 @compiled
 def _dissolve(net: Net, shared: int) -> None:
-    """Put a shared sum back into its users, unless that fills the log or takes too many links.
+    """Put a shared sum back into its users, unless that would fill the log or need too many links.
 
-    No user has one of its terms already: below a sum each input occurs once, in all that this file does.
+    No user already has one of its terms, because all functions of this file keep each input unique below a sum.
     """
     own, value = net[_STATE, _SUMS] + shared, net[_STATE, _INPUTS] + shared
     steps = (net[_LENGTH + USES, value] + 1) * (net[_LENGTH + TERMS, own] + 1)
@@ -325,7 +325,7 @@ def _dissolve(net: Net, shared: int) -> None:
 
 @compiled
 def _ruin(net: Net) -> None:
-    """Put back a random shared sum and some near it: terms of what is affected, or other sums that use the same input."""
+    """Put back a random shared sum and some near it: terms of affected sums, or other sums that use the same input."""
     sums, inputs = net[_STATE, _SUMS], net[_STATE, _INPUTS]
     shared = _random(net, net[_STATE, _PEAK])
     while net[_LENGTH + TERMS, sums + shared] == 0:
@@ -354,7 +354,7 @@ def _any(net: Net, side: int, index: int) -> int:
 
 @compiled
 def _rebuild(net: Net) -> None:
-    """Take out of the affected sums what they have in common with others, the most first, as far as the log and the numbers suffice."""
+    """Extract the terms that affected sums have in common with others, most terms first, while the log and free numbers last."""
     while net[_STATE, _LOGGED] < net.shape[1] // 2 and net[_STATE, _UNUSED]:
         row, bound = -1, 1
         affected = net[_STATE, _AFFECTS]
@@ -380,7 +380,7 @@ def _rebuild(net: Net) -> None:
 
 @compiled
 def _settle(net: Net) -> None:
-    """Put back what has but one use or one term: it saves nothing, and hides its terms."""
+    """Put back shared sums with a single use or term: they save nothing, and hide their terms."""
     sums, inputs = net[_STATE, _SUMS], net[_STATE, _INPUTS]
     for index in range(net[_STATE, _AFFECTS]):
         shared = net[_AFFECTED, index] - sums

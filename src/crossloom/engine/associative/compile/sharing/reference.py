@@ -1,6 +1,6 @@
-"""The methods of sharing again, as slowly and plainly as their descriptions read: what the fast ones must equal, operation by operation.
+"""Slow reference versions of the sharing methods, as plain as their descriptions; the fast ones must match them operation by operation.
 
-Exchanging is left out. It has no plainer form than itself; what it returns is checked against the matrix, and never costs more than what it was given.
+Exchanging is left out, because it has no plainer form. Its result is checked against the matrix, and never costs more than its input.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Terms = dict[int, int]
 
 
 def share_plainly(matrix: ArrayLike, roots: bool = True, few: bool = True) -> Dataflow:
-    """Return what `share` returns at an effort of 0 for a ternary matrix (outputs, inputs), by the method for few inputs or for many."""
+    """Return the result of `share` at an effort of 0 for a ternary matrix (outputs, inputs), by the method for few inputs or for many."""
     dense = np.asarray(matrix)
     wanted = [_positive(tuple(row)) for row in dense.tolist()]
     rows = [row for row in dict.fromkeys(wanted) if any(row)]
@@ -30,7 +30,7 @@ def share_plainly(matrix: ArrayLike, roots: bool = True, few: bool = True) -> Da
 
 
 def eliminated_plainly(rows: list[Vector], inputs: int) -> Sums:
-    """Return the sums that distinct rows share when pairs are taken out."""
+    """Return the sums that distinct rows share after elimination of pairs."""
     if inputs <= len(rows):
         found = _eliminated([{place: digit for place, digit in enumerate(row) if digit} for row in rows], inputs)
     else:
@@ -41,7 +41,7 @@ def eliminated_plainly(rows: list[Vector], inputs: int) -> Sums:
 
 
 def _eliminated(sums: list[Terms], inputs: int) -> list[Terms]:
-    """Return sums with what two have in common taken out, the most first; of equal ones from the newest sum and its newest partner."""
+    """Return sums with the common terms of two extracted, most terms first; ties go to the newest sum and its newest partner."""
     outer = len(sums)
     while True:
         best, common = (1, 0, 0), {}
@@ -58,7 +58,7 @@ def _eliminated(sums: list[Terms], inputs: int) -> list[Terms]:
 
 
 def nearest_plainly(rows: list[Vector], inputs: int) -> Sums:
-    """Return the sums that distinct rows share when values are sought from what is wanted."""
+    """Return the sums that distinct rows share in the search from the wanted values."""
     held = [tuple(int(place == index) for place in range(inputs)) for index in range(inputs)]
     parts: list[list[int]] = []
     near: set[Vector] = set()
@@ -77,7 +77,7 @@ def nearest_plainly(rows: list[Vector], inputs: int) -> Sums:
 
 
 def _closed(held: list[Vector], parts: list[list[int]], open_rows: set[Vector], done: int) -> int:
-    """Hold every open row that is one addition away, as long as there is one, and return how many have been tried with each other."""
+    """Hold every open row that is one addition away until none is left, and return the number of values tried with each other."""
     while done < len(held):
         for other, sign in product(range(done), (1, -1)):
             total = _sum(held[done], held[other], sign)
@@ -91,7 +91,7 @@ def _closed(held: list[Vector], parts: list[list[int]], open_rows: set[Vector], 
 
 
 def _chosen(held: list[Vector], within: set[Vector], open_rows: list[Vector], near: set[Vector]) -> Vector:
-    """Return the value, of those within one addition, that brings most open rows nearer."""
+    """Return the value within one addition that brings the most open rows nearer."""
     score: Counter[Vector] = Counter()
     far = [row for row in open_rows if row not in near]
     for row in near.intersection(open_rows):
@@ -120,12 +120,12 @@ def _cover(held: list[Vector], row: Vector) -> list[Vector]:
 
 
 def _parts(held: list[Vector]) -> list[int]:
-    """Return two values whose sum the last held one is."""
+    """Return two values whose sum is the last held value."""
     for other, sign in product(range(len(held) - 1), (1, -1)):
         rest = _sum(held[-1], held[other], -sign)
         if _positive(rest) in held[:-1]:
             return [2 * other + (sign < 0), 2 * held.index(_positive(rest)) + (_positive(rest) != rest)]
-    raise ValueError(f"{held[-1]} is not a sum of two held values; choose among those that are")
+    raise ValueError(f"{held[-1]} is not a sum of two held values; choose one that is")
 
 
 def _sum(one: Vector, other: Vector, sign: int) -> Vector:
@@ -133,22 +133,22 @@ def _sum(one: Vector, other: Vector, sign: int) -> Vector:
 
 
 def _positive(vector: Vector) -> Vector:
-    """Return the vector or its negative, whichever has a positive first non-zero."""
+    """Return the vector or its negative, whichever has a positive first non-zero digit."""
     return max(vector, tuple(-digit for digit in vector))
 
 
 def _ternary(vector: Vector) -> bool:
-    """Return whether a vector is not zero and has no digit beyond ±1."""
+    """Return whether a vector is non-zero and has no digit beyond ±1."""
     return any(vector) and all(abs(digit) <= 1 for digit in vector)
 
 
 def _packed(vector: Vector) -> int:
-    """Return the number that orders vectors."""
+    """Return the sort key of a vector."""
     return sum(1 << (place + 32 * (digit < 0)) for place, digit in enumerate(vector) if digit)
 
 
 def _sums(terms: list[list[int]], rows: int, inputs: int) -> Sums:
-    """Return sums whose terms these are."""
+    """Return the sums with these terms."""
     first = np.cumsum([0] + [len(items) for items in terms]).astype(np.int32)
     items: NDArray[np.int32] = np.array([item for items in terms for item in items], np.int32)
     return Sums(rows, inputs, first, items)

@@ -1,4 +1,4 @@
-"""The parts of sharing put together: distinct rows, shared sums by one of two methods, operations."""
+"""Complete sharing search: distinct rows, shared sums by one of two methods, and operations."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from crossloom.engine.associative.compile.sharing.weave import Sums, woven
 Rows = NDArray[np.int8]
 
 FEW_INPUTS = 18
-"""Up to so many, values are sought from what is wanted: two input channels of a 3x3 kernel."""
+"""Largest number of inputs for the search from the wanted values: two input channels of a 3x3 kernel."""
 
 FEW_ROWS = 1024
-"""With more distinct rows and more inputs than those of one 3x3 kernel, sums of two values would be too many to keep."""
+"""Largest number of distinct rows for that search with more inputs than one 3x3 kernel; beyond it, sums of two values are too many to keep."""
 
 ROUNDS = 1 / 3
-"""Exchanges for each non-zero, at an effort of 1."""
+"""Number of exchanges per non-zero at an effort of 1."""
 
 
 def share(matrix: ArrayLike, roots: bool = True, effort: float = 1.0) -> Dataflow:
-    """Return a dataflow that computes a ternary matrix (outputs, inputs) with few additions; the same one whenever it is called.
+    """Return a dataflow that computes a ternary matrix (outputs, inputs) with few additions. The result is deterministic.
 
     Args:
         matrix: entries -1, 0 and 1.
-        roots: whether each output accumulates one value. If not, a sum that one output alone needs is not formed: the output accumulates its
-            terms. That is as many operations, with fewer temporaries and more of the wider accumulations.
-        effort: how long better sums are sought for those first found where there are many inputs, in proportion; 0 for not at all. Below 1 few inputs
-            with many outputs count as many.
+        roots: whether each output accumulates one value. If not, a sum needed by only one output is not formed; the output accumulates its
+            terms instead. The number of operations is the same, with fewer temporaries and more of the wider accumulations.
+        effort: relative time spent improving the first sums found for many inputs; 0 for none. Below 1, few inputs with many outputs
+            are treated as many inputs.
     Raises ValueError if the matrix is not ternary.
     """
     number, negative, rows = distinct(_ternary(matrix))
@@ -39,12 +39,12 @@ def share(matrix: ArrayLike, roots: bool = True, effort: float = 1.0) -> Dataflo
 
 
 def lower_bound(matrix: ArrayLike) -> int:
-    """Return how many temporaries a ternary matrix (outputs, inputs) needs at least if each output accumulates one value."""
+    """Return the minimum number of temporaries of a ternary matrix (outputs, inputs) if each output accumulates one value."""
     return int((np.count_nonzero(distinct(_ternary(matrix))[2], axis=1) > 1).sum())
 
 
 def nearest(rows: Rows) -> Sums:
-    """Return the sums that distinct rows (rows, inputs) share, sought from what is wanted: each is the sum of two values."""
+    """Return the sums that distinct rows (rows, inputs) share, searched from the wanted values: each is the sum of two values."""
     inputs = rows.shape[1]
     digits = np.uint64(1) << np.arange(inputs, dtype=np.uint64)
     vectors = ((rows > 0) @ digits) | ((rows < 0) @ digits) << np.uint64(32)
@@ -56,7 +56,7 @@ def nearest(rows: Rows) -> Sums:
 
 
 def exchanged(rows: Rows, effort: float) -> Sums:
-    """Return the sums that distinct rows (rows, inputs) share, taken out pair by pair and then exchanged."""
+    """Return the sums that distinct rows (rows, inputs) share, extracted pair by pair and then exchanged."""
     wide = rows.shape[1] > len(rows)
     net = network(np.ascontiguousarray(rows.T) if wide else rows)
     eliminate(net)
@@ -65,12 +65,12 @@ def exchanged(rows: Rows, effort: float) -> Sums:
 
 
 def _few(rows: Rows, effort: float) -> bool:
-    """Return whether values are sought from what is wanted."""
+    """Return whether the search from the wanted values is used."""
     return rows.shape[1] <= 9 or (rows.shape[1] <= FEW_INPUTS and len(rows) <= FEW_ROWS * min(1.0, effort))
 
 
 def _ternary(matrix: ArrayLike) -> Rows:
-    """Return a matrix as bytes. Raises ValueError if it is not ternary, naming an entry."""
+    """Return a matrix as int8. Raises ValueError naming an entry if it is not ternary."""
     dense = np.asarray(matrix)
     if dense.ndim != 2:
         raise ValueError(f"ternary matrix: expected outputs by inputs, got {dense.ndim} dimensions")

@@ -1,7 +1,7 @@
-"""From sums of many terms to operations: shared sums become additions of two values, and outputs accumulate what is left.
+"""Operations from sums of many terms: shared sums become additions of two values, and outputs accumulate the rest.
 
-A shared sum is defined when the first row needs it, near its use. Of several terms always the two narrowest are added, by the number of inputs
-below them, so that the order of a list does not matter.
+A shared sum is defined when the first row needs it, close to its use. Of several terms, the two narrowest are always added first. Width is measured
+by the number of inputs below a term, so that the order of a list does not matter.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _APART = -1
 
 
 class Sums(NamedTuple):
-    """Rows, which outputs want, and the sums that they share.
+    """Rows wanted by outputs, and the sums that they share.
 
     Attributes:
-        rows: how many there are.
-        inputs: how many values are inputs; the shared sums are values from there on.
+        rows: number of rows.
+        inputs: number of inputs; shared sums are numbered from there on.
         first: where the terms of each sum start, rows first, then shared sums (sums + 1,).
-        terms: of one sum after the other, 2 · value, + 1 where it counts negative.
+        terms: terms sum by sum, as 2 · value, + 1 if negative.
     """
 
     rows: int
@@ -38,13 +38,13 @@ class Sums(NamedTuple):
 
 
 def woven(sums: Sums, row: Integers, negative: Flags, roots: bool) -> Dataflow:
-    """Return the operations that accumulate some row in each output.
+    """Return the operations that accumulate the wanted row in each output.
 
     Args:
-        sums: the rows and what they share.
-        row: which row each output wants, -1 for none (outputs,).
-        negative: which outputs want its negative (outputs,).
-        roots: whether a row that only one output wants becomes one value, too; if not, and if nothing else needs it, its terms are accumulated.
+        sums: the rows and their shared sums.
+        row: row wanted by each output, -1 for none (outputs,).
+        negative: whether each output wants the row's negative (outputs,).
+        roots: whether a row wanted by only one output also becomes one value. If not, and if nothing else needs it, its terms are accumulated.
     """
     wanted = np.bincount(row[row >= 0], minlength=sums.rows).astype(np.int32)
     needed = _order(sums)
@@ -56,7 +56,7 @@ def woven(sums: Sums, row: Integers, negative: Flags, roots: bool) -> Dataflow:
 
 @compiled
 def _order(sums: Sums) -> Integers:
-    """Return the rows and the shared sums that they need, each after those that it needs itself."""
+    """Return the rows and the shared sums that they need, in dependency order."""
     shift = sums.rows - sums.inputs
     found, stack = np.zeros(len(sums.first), np.int32), np.zeros(len(sums.first), np.int32)
     done = np.zeros(len(sums.first), np.bool_)
@@ -80,7 +80,7 @@ def _order(sums: Sums) -> Integers:
 
 @compiled
 def _divided(sums: Sums, needed: Integers, wanted: Integers, roots: bool) -> Integers:
-    """Return for each sum 0 if it becomes one value, _APART if its only user takes its terms as they are."""
+    """Return, for each sum, 0 if it becomes one value, or _APART if its only user takes its terms directly."""
     shift = sums.rows - sums.inputs
     uses, user = np.zeros(len(sums.first), np.int32), np.zeros(len(sums.first), np.int32)
     for node in needed:
@@ -100,7 +100,7 @@ def _divided(sums: Sums, needed: Integers, wanted: Integers, roots: bool) -> Int
 
 @compiled
 def _gathered(sums: Sums, results: Integers, node: int, space: Integers) -> Integers:
-    """Return the terms of a sum in order, those of what is apart in its place. They lie in `space` (2, terms + 1) until the next call."""
+    """Return the terms of a sum in order, with sums marked _APART expanded. They lie in `space` (2, terms + 1) until the next call."""
     shift = sums.rows - sums.inputs
     stack: Integers = space[0]
     found: Integers = space[1]
@@ -127,7 +127,7 @@ def _gathered(sums: Sums, results: Integers, node: int, space: Integers) -> Inte
 
 @compiled
 def _defined(sums: Sums, needed: Integers, results: Integers) -> Integers:
-    """Return operands, and whether the right one is subtracted (3, temporaries); fill in the value of each sum that is not apart, as a term."""
+    """Return operands, and whether the right one is subtracted (3, temporaries); fill in the value of each sum not marked _APART, as a term."""
     operations = np.zeros((3, len(sums.terms)), np.int32)
     width = np.ones(sums.inputs + len(sums.terms), np.int32)
     space = np.zeros((2, len(sums.terms) + 1), np.int32)
@@ -152,7 +152,7 @@ def _defined(sums: Sums, needed: Integers, results: Integers) -> Integers:
 
 @compiled
 def _narrowest_last(terms: Integers, width: Integers) -> None:
-    """Move the two terms with the fewest inputs below them to the end, of equal ones the first values."""
+    """Move the two terms with the fewest inputs below them to the end; ties go to the lowest values."""
     for last in (len(terms) - 1, len(terms) - 2):
         best = last
         for place in range(last):

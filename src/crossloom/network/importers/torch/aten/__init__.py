@@ -1,4 +1,4 @@
-"""How each ATen operator is lowered: one small rule for each, by topic. To support an operator, add its rule here."""
+"""Lowering rules for ATen operators: one small rule for each, by topic. To support an operator, add its rule here."""
 
 from crossloom.network.importers.torch.aten import (
     activations,

@@ -1,4 +1,4 @@
-"""Functions of one element."""
+"""Elementwise functions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ for _aten, _name in _PLAIN.items():
 
 @rule("round")
 def round_(low: Lowering, x: Ref, *, decimals: int = 0) -> Ref:
-    """To whole numbers, or with `decimals` to whole multiples of a power of ten."""
+    """Round to whole numbers or, with `decimals`, to whole multiples of a power of ten."""
     if decimals == 0 or low.dtype(x) != "f32":
         return low.add(Function("round"), x)
     finer = low.scalar(10.0 ** abs(decimals))
@@ -132,12 +132,12 @@ def softplus(low: Lowering, x: Ref, beta: float = 1, threshold: float = 20) -> R
 def threshold(low: Lowering, x: Ref, limit: float, value: float) -> Ref:
     if limit == value == 0:
         return relu(low, x)
-    return where(low, low.add(Compare("le"), x, low.scalar(float(limit))), float(value), x)  # so, not the other way, NaN stays
+    return where(low, low.add(Compare("le"), x, low.scalar(float(limit))), float(value), x)  # compared this way round, NaN stays
 
 
 @rule("softshrink")
 def softshrink(low: Lowering, x: Ref, limit: float = 0.5) -> Ref:
-    """x less what Clip leaves of it: zero within the limits, nearer to zero by the limit outside."""
+    """Return x minus its clipped value: zero within the limits, closer to zero by the limit outside."""
     return low.add(Sub(), x, low.add(Clip(-float(limit), float(limit)), x))
 
 
@@ -217,6 +217,6 @@ def native_dropout(low: Lowering, x: Ref, probability: float, training: bool | N
 
 @rule("logaddexp")
 def logaddexp(low: Lowering, a: Ref, b: Ref) -> Ref:
-    """The larger and log(1 + e^(−difference)): no exponential overflows."""
+    """Return the larger operand plus log(1 + e^(−difference)): no exponential overflows."""
     apart = low.add(Function("neg"), low.add(Function("abs"), low.add(Sub(), finite(low, a), finite(low, b))))
     return low.add(Add(), maximum(low, a, b), low.add(Function("log1p"), low.add(Function("exp"), apart)))

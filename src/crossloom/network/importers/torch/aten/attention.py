@@ -1,4 +1,4 @@
-"""Attention, taken apart: scores, mask, softmax, weighted sum."""
+"""Attention, decomposed into scores, mask, softmax and weighted sum."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossloom.network.importers.torch.aten.products import matmul
 from crossloom.network.importers.torch.aten.table import Lowering, Missing, Ref, rule
 from crossloom.network.operators import Compare, Softmax
 
-# Of what is masked nothing is left after the exponential, and unlike −∞ it survives a subtraction.
+# A masked score vanishes in the exponential; unlike −∞, this value survives a subtraction.
 _MASKED = torch.finfo(torch.float32).min
 
 
@@ -30,7 +30,7 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Ref:
-    """softmax(Q·Kᵀ·scale + mask)·V; with grouped queries each key and value serves several heads."""
+    """Return softmax(Q·Kᵀ·scale + mask)·V; with grouped queries each key and value serves several heads."""
     if dropout:
         raise NotImplementedError("a random choice; call module.eval(), and pass dropout_p=0.0 when not training")
     if enable_gqa:
@@ -55,7 +55,7 @@ def _probabilities(low: Lowering, scores: Ref, mask: Ref | None) -> Ref:
     shares = low.add(softmax, masked)
     if seen.value is not None and bool(seen.value.any(-1).all()):
         return shares
-    return where(low, seen, shares, 0.0)  # a query that may see nothing at all gets zeros, as torch has it
+    return where(low, seen, shares, 0.0)  # a query whose keys are all masked gets zeros, as in torch
 
 
 @rule("_scaled_dot_product_flash_attention_for_cpu")
@@ -71,4 +71,4 @@ def flash_attention(
     scale: Any = None,
 ) -> list[Any]:
     y = scaled_dot_product_attention(low, query, key, value, attn_mask, dropout, is_causal, scale=scale)
-    return [y, Missing("the normalising sums of an attention")]
+    return [y, Missing("the normalising sums of attention")]

@@ -1,4 +1,4 @@
-"""Choosing by index, writing into a part, and tensors that depend only on a shape."""
+"""Selection by index, partial writes, and tensors that depend only on a shape."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def embedding_bag(
     include_last: bool = False,
     padding: int | None = None,
 ) -> list[Any]:
-    """Bags of equal length: their rows are looked up and reduced."""
+    """Look up and reduce the rows of bags of equal length."""
     starts = None if offsets is None or offsets.value is None else [int(v) for v in offsets.value.tolist()]
     total = low.shape(indices)[0]
     starts = starts[:-1] if starts and include_last else starts
@@ -40,7 +40,7 @@ def embedding_bag(
         raise NotImplementedError("bags of different lengths, with weights or with padding; look up an embedding and reduce it yourself")
     rows = low.add(Gather(0), table, low.reshape(indices, (bags, length)))
     kind: Any = ("sum", "mean", "max")[mode]
-    return [low.add(Reduce(kind, (1,), False), rows), *[Missing("what an embedding bag notes for training")] * 3]
+    return [low.add(Reduce(kind, (1,), False), rows), *[Missing("the training outputs of an embedding bag")] * 3]
 
 
 @rule("index_select")
@@ -65,14 +65,14 @@ def take_along_dim(low: Lowering, x: Ref, indices: Ref, axis: int | None = None)
 
 @rule("index", "_unsafe_index")
 def index(low: Lowering, x: Ref, indices: list[Ref | None]) -> Ref:
-    """One index tensor is a Gather; several are one Gather over their dimensions merged."""
+    """Lower one index tensor to a Gather, and several to one Gather over their merged dimensions."""
     given = [(axis, ref) for axis, ref in enumerate(_numbered(low, indices)) if ref is not None]
     if any(low.dtype(ref) == "bool" for _, ref in given):
-        raise NotImplementedError("choosing by a mask: the size of the result depends on the data; use torch.where")
+        raise NotImplementedError("selection by a mask: the size of the result depends on the data; use torch.where")
     if len(given) == 1:
         return low.add(Gather(given[0][0]), x, given[0][1])
     axes = [axis for axis, _ in given]
-    if axes != list(range(axes[0], axes[0] + len(axes))):  # torch then puts the chosen dimensions first
+    if axes != list(range(axes[0], axes[0] + len(axes))):  # torch then puts the indexed dimensions first
         x = permute(low, x, [*axes, *(i for i in range(low.dims(x)) if i not in axes)])
         axes = list(range(len(axes)))
     chosen = [ref for _, ref in given]
@@ -82,7 +82,7 @@ def index(low: Lowering, x: Ref, indices: list[Ref | None]) -> Ref:
 
 
 def _numbered(low: Lowering, indices: list[Ref | None]) -> list[Ref | None]:
-    """Return the indices with a mask that is known replaced by the places where it holds."""
+    """Return the indices, with known masks replaced by the positions where they are true."""
     numbered: list[Ref | None] = []
     for ref in indices:
         if ref is not None and ref.value is not None and ref.value.dtype == torch.bool:
@@ -93,7 +93,7 @@ def _numbered(low: Lowering, indices: list[Ref | None]) -> list[Ref | None]:
 
 
 def _merged(low: Lowering, x: Ref, axis: int, chosen: list[Ref]) -> Ref:
-    """Choose along dimensions next to each other, made one."""
+    """Select along adjacent dimensions, merged into one."""
     shape = low.shape(x)
     sizes = shape[axis : axis + len(chosen)]
     flat = remainder(low, chosen[0], sizes[0])
@@ -103,7 +103,7 @@ def _merged(low: Lowering, x: Ref, axis: int, chosen: list[Ref]) -> Ref:
 
 
 def _counts_samples(low: Lowering, x: Ref, chosen: list[Ref]) -> bool:
-    """Whether the first index is 0, 1, 2, ... over all samples, as in `x[torch.arange(batch), position]`."""
+    """Return whether the first index is 0, 1, 2, ... over all samples, as in `x[torch.arange(batch), position]`."""
     samples, batch = chosen[0], low.shape(x)[0]
     if samples.value is None or samples.value.numel() != batch or low.shape(samples)[:1] != (batch,):
         return False
@@ -112,7 +112,7 @@ def _counts_samples(low: Lowering, x: Ref, chosen: list[Ref]) -> bool:
 
 
 def _for_each_sample(low: Lowering, x: Ref, chosen: list[Ref]) -> Ref:
-    """Choose from each sample by its own indices: the samples stay apart, so the batch may be of any size."""
+    """Select from each sample by its own indices. The samples stay separate, so the batch may have any size."""
     batch, *sizes = low.shape(x)[: len(chosen) + 1]
     rest = low.shape(x)[len(chosen) + 1 :]
     flat = remainder(low, chosen[0], sizes[0])
@@ -127,10 +127,10 @@ def _for_each_sample(low: Lowering, x: Ref, chosen: list[Ref]) -> Ref:
 
 @rule("index_put", "_unsafe_index_put")
 def index_put(low: Lowering, x: Ref, indices: list[Ref | None], values: Ref, accumulate: bool = False) -> Ref:
-    """Writing one value wherever a mask holds."""
+    """Write one value wherever a mask is true."""
     mask = indices[0]
     if len(indices) != 1 or mask is None or low.dtype(mask) != "bool" or low.shape(values) not in ((), (1,)) or accumulate:
-        raise NotImplementedError("writing at chosen indices; use torch.where")
+        raise NotImplementedError("writing at selected indices; use torch.where")
     shape = low.shape(mask)
     mask = low.reshape(mask, [*shape, *[1] * (low.dims(x) - len(shape))])
     return where(low, mask, cast(low, low.reshape(values, ()), low.dtype(x)), x)
@@ -145,7 +145,7 @@ def one_hot(low: Lowering, x: Ref, classes: int = -1) -> Ref:
 
 @rule("slice_scatter")
 def slice_scatter(low: Lowering, x: Ref, source: Ref, axis: int = 0, start: int | None = None, stop: int | None = None, step: int = 1) -> Ref:
-    """The part before, the source, the part after. A strided slice is written by choosing from both laid end to end."""
+    """Concatenate the part before, the source and the part after. A strided slice is one Gather from `x` and the source end to end."""
     axis = axis_of(axis, low.dims(x))
     size = low.shape(x)[axis]
     first, last, step = slice(start, stop, step).indices(size)

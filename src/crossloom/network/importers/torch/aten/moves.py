@@ -1,4 +1,4 @@
-"""Shapes, slices, concatenation: elements move and none changes."""
+"""Operators that move elements without changing them: shapes, slices, concatenation."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def expand_as(low: Lowering, x: Ref, other: Ref) -> Ref:
 
 @rule("repeat", "tile")
 def repeat(low: Lowering, x: Ref, times: Any) -> Ref:
-    """Repeat the whole along each dimension: a new dimension is expanded beside each and merged into it."""
+    """Repeat the whole tensor along each dimension: expand a new dimension next to each one and merge the two."""
     shape = [1] * (len(times) - low.dims(x)) + list(low.shape(x))
     times = [1] * (len(shape) - len(times)) + [int(t) for t in times]
     x = low.reshape(x, [size for s in shape for size in (1, s)])
@@ -115,13 +115,13 @@ def repeat(low: Lowering, x: Ref, times: Any) -> Ref:
 
 @rule("repeat_interleave")
 def repeat_interleave(low: Lowering, x: Ref, times: Any, axis: int | None = None, **_: Any) -> Ref:
-    """Repeat each element, of the flattened tensor if no dimension is given; different counts are one Gather."""
+    """Repeat each element (of the flattened tensor if no dimension is given); different counts become one Gather."""
     if axis is None:
         x, axis = low.reshape(x, [-1]), 0
     shape, axis = low.shape(x), axis_of(axis, low.dims(x))
     if isinstance(times, Ref):
         if times.value is None:
-            raise NotImplementedError("counts that depend on the data: the size of the result would as well")
+            raise NotImplementedError("counts that depend on the data: the size of the result would depend on them")
         places = torch.arange(shape[axis]).repeat_interleave(times.value)
         return low.add(Gather(axis), x, low.known(places, "places"))
     x = low.reshape(x, [*shape[: axis + 1], 1, *shape[axis + 1 :]])
@@ -220,7 +220,7 @@ def roll(low: Lowering, x: Ref, shifts: Any, axes: Any = ()) -> Ref:
 
 @rule("pixel_shuffle")
 def pixel_shuffle(low: Lowering, x: Ref, factor: int) -> Ref:
-    """Blocks of channels become pixels; whatever dimensions stand before the channels stay."""
+    """Turn blocks of channels into pixels; any dimensions before the channels stay."""
     *outer, c, h, w = low.shape(x)
     x = low.reshape(x, (*outer, c // factor**2, factor, factor, h, w))
     return low.reshape(_inner(low, x, (0, 3, 1, 4, 2)), (*outer, c // factor**2, h * factor, w * factor))
@@ -248,7 +248,7 @@ def channel_shuffle(low: Lowering, x: Ref, groups: int) -> Ref:
 
 @rule("meshgrid")
 def meshgrid(low: Lowering, axes: list[Ref], *, indexing: str = "ij") -> list[Ref]:
-    """Each vector along a dimension of its own, repeated along the others; "xy" gives the first two each other's dimension."""
+    """Return each vector along its own dimension, repeated along the others; "xy" swaps the dimensions of the first two."""
     swap = indexing == "xy" and len(axes) > 1
     axes = [axes[1], axes[0], *axes[2:]] if swap else list(axes)
     shape = [low.shape(a)[0] if low.dims(a) else 1 for a in axes]
@@ -264,7 +264,7 @@ def broadcast_tensors(low: Lowering, tensors: list[Ref]) -> list[Ref]:
 
 @rule("diagonal")
 def diagonal(low: Lowering, x: Ref, offset: int = 0, first: int = 0, second: int = 1) -> Ref:
-    """The two dimensions merge into one, of which every (size + 1)-th entry is on the diagonal."""
+    """Take a diagonal: merge the two dimensions into one and keep every (size + 1)-th entry."""
     dims = low.dims(x)
     pair = axis_of(first, dims), axis_of(second, dims)
     x = permute(low, x, [*(i for i in range(dims) if i not in pair), *pair])

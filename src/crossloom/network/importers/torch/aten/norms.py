@@ -11,7 +11,7 @@ from crossloom.network.importers.torch.aten.pointwise import cast, where
 from crossloom.network.importers.torch.aten.table import Lowering, Missing, Ref, axis_of, rule
 from crossloom.network.operators import BatchNorm, Compare, GroupNorm, LayerNorm, RmsNorm, Softmax
 
-_STATISTICS = (Missing("the mean beside a normalisation"), Missing("the variance beside a normalisation"))
+_STATISTICS = (Missing("the mean of a normalisation"), Missing("the variance of a normalisation"))
 
 
 def _affine(low: Lowering, channels: int, weight: Ref | None, bias: Ref | None) -> tuple[Ref, Ref]:
@@ -107,7 +107,7 @@ def softmax(low: Lowering, x: Ref, axis: int, *_: Any, **__: Any) -> Ref:
 
 @rule("_safe_softmax")
 def safe_softmax(low: Lowering, x: Ref, axis: int, *_: Any, **__: Any) -> Ref:
-    """Softmax that gives zeros, not NaN, where everything is hidden."""
+    """Return the softmax, with zeros instead of NaN where everything is masked."""
     seen = low.add(Compare("ne"), x, low.scalar(-math.inf))
     return where(low, seen, softmax(low, x, axis), 0.0)
 

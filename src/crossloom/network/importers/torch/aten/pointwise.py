@@ -1,4 +1,4 @@
-"""Arithmetic with broadcasting, comparisons, changes of type."""
+"""Arithmetic with broadcasting, comparisons and type conversions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def cast(low: Lowering, x: Ref, kind: str) -> Ref:
 
 
 def kind_of(dtype: torch.dtype) -> Kind:
-    """Return the graph's name for a type of torch; all floating-point types are float32 here."""
+    """Return the graph's name for a torch type; all floating-point types are float32 here."""
     return "f32" if dtype.is_floating_point else "bool" if dtype == torch.bool else "i64"
 
 
@@ -54,19 +54,19 @@ def to(low: Lowering, x: Ref, *args: Any, dtype: Any = None, **_: Any) -> Ref:
 
 
 def counted(low: Lowering, x: Ref) -> Ref:
-    """Return `x` with zeros and ones in place of truth values."""
+    """Return `x` with zeros and ones in place of booleans."""
     return cast(low, x, "i64") if low.dtype(x) == "bool" else x
 
 
 def wrapped(low: Lowering, x: Ref, dtype: torch.dtype) -> Ref:
-    """Return whole numbers as a narrower type holds them: x − 2ᵇ · ⌊(x − lowest) / 2ᵇ⌋."""
+    """Return integers wrapped to the range of a narrower type: x − 2ᵇ · ⌊(x − lowest) / 2ᵇ⌋."""
     narrow = torch.iinfo(dtype)
     turns = div(low, sub(low, x, narrow.min), 1 << narrow.bits, "floor")
     return sub(low, x, mul(low, turns, 1 << narrow.bits))
 
 
 def _changes_nothing(low: Lowering, x: Ref, other: Ref, neutral: float) -> bool:
-    """Whether `other` is known to be `neutral` throughout and does not widen `x`; weights count as unknown, and so do shapes alone."""
+    """Return whether `other` is known to be `neutral` throughout and does not widen `x`; weights, and tensors with only a shape, count as unknown."""
     if other.value is None or other.value.is_meta or other.learned or x.value is not None:
         return False
     shape = low.shape(x)
@@ -76,7 +76,7 @@ def _changes_nothing(low: Lowering, x: Ref, other: Ref, neutral: float) -> bool:
 
 
 def _alike(low: Lowering, a: Any, b: Any) -> tuple[Ref, Ref]:
-    """Return two operands, of which one may be a number, as tensors of one type."""
+    """Return two operands, one of which may be a number, as tensors of the same type."""
     a = low.operand(a, b if isinstance(b, Ref) else None)
     b = low.operand(b, a)
     kinds = {low.dtype(a), low.dtype(b)}
@@ -85,7 +85,7 @@ def _alike(low: Lowering, a: Any, b: Any) -> tuple[Ref, Ref]:
 
 
 def _pair(low: Lowering, op: Operator, a: Any, b: Any, logical: str = "") -> Ref:
-    """Add a node for two operands of one type. On truth values it is a comparison, or a node on zeros and ones."""
+    """Add a node for two operands of the same type. For booleans it is a Compare, or a node on zeros and ones."""
     a, b = _alike(low, a, b)
     if low.dtype(a) == "bool":
         if logical:
@@ -148,7 +148,7 @@ def fmod(low: Lowering, a: Ref, b: Any) -> Ref:
 
 @rule("pow")
 def power(low: Lowering, a: Any, b: Any) -> Ref:
-    """Whole numbers to a whole power stay whole; truth values count as zeros and ones."""
+    """Raise to a power. Integers to an integer power stay integers; booleans count as zeros and ones."""
     if isinstance(a, Ref) and not isinstance(b, Ref):
         if b == 2:
             a = cast(low, a, "f32") if isinstance(b, float) else counted(low, a)
@@ -200,7 +200,7 @@ def fmin(low: Lowering, a: Ref, b: Ref) -> Ref:
 
 
 def _unless_nan(low: Lowering, x: Ref, other: Ref) -> Ref:
-    """Return `x` with what `other` has in place of each NaN."""
+    """Return `x` with each NaN replaced by the element of `other`."""
     if low.dtype(x) != "f32" or (x.value is not None and not bool(x.value.isnan().any())):
         return x
     return where(low, low.add(Compare("ne"), x, x), other, x)
@@ -216,7 +216,7 @@ def clamp(low: Lowering, x: Ref, lowest: Any = None, highest: Any = None, *, min
 
 
 def finite(low: Lowering, x: Ref) -> Ref:
-    """Return `x` with the largest number of its sign in place of an infinity: it may be taken from itself."""
+    """Return `x` with each infinity replaced by the largest number of its sign, so that it can be subtracted from itself."""
     largest = torch.finfo(torch.float32).max
     return low.add(Clip(-largest, largest), x)
 
@@ -261,7 +261,7 @@ def bitwise_not(low: Lowering, x: Ref) -> Ref:
 
 @rule("where")
 def where(low: Lowering, condition: Ref, a: Any, b: Any) -> Ref:
-    """Choose; a condition that is known and the same everywhere has chosen already."""
+    """Select between two operands; a condition that is known and uniform is resolved here."""
     left, right = _alike(low, a, b)
     condition = cast(low, condition, "bool")
     if condition.value is not None and (bool(condition.value.all()) or not condition.value.any()):

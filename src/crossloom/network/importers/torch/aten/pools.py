@@ -23,17 +23,17 @@ from crossloom.network.operators import (
     Sub,
 )
 
-_WHERE_LARGEST = Missing("the indices beside the values of a max pool")
+_WHERE_LARGEST = Missing("the indices of a max pool")
 
 
 def max_pool(space: int, low: Lowering, x: Ref, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False) -> Ref:
-    """Largest of each window over the last `space` dimensions; a list of one number is for all of them."""
+    """Return the maximum of each window over the last `space` dimensions; a list of one number applies to all of them."""
     op = MaxPool(many(kernel, space), many(stride or kernel, space), many(padding, space) * 2, many(dilation, space), bool(ceil))
     return with_batch(low, x, space, lambda whole: low.add(op, whole))
 
 
 def max_pool_with_indices(space: int, low: Lowering, *args: Any) -> list[Any]:
-    """Return the pool and what stands for the indices."""
+    """Return the pool and a placeholder for the indices."""
     return [max_pool(space, low, *args), _WHERE_LARGEST]
 
 
@@ -48,9 +48,9 @@ def avg_pool(
     count_padding: bool = True,
     divisor: int | None = None,
 ) -> Ref:
-    """Mean of each window over the last `space` dimensions; a list of one number is for all of them."""
+    """Return the mean of each window over the last `space` dimensions; a list of one number applies to all of them."""
     if divisor is not None and ceil:
-        raise NotImplementedError("average pooling with a divisor of its own over windows that are cut at the border")
+        raise NotImplementedError("average pooling with its own divisor over windows that are cut off at the border")
     counts = bool(count_padding) or divisor is not None
     op = AvgPool(many(kernel, space), many(stride or kernel, space), many(padding, space) * 2, bool(ceil), counts)
     y = with_batch(low, x, space, lambda whole: low.add(op, whole))
@@ -70,7 +70,7 @@ def adaptive_avg_pool(low: Lowering, x: Ref, size: Any) -> Ref:
 
 
 def _averaged(low: Lowering, x: Ref, size: Any) -> Ref:
-    """Return the mean where one value is left of each dimension, plain average pooling where the size divides evenly."""
+    """Return the mean if one value remains of each dimension, and plain average pooling if the size divides evenly."""
     shape = low.shape(x)[2:]
     if all(z == 1 for z in size):
         return low.add(Reduce("mean", tuple(range(2, len(shape) + 2)), keep=True), x)
@@ -98,7 +98,7 @@ def _reduced(low: Lowering, x: Ref, kind: Any, axes: Any, keep: bool) -> Ref:
 
 
 def _typed(low: Lowering, x: Ref, dtype: Any) -> Ref:
-    """Return `x` as the type asked for; truth values are counted."""
+    """Return `x` in the requested type; booleans are counted."""
     return cast(low, x, kind_of(dtype) if dtype is not None else "i64" if low.dtype(x) == "bool" else low.dtype(x))
 
 
@@ -177,7 +177,7 @@ def argmin(low: Lowering, x: Ref, axis: int | None = None, keep: bool = False) -
 
 @rule("logsumexp")
 def logsumexp(low: Lowering, x: Ref, axes: Any, keep: bool = False) -> Ref:
-    """The largest and log Σ e^(difference from it): no exponential overflows, and an infinite one is not taken from itself."""
+    """Return the maximum plus log Σ e^(difference from it): no exponential overflows, and no infinity is subtracted from itself."""
     x = cast(low, x, "f32")
     top = finite(low, amax(low, x, axes, True))
     rest = total(low, low.add(Function("exp"), low.add(Sub(), x, top)), axes, True)
@@ -245,7 +245,7 @@ def cosine_similarity(low: Lowering, a: Ref, b: Ref, axis: int = 1, eps: float =
 
 @rule("cdist", "_cdist_forward")
 def cdist(low: Lowering, a: Ref, b: Ref, p: float = 2.0, mode: Any = None) -> Ref:
-    """Distance of each row of `a` from each row of `b`."""
+    """Return the distance of each row of `a` from each row of `b`."""
     rows, columns = low.shape(a), low.shape(b)
     apart = sub(low, low.reshape(a, (*rows[:-1], 1, rows[-1])), low.reshape(b, (*columns[:-2], 1, *columns[-2:])))
     return norm(low, apart, p, [-1])

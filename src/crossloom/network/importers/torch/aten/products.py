@@ -85,7 +85,7 @@ def linear(low: Lowering, x: Ref, weight: Ref, bias: Ref | None = None) -> Ref:
 
 @rule("mm", "bmm", "matmul", "mv", "dot", "vdot")
 def matmul(low: Lowering, left: Ref, right: Ref) -> Ref:
-    """A known matrix on the right is the weight of a Linear. A vector is a matrix of one row or column."""
+    """Return the matrix product. A known matrix on the right is the weight of a Linear; a vector is a matrix of one row or column."""
     if low.dims(right) == 1:
         column = matmul(low, left, low.reshape(right, (-1, 1)))
         return low.reshape(column, low.shape(column)[:-1])
@@ -100,7 +100,7 @@ def matmul(low: Lowering, left: Ref, right: Ref) -> Ref:
 
 @rule("inner")
 def inner(low: Lowering, left: Ref, right: Ref) -> Ref:
-    """Each row of one with each row of the other; a number scales."""
+    """Return the product of each row of one operand with each row of the other; a scalar operand scales the other."""
     if not low.dims(left) or not low.dims(right):
         return mul(low, left, right)
     if low.dims(right) == 1:
@@ -126,7 +126,7 @@ def addmm(low: Lowering, bias: Ref, left: Ref, right: Ref, *, beta: float = 1, a
 
 @rule("addbmm")
 def addbmm(low: Lowering, bias: Ref, left: Ref, right: Ref, *, beta: float = 1, alpha: float = 1) -> Ref:
-    """The sum over all pairs of matrices is one product: each row goes on through all the left ones, and so does each column."""
+    """Sum the products of all pairs of matrices as one product: the left ones are placed side by side, the right ones stacked."""
     pairs, rows, inside = low.shape(left)
     joined = low.reshape(permute(low, left, (1, 0, 2)), (rows, pairs * inside))
     return addmm(low, bias, joined, low.reshape(right, (pairs * inside, -1)), beta=beta, alpha=alpha)

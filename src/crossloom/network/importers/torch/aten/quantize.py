@@ -1,4 +1,4 @@
-"""Rounding to a grid, as torch's own quantisation-aware training writes it; it becomes a FakeQuantize whose grid later passes read."""
+"""Rounding to a grid in torch's quantisation-aware training. It becomes a FakeQuantize, whose grid later passes read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def learned_per_channel(low: Lowering, x: Ref, scale: Any, zero: Any, axis: int,
 def observed(
     low: Lowering, x: Ref, watch: Ref, rounds: Ref, least: Ref, most: Ref, scale: Ref, zero: Ref, share: float, lowest: int, highest: int, *more: Any
 ) -> Any:
-    """The step that training left; nothing is observed any more. Functional forms return the observer's state as well."""
+    """Round with the step from training, without further observation. Functional forms also return the observer's state."""
     if rounds.value is None or not bool(rounds.value.any()):
         rounded = x
     else:
@@ -45,7 +45,7 @@ def observed(
 
 
 def _grid(scale: Any, zero: Any, limits: Any, axis: int | None) -> Quantization:
-    """Return the grid. Raises NotImplementedError if its scale depends on the data, or its limits are not those of a number of bits."""
+    """Return the grid. Raises NotImplementedError if its scale depends on the data, or its limits match no number of bits."""
     scales, zeros = _numbers(scale), _numbers(zero)
     lowest, highest = (int(limit) for limit in limits)
     if len(set(zeros)) != 1:
@@ -55,7 +55,7 @@ def _grid(scale: Any, zero: Any, limits: Any, axis: int | None) -> Quantization:
             grid = Quantization(tuple(scales), round(zeros[0]), bits, signed=signed, axis=axis if len(scales) > 1 else None, narrow=narrow)
             if (grid.low, grid.high) == (lowest, highest):
                 return grid
-    raise NotImplementedError(f"a grid from {lowest} to {highest} is that of no number of bits up to 16")
+    raise NotImplementedError(f"a grid from {lowest} to {highest} matches no number of bits up to 16")
 
 
 def _numbers(value: Any) -> list[float]:

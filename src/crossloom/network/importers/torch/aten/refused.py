@@ -1,4 +1,4 @@
-"""What is known and not supported, so that the message says what to do about it."""
+"""Operators that are known but not supported, so that the message can name a remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crossloom.network.importers.torch.aten.table import Lowering, rule
 
 @rule("topk", "sort", "argsort", "msort", "kthvalue", "median", "unique", "unique2", "_unique2", "nonzero", "masked_select")
 def ordering(low: Lowering, *_: Any, **__: Any) -> Any:
-    raise NotImplementedError("what it does next depends on the order of the data; keep it outside the network")
+    raise NotImplementedError("its result depends on the order of the data; keep it outside the network")
 
 
 @rule("rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm")

@@ -1,4 +1,4 @@
-"""The sign of a number, that of a zero included, and the angle that it decides."""
+"""The sign of a number, including signed zeros, and the angle that depends on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossloom.network.operators import Compare, Function
 
 @rule("signbit")
 def signbit(low: Lowering, x: Ref) -> Ref:
-    """Below zero, or a zero with a minus: one divided by that is −∞. The sign of NaN is taken as plus."""
+    """Return whether a number is below zero or is −0, whose reciprocal is −∞. The sign of NaN is taken as plus."""
     below = low.add(Compare("lt"), x, low.scalar(0, x))
     if low.dtype(x) != "f32":
         return below
@@ -29,9 +29,9 @@ def _signed(low: Lowering, size: Ref, sign: Ref) -> Ref:
 
 @rule("atan2", "arctan2")
 def atan2(low: Lowering, y: Ref, x: Ref) -> Ref:
-    """The angle of |y| over |x| in the first quadrant, put into that of the signs.
+    """Return the angle of |y| over |x| in the first quadrant, moved to the quadrant of the signs.
 
-    Where both are zero the ratio is taken as zero, and as one where both are infinite: that is y ≠ 0, for whatever is equal.
+    The ratio is taken as zero where both are zero, and as one where both are infinite: if |y| = |x|, it is y ≠ 0.
     """
     y, x = cast(low, y, "f32"), cast(low, x, "f32")
     rise, run = low.add(Function("abs"), y), low.add(Function("abs"), x)

@@ -1,4 +1,4 @@
-"""The table of rules, and what a rule works with."""
+"""The table of rules, and the interface that rules work with."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def rule(*names: str) -> Callable[[_R], _R]:
 
 @dataclass(slots=True, eq=False)
 class Ref:
-    """A tensor while lowering: one of the graph by name, or one whose value is known, or both.
+    """A tensor during lowering: one in the graph by name, one with a known value, or both.
 
-    A `learned` value comes from parameters: it may be all zeros or ones today, and is no less a weight for that.
+    A `learned` value comes from parameters; it is a weight even if it happens to be all zeros or ones.
     """
 
     name: str | None = None
@@ -42,14 +42,14 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A result of an operator that its rule doesn't compute, such as the indices beside the values of a max pool."""
+    """A result of an operator that its rule doesn't compute, such as the indices of a max pool."""
 
     what: str
 
 
 @dataclass
 class Lowering:
-    """What a rule may use: add nodes, ask for shapes and known values."""
+    """The interface of a rule: it adds nodes, and looks up shapes and known values."""
 
     builder: GraphBuilder
     _module: str = ""
@@ -58,7 +58,7 @@ class Lowering:
     _scalars: dict[str, Ref] = field(default_factory=dict)
 
     def place(self, module: str, origin: str, node: str) -> None:
-        """Say where in the source model the next nodes come from."""
+        """Set the place in the source model that the next nodes come from."""
         self._module, self._origin, self._node = module, origin, node
 
     def known(self, value: Tensor, hint: str = "const") -> Ref:
@@ -74,7 +74,7 @@ class Lowering:
         return Ref(self.builder.add(op, *(self.name(ref) for ref in inputs), name=name, origin=self._origin))
 
     def name(self, ref: Ref) -> str:
-        """Return the name under which the graph knows a tensor."""
+        """Return the name of a tensor in the graph; a known value becomes a constant."""
         if ref.name is None:
             assert ref.value is not None
             ref.name = self.builder.constant(ref.value, ref.hint)
@@ -101,11 +101,11 @@ class Lowering:
         return self._scalars.setdefault(repr(value), self.known(torch.tensor(value)))
 
     def operand(self, value: Any, like: Ref | None = None) -> Ref:
-        """Return a tensor operand: a reference as it is, a number as a known scalar."""
+        """Return a tensor operand: a reference unchanged, a number as a known scalar."""
         return value if isinstance(value, Ref) else self.scalar(value, like)
 
     def reshape(self, x: Ref, shape: tuple[int, ...] | list[int]) -> Ref:
-        """Return `x` under another shape; one entry may be -1."""
+        """Return `x` in another shape; one entry may be -1."""
         sizes = list(shape)
         if -1 in sizes:
             rest = 1

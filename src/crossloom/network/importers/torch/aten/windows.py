@@ -37,7 +37,7 @@ for _dims in ("1d", "2d", "3d"):
 
 
 def _target(low: Lowering, x: Ref, size: Any, factors: Any) -> tuple[tuple[int, ...], list[float] | None]:
-    """Return the size after resizing, and for each dimension the step through the source if it isn't plainly in/out."""
+    """Return the size after resizing, and for each dimension the step through the source if it isn't simply in/out."""
     space = low.shape(x)[2:]
     factors = [float(f) for f in factors] if isinstance(factors, list | tuple) and all(f is not None for f in factors) else []
     out = tuple(int(s) for s in size) if size is not None else tuple(floor(s * f) for s, f in zip(space, factors, strict=True))
@@ -56,7 +56,7 @@ def _nearest(low: Lowering, x: Ref, out: tuple[int, ...], steps: list[float], of
 
 
 def _linear(low: Lowering, x: Ref, out: tuple[int, ...], steps: list[float]) -> Ref:
-    """Interpolate one dimension after the other between two neighbours."""
+    """Interpolate between two neighbours, one dimension at a time."""
     for axis, (size, step) in enumerate(zip(out, steps, strict=True), 2):
         last = low.shape(x)[axis] - 1
         places = [min(max((i + 0.5) * step - 0.5, 0.0), float(last)) for i in range(size)]
@@ -69,7 +69,7 @@ def _linear(low: Lowering, x: Ref, out: tuple[int, ...], steps: list[float]) -> 
 
 
 def _factors(rest: tuple[Any, ...]) -> Any:
-    """Return the scale factors, which come as one list or one by one."""
+    """Return the scale factors, which are passed as one list or one by one."""
     return rest[0] if len(rest) == 1 and isinstance(rest[0], list | tuple) else rest
 
 
@@ -104,7 +104,7 @@ for _aten, _mode in {"linear1d": "linear", "bilinear2d": "bilinear", "trilinear3
 
 @rule("unfold")
 def unfold(low: Lowering, x: Ref, axis: int, size: int, step: int) -> Ref:
-    """Windows of `size` elements every `step`: one Gather makes two dimensions of one; the inner goes last."""
+    """Return windows of `size` elements every `step`: one Gather turns a dimension into two, and the inner one goes last."""
     axis = axis_of(axis, low.dims(x))
     starts = torch.arange(0, low.shape(x)[axis] - size + 1, step)
     windows = low.add(Gather(axis), x, low.known(starts[:, None] + torch.arange(size), "windows"))
@@ -114,7 +114,7 @@ def unfold(low: Lowering, x: Ref, axis: int, size: int, step: int) -> Ref:
 
 @rule("im2col")
 def im2col(low: Lowering, x: Ref, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Ref:
-    """Image (N, C, H, W) to columns (N, C·kernel, windows): one Gather for the rows of each window, one for its columns."""
+    """Turn an image (N, C, H, W) into columns (N, C·kernel, windows): one Gather for the rows of each window, one for its columns."""
     sizes = [many(v, 2) for v in (kernel, dilation, padding, stride)]
     return with_batch(low, x, 2, lambda whole: _columns(low, whole, *sizes))
 
