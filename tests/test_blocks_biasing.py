@@ -211,7 +211,7 @@ def test_reads_go_together_in_the_same_rows_or_the_same_columns() -> None:
     assert "different bits" in str(conflict(here, Read(A, B, "y", "t")))
     assert "different bits" in str(conflict(here, Read(range(0, 3), B, "x", "t")))
     assert "not their sum" in str(conflict(here, Read(B, A, "y", "t")))
-    assert "bit lines that are read" in str(conflict(here, Read(B, range(0, 3), "y", "s")))
+    assert "bit lines being read" in str(conflict(here, Read(B, range(0, 3), "y", "s")))
 
 
 def test_diagonal_reads_disturb_each_other_unless_their_crossings_are_read_too() -> None:

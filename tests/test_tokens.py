@@ -119,7 +119,7 @@ BAD = {
     "labels of another length": (np.zeros((2, 3), np.int64), "got int64 of shape (2, 3); label each token, -100"),
     "a score for each class": (np.zeros((2, 2, 3), np.int64), "argmax(2)"),
     "fractions": (np.zeros((2, 2)), "whole number"),
-    "more labels than samples": (np.zeros((3, 2), np.int64), "2 samples and 3 labels"),
+    "more labels than samples": (np.zeros((3, 2), np.int64), "2 samples but 3 labels"),
     "a class too many": (np.array([[0, 3], [0, 0]]), "labels range from 0 to 3, but the network has 3 classes"),
     "a negative class": (np.array([[0, -1], [0, -100]]), "labels range from -1 to 0"),
     "nothing that counts": (np.full((2, 2), -100), "every label is -100"),

@@ -24,7 +24,7 @@ def diagnose(
     runs: Runs = 5,
     as_json: Json = False,
 ) -> None:
-    """Enable the effects of cells and wires one by one; report which of them costs most accuracy, and in which layer."""
+    """Enable the effects of cells and wires one by one; report which effect costs the most accuracy, and in which layer."""
     from crossloom.files import check_picture
     from crossloom.report.diagnosis import draw_diagnosis, print_diagnosis
     from crossloom.study.diagnose import diagnose_job

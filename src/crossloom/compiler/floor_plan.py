@@ -133,7 +133,7 @@ class LayOut:
 
 
 def _slot_s(program: Program) -> float:
-    """Return the length of a slot (s): the longest of which every product takes a whole number, or one cycle if there are no products.
+    """Return the length of a slot (s): the longest that divides every product's interval, or one cycle if there are no products.
 
     Between cycles, all state is in cells, latches and registers, so a step may span several slots.
     """

@@ -82,7 +82,7 @@ def load_targets(source: Any, graph: Graph) -> Data:
         return data
     targets = tensor_of(found.labels, where, "y")
     if not targets.dim() or len(targets) != len(data):
-        raise DataError(f"{where}: {len(data)} samples, but y of shape {list(targets.shape)}; give one row per sample")
+        raise DataError(f"{where}: {len(data)} samples but y of shape {list(targets.shape)}; give one row per sample")
     return replace(data, labels=targets)
 
 
@@ -270,7 +270,7 @@ def _shared(graph: Graph) -> tuple[bool, ...]:
 def _check_labels(data: Data, graph: Graph, where: str) -> None:
     assert data.labels is not None
     if len(data.labels) != len(data):
-        raise DataError(f"{where}: {len(data)} samples, but {len(data.labels)} labels; give one label per sample")
+        raise DataError(f"{where}: {len(data)} samples but {len(data.labels)} labels; give one label per sample")
     classes = graph.types[graph.outputs[0]].shape[-1]
     counted = data.labels[data.labels != UNLABELLED] if data.labels.dim() > 1 else data.labels
     if not len(counted):

@@ -86,7 +86,7 @@ def compare(
 
 
 def compare_jobs(job: Job, chips: Sequence[Machine], progress: Progress = silent) -> list[Result]:
-    """Return the results of one job on several machines, of which the first is the job's own."""
+    """Return the results of one job on several machines; the first machine is the job's own."""
     integers = job.quantised(progress)
     first = _read(job, integers, progress)
     rest = replace(job, network=integers.graph, data=job.samples)

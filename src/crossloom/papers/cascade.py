@@ -157,4 +157,4 @@ def _not_computed() -> list[Claim]:
         ("interface-sa", "Figure 12: energy of the SA interface over the energy of the TIA interface", 325.4, why),
         ("snr-6", "Figure 9: minimum SNR for 90 % accuracy of an MLP on 6-bit bit lines (dB)", 25.0, "the MLP and its data are not described"),
     )
-    return [_claim(id, statement, published, None, 0.1, "nothing", note=note) for id, statement, published, note in rows]
+    return [_claim(id, statement, published, None, 0.1, "not computed", note=note) for id, statement, published, note in rows]

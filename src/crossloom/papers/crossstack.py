@@ -74,7 +74,14 @@ def reduction(inputs: int, columns: int, ratio: float, mean: bool) -> float:
 
 
 _READINGS = (
-    ("10x10 folded", 10, 10, SMALL, False, "a 10 x 10 array folded into two layers of 5 x 10, worst cell, wires with much lower resistance than cells"),
+    (
+        "10x10 folded",
+        10,
+        10,
+        SMALL,
+        False,
+        "a 10 x 10 array folded into two layers of 5 x 10, worst cell, wires with much lower resistance than cells",
+    ),
     ("10x10 folded, mean", 10, 10, SMALL, True, "the same, loss of output current"),
     ("20x20 folded", 20, 20, SMALL, False, "a 20 x 20 array folded into 10 x 20 x 2, worst cell"),
     ("64x64 folded", 64, 64, SMALL, False, "a 64 x 64 array folded into 32 x 64 x 2, worst cell"),
@@ -284,7 +291,11 @@ def _trained() -> tuple[Graph, Data]:
 def _digits() -> list[Claim]:
     variants: dict[str, tuple[dict[str, object], str, str]] = {
         "expansion": ({}, "20 inputs in two layers of ten", "bit lines of half the length have less IR drop"),
-        "planar": ({"crossbar.stack": "planar", "array.rows": 20}, "20 inputs in one layer of twenty", "the arrangement that expansion mode replaces"),
+        "planar": (
+            {"crossbar.stack": "planar", "array.rows": 20},
+            "20 inputs in one layer of twenty",
+            "the arrangement that expansion mode replaces",
+        ),
         "deep-net": (
             {"crossbar.stack": "deep-net"},
             "ten inputs while the other layer is written",
@@ -317,7 +328,10 @@ def _resnet() -> list[Claim]:
         timeline = read_timeline(program)
         readings[stack] = (timeline.interval_s, read_ledger(program, timeline).energy_j)
     ways = {
-        "deep-net": ("one layer written while the other is read", "each weight is used for thousands of positions: there is little write time to hide"),
+        "deep-net": (
+            "one layer written while the other is read",
+            "each weight is used for thousands of positions: there is little write time to hide",
+        ),
         "expansion": ("both layers read", "twice the inputs per chip halve the number of parts that layers are split into"),
     }
     return [

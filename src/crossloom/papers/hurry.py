@@ -260,6 +260,6 @@ def _movement() -> Claim:
         published=48.0,
         computed=None,
         tolerance=0.1,
-        basis="nothing",
+        basis="not computed",
         note=f"The paper's definition of movement is not available to us. Of the {stage.latency_s / cycle.value:.0f} cycles of an 8-bit operation, {100 * outside:.0f} % are outside the arrays.",
     )

@@ -219,6 +219,6 @@ def _not_computed() -> list[Claim]:
         ("prime", "Against PRIME on VGG-D: 26.4 times as fast", 26.4, "PRIME's buffers and periphery are not available to us"),
     )
     return [
-        _claim(id=id, statement=statement, published=published, computed=None, tolerance=0.1, basis="nothing", note=note)
+        _claim(id=id, statement=statement, published=published, computed=None, tolerance=0.1, basis="not computed", note=note)
         for id, statement, published, note in rows
     ]

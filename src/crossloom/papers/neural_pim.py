@@ -1,6 +1,6 @@
 """Neural-PIM (Cao et al., IEEE Transactions on Computers 71(9), 2022): its claims on dataflows, chip and systems.
 
-Those on its circuits are in `neural_periphery.py`.
+The claims on its circuits are in `neural_periphery.py`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ PAPER = "cao2022"
 NETWORKS = ("alexnet", "resnet50", "resnet101", "vgg16", "vgg19", "inception-v3", "googlenet", "mobilenet-v2", "neuraltalk")
 ROUTER = "share of a router in a tile: calibrated on the chip's area"
 CHOSEN = (
-    "networks larger than a chip: on twice the chips that hold one copy in the machine that needs most, for all three",
-    "baselines: W+ and W- in columns of their own, nine cycles for eight input bits, as many tiles as fit the area",
-    "buffers, buses and routers: those of neural-pim for all three",
-    "buffer cells, amplifiers and TIAs of the CASCADE-style machine: assumed or calibrated on chou2019",
-    "pooling, joining of partial sums and buses: as fast as it takes, as the paper's pipeline leaves them out",
+    "networks larger than a chip: on twice the chips needed for one copy on the machine that needs most, for all three",
+    "baselines: W+ and W- in separate columns, nine cycles for eight input bits, as many tiles as fit into the area",
+    "buffers, buses and routers: neural-pim's for all three",
+    "buffer cells, amplifiers and TIAs of the CASCADE-style machine: assumed, or calibrated on chou2019",
+    "pooling, merging of partial sums and buses: never the bottleneck, as the paper's pipeline leaves them out",
 )
 FAST = {"max_pool.rate": "1 THz", "tile_shift_add.rate": "1 THz", "bus.transfer.latency": "1 ps"}
 
@@ -50,7 +50,7 @@ def _claim(id: str, statement: str, published: float | None, computed: float, to
 
 
 def _dataflows() -> list[Claim]:
-    """Conversions and resolutions of an 8-bit dot product, Section 3.1 and Equations 2 to 7; H6."""
+    """Return claims on conversions and resolutions of an 8-bit dot product (H6; Section 3.1, Equations 2 to 7)."""
     published = {1: ((64, 8), (15, 11)), 2: ((32, 9), (11, 11)), 4: ((16, 11), (9, 12))}
     made = [
         _claim("conversions-analog", "conversions for one 8-bit dot product, strategy C", 1, len(_lines("analog", 1)), 0.0, "lines of the dataflow")
@@ -65,8 +65,8 @@ def _dataflows() -> list[Claim]:
             note = ""
             if need != bits:
                 note = (
-                    "Equation 3 adds log2 of the cycles; with digits of several bits and C+K-1 columns (Equation 6) the rows of a column have "
-                    "different places, which have to be weighted and take more bits"
+                    "Equation 3 adds log2 of the cycles; with multi-bit digits and C+K-1 columns (Equation 6), the rows of a column have "
+                    "different significance, so they need weights and take more bits"
                 )
             made.append(_claim(f"bits-{strategy}-{dac_bits}", f"bits of a lossless converter, {what}", bits, need, 0.0, basis, note=note))
     return made
@@ -77,17 +77,17 @@ def _lines(strategy: str, dac_bits: int) -> tuple[Line, ...]:
 
 
 def _of_tile(machine: Machine, unit: str = ".tile") -> tuple[float, float]:
-    """Return power (W) and area (mm²) of what lies in one tile, or in one of its units."""
+    """Return power (W) and area (mm²) of the parts in one tile, or of those in its unit `unit`."""
     parts = [part for part in machine.built_in() if f"{unit}." in part.path]
     tiles = machine.count_of("tile")
     return sum(p.total * p.power_w.value for p in parts) / tiles, sum(p.total * p.area_mm2.value for p in parts) / tiles
 
 
 def _table_2() -> list[Claim]:
-    """H12: power and area of PE, tiles and chip."""
+    """Return claims on power and area of PE, tiles and chip (H12)."""
     machine = _machine("neural-pim")
     (pe_w, pe_mm2), (tile_w, tile_mm2) = _of_tile(machine, ".pe"), _of_tile(machine)
-    tiles, basis = machine.count_of("tile"), "sum of the rows of Table 2 times their counts, and what ISAAC has beside them"
+    tiles, basis = machine.count_of("tile"), "sum of the rows of Table 2 times their counts, plus ISAAC's remaining parts"
     rest = ("buffer and bus: ISAAC's for 64 of 96 arrays", ROUTER)
     return [
         _claim("pe-power", "Table 2: 64 arrays with their periphery draw 0.18 W", 0.18, pe_w, 0.03, basis, note="printed to two digits"),
@@ -101,19 +101,26 @@ def _table_2() -> list[Claim]:
             0.015,
             basis,
             free_parameters=rest,
-            note="63.5 mm2: fitted on it",
+            note="63.5 mm2 is the fitting target",
         ),
         _claim("chip-power", "Table 2: the chip draws 67.7 W", 67.7, machine.power_w, 0.015, basis, free_parameters=rest),
         _claim(
-            "chip-area", "Table 2: the chip takes 86.4 mm2", None, machine.area_mm2, 0.015, basis, free_parameters=rest, note="86.4 mm2: fitted on it"
+            "chip-area",
+            "Table 2: the chip takes 86.4 mm2",
+            None,
+            machine.area_mm2,
+            0.015,
+            basis,
+            free_parameters=rest,
+            note="86.4 mm2 is the fitting target",
         ),
     ]
 
 
 def _densities() -> list[Claim]:
-    """H8: area of the computing arrays over that of a tile, Table 3."""
+    """Return claims on the area of the computing arrays over the area of a tile (H8, Table 3)."""
     notes = {
-        "isaac-style": "0.68 % lies between converters of 7 bits (0.71 %, as printed in Table 3) and of 8 bits (0.65 %, as in its prose), which are taken",
+        "isaac-style": "0.68 % lies between 7-bit converters (0.71 %, as printed in Table 3) and 8-bit converters (0.65 %, as in its prose), which are used here",
         "cascade-style": "TIAs and amplifiers have no published area",
         "neural-pim": "",
     }
@@ -125,7 +132,7 @@ def _densities() -> list[Claim]:
         made.append(
             _claim(
                 f"density-{name}",
-                f"Table 3: area of arrays over area, {name} (%)",
+                f"Table 3: area of arrays over total area, {name} (%)",
                 published,
                 share,
                 0.015,
@@ -138,7 +145,7 @@ def _densities() -> list[Claim]:
 
 
 def _breakdown() -> list[Claim]:
-    """Shares of power in Figure 13, HyperTransport among the others; which label is whose is inferred from the sums."""
+    """Return claims on the shares of power in Figure 13, with HyperTransport in "Other"; the labels are assigned by their sums."""
     roles = {"XB": ("array",), "ADC": ("adc",), "DAC": ("dac",), "S+A": ("shift_add", "accumulator", "tia", "buffer_array", "summing_amplifier")}
     published = {
         "isaac-style": (4.0, 52.8, 13.2, 0.7, 29.4),
@@ -146,16 +153,16 @@ def _breakdown() -> list[Claim]:
         "neural-pim": (4.0, 5.0, 42.3, 8.0, 40.8),
     }
     notes = {
-        ("neural-pim", "ADC"): "Table 2 prints 6 mW for four converters, of which Figure 13 shows twice the share",
-        ("cascade-style", "ADC"): "three 10-bit converters come out at 28.6 mW each from the printed share; the SAR law of ISAAC gives 2.8 mW",
-        ("cascade-style", "DAC"): "as a share of a smaller whole, see ADC",
-        ("cascade-style", "XB"): "as a share of a smaller whole, see ADC",
-        ("cascade-style", "Other"): "as a share of a smaller whole, see ADC",
-        ("cascade-style", "S+A"): "TIAs, buffers and amplifiers have no published power; buffers are counted as if written all the time",
-        ("isaac-style", "ADC"): "257 tiles fit here and about 270 there, so that the links' 10.4 W are a larger part of the whole",
-        ("isaac-style", "Other"): "the links' 10.4 W on 257 tiles instead of about 270, see ADC",
-        ("neural-pim", "Other"): "the printed share is 98 mW for 64 arrays; the rows of Table 2, ISAAC's buffers and the links come to 106 mW",
-        ("neural-pim", "DAC"): "as a share, see Other",
+        ("neural-pim", "ADC"): "Table 2 prints 6 mW for four converters; Figure 13 shows twice the corresponding share",
+        ("cascade-style", "ADC"): "the printed share implies 28.6 mW for each of three 10-bit converters; ISAAC's SAR law gives 2.8 mW",
+        ("cascade-style", "DAC"): "share of a smaller total, see ADC",
+        ("cascade-style", "XB"): "share of a smaller total, see ADC",
+        ("cascade-style", "Other"): "share of a smaller total, see ADC",
+        ("cascade-style", "S+A"): "TIAs, buffers and amplifiers have no published power; buffers are counted as if written continuously",
+        ("isaac-style", "ADC"): "257 tiles fit here, about 270 in the paper, so the links' 10.4 W is a larger share of the total",
+        ("isaac-style", "Other"): "the links' 10.4 W with 257 tiles instead of about 270, see ADC",
+        ("neural-pim", "Other"): "the printed share is 98 mW for 64 arrays; the rows of Table 2, ISAAC's buffers and the links sum to 106 mW",
+        ("neural-pim", "DAC"): "as a share of the total, see Other",
     }
     made = []
     for name, shares in published.items():
@@ -171,7 +178,7 @@ def _breakdown() -> list[Claim]:
                     printed,
                     100 * watts / machine.power_w,
                     0.5,
-                    "machine file, everything at work",
+                    "machine file, all parts active",
                     absolute=True,
                     note=notes.get((name, part), ""),
                     free_parameters=(ROUTER,),
@@ -181,7 +188,7 @@ def _breakdown() -> list[Claim]:
 
 
 def _density_of_work(machine: Machine) -> float:
-    """Return GOPS/(s·mm²) at 8 bits without HyperTransport; the converters' work may last as long as an operation."""
+    """Return GOPS/(s·mm²) at 8 bits without HyperTransport; the interval is the longer of the operation and the conversions."""
     best = peak(machine, 8, 8, signed=False)
     array, adc = machine.part("array"), machine.part("adc")
     sums = array.total * (array.parameters["columns"] // 16)
@@ -192,7 +199,7 @@ def _density_of_work(machine: Machine) -> float:
 
 
 def sweep() -> dict[str, float]:
-    """Return GOPS/(s·mm²) of the designs of Section 7.1, by name; what follows the arrays in size grows with their rows."""
+    """Return GOPS/(s·mm²) of the designs of Section 7.1 by name; components sized by the arrays scale with their rows."""
     found = {}
     for size, dac_bits, adcs, accumulators, arrays in product((32, 64, 128), (1, 2, 4), (1, 2, 4), (64, 128), (64, 96, 128)):
         grows = arrays * size / (64 * 128)
@@ -206,16 +213,16 @@ def sweep() -> dict[str, float]:
 
 
 def _design_space() -> list[Claim]:
-    """H7: the best design of Section 7.1."""
+    """Return claims on the best design of Section 7.1 (H7)."""
     name, found = "N128-D4-A4-S64-M64", sweep()
     best = max(found, key=lambda each: found[each])
-    free = (ROUTER, "buffer, bus, router and registers: in proportion to the word lines of a tile")
+    free = (ROUTER, "buffer, bus, router and registers: proportional to the word lines of a tile")
     basis = "peak of the machine file at 8 bits, 64 arrays x 1024 weights x 2 operations in 300 ns, area without HyperTransport"
     return [
         _claim("efficiency", f"Section 7.1: {name} does 1904.0 GOPS/(s·mm2)", 1904.0, found[name], 0.015, basis, free_parameters=free),
         _claim(
             "best-design",
-            f"Section 7.1: {name} is the best of the sweep (its efficiency over that of the best here)",
+            f"Section 7.1: {name} is the best of the sweep (its efficiency over the efficiency of the best design here)",
             1.0,
             found[name] / found[best],
             0.015,
@@ -228,7 +235,7 @@ def _design_space() -> list[Claim]:
 
 @cache
 def runs(name: str, boards: int = 2, changes: tuple[tuple[str, str], ...] = tuple(FAST.items())) -> dict[str, Run]:
-    """Return a network's runs on the three machines, each with the same multiple of the chips of the one that needs most."""
+    """Return a network's runs on the three machines with equal chip counts: `boards` times the most that any of them needs."""
     machines = {each: _machine(each).with_(**dict(changes)) for each in ("isaac-style", "cascade-style", "neural-pim")}
     return side_by_side(with_bits(network(name), 8, signed=False), machines, boards)
 
@@ -238,7 +245,7 @@ def _average(what: str, baseline: str, boards: int = 2, changes: tuple[tuple[str
 
 
 def _systems() -> list[Claim]:
-    """H1 to H5: energy and throughput against the two baselines, in each network and on average."""
+    """Return claims on energy and throughput against the two baselines, for each network and on average (H1 to H5)."""
     published = {
         ("energy", "isaac-style"): 5.36, ("energy", "cascade-style"): 1.73, ("throughput", "isaac-style"): 3.43, ("throughput", "cascade-style"): 1.59,
     }  # fmt: skip
@@ -246,7 +253,7 @@ def _systems() -> list[Claim]:
     for (what, baseline), value in published.items():
         ratios = {name: ratio(runs(name), "neural-pim", baseline, what) for name in NETWORKS}
         others = {
-            "on as many chips as it takes": (1, tuple(FAST.items())),
+            "on the minimum number of chips": (1, tuple(FAST.items())),
             "on four times as many": (4, tuple(FAST.items())),
             "pooling units, adders and buses as in ISAAC": (2, ()),
         }
@@ -256,22 +263,22 @@ def _systems() -> list[Claim]:
         made.append(
             _claim(
                 f"{what}-{baseline}",
-                f"Section 7.2: {what} of Neural-PIM against {baseline}, average of nine networks",
+                f"Section 7.2: {what} of Neural-PIM against {baseline}, mean of nine networks",
                 value,
                 fmean(ratios.values()),
                 0.1,
-                "compiled, timeline and ledger of a full pipeline; the links' static power counts",
+                "compiled, timeline and ledger of a full pipeline; includes the links' static power",
                 free_parameters=CHOSEN,
                 note="; ".join(notes),
             )
         )
     vgg = runs("vgg16")
     adc, adder = vgg["isaac-style"].ledger.by_component["adc"], vgg["neural-pim"].ledger.by_component["accumulator"]
-    note = "the converters of the baseline do 128 conversions where an accumulator works twice; 33 takes 8-bit conversions of 1.67 pJ and less than the 3.7 pJ of Table 2 for it"
+    note = "the baseline's converters do 128 conversions where an accumulator operates twice; 33 requires 1.67 pJ per 8-bit conversion, and less than the accumulator's 3.7 pJ of Table 2"
     made.append(
         _claim(
             "adc-over-accumulator",
-            "Section 7.2: energy of ISAAC's converters over that of NNS+A",
+            "Section 7.2: energy of ISAAC's converters over the energy of NNS+A",
             33.0,
             adc / adder,
             0.1,
@@ -283,7 +290,7 @@ def _systems() -> list[Claim]:
 
 
 def _terms(baseline: str) -> str:
-    """Return where the energy of VGG-16 goes on Neural-PIM and on a baseline, and the ratio without the links' static power."""
+    """Return the main energy shares of VGG-16 on Neural-PIM and on a baseline, and the ratio without the links' static power."""
     found = {name: runs("vgg16")[name].ledger for name in ("neural-pim", baseline)}
     dynamic = {name: ledger.energy_j - sum(ledger.static_j.values()) for name, ledger in found.items()}
     largest = [
@@ -294,30 +301,30 @@ def _terms(baseline: str) -> str:
 
 
 def _dac_bits() -> list[Claim]:
-    """H13: which resolution of the DAC is best; Figure 4(b), whose values cannot be read."""
+    """Return claims on the best DAC resolution (H13; the values of Figure 4(b) cannot be read)."""
     made = []
     for name, published, note in (
         ("neural-pim", 4, ""),
-        ("isaac-style", 1, "the paper's converter grows exponentially with its bits; by the SAR law fitted for ISAAC 11 bits cost 1.8 times what 8 do, for a quarter of the conversions"),
+        ("isaac-style", 1, "the paper's converter grows exponentially with its bits; by the SAR law fitted for ISAAC, 11 bits cost 1.8 times as much as 8 bits, for a quarter of the conversions"),
     ):  # fmt: skip
         energy = {bits: _dynamic_j(_machine(name), bits) for bits in (1, 2, 4)}
         listed = ", ".join(f"{bits} bits {joule / energy[1]:.2f}" for bits, joule in energy.items())
         made.append(
             _claim(
                 f"dac-bits-{name}",
-                f"Section 3.3: bits of the DAC with which {name} takes the least energy",
+                f"Section 3.3: DAC resolution at which {name} takes the least energy (bits)",
                 published,
                 min(energy, key=lambda bits: energy[bits]),
                 0.0,
-                "energy of the actions of one AlexNet inference; converters as wide as it takes, DACs by the law of their component, registers by the digit",
-                note=f"{listed} of what one bit takes" + (f"; {note}" if note else ""),
+                "dynamic energy of one AlexNet inference; lossless converters, DACs by the law of their component, registers by the digit",
+                note=f"{listed} times the energy with one bit" + (f"; {note}" if note else ""),
             )
         )
     return made
 
 
 def _dynamic_j(machine: Machine, dac_bits: int) -> float:
-    """Return the energy of all actions of an AlexNet inference (J) with digits of some bits; every partial sum takes a converter of its own width."""
+    """Return the dynamic energy of an AlexNet inference (J) with digits of `dac_bits` bits; converters match the width of each partial sum."""
     changes: dict[str, object] = {"dac.bits": dac_bits, "input_register.digit_bits": dac_bits, "range": "ideal"}
     if machine.name == "isaac-style":
         changes["adc.bits"] = {1: 8, 2: 9, 4: 11}[dac_bits]

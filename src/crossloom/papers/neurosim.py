@@ -1,7 +1,7 @@
-"""DNN+NeuroSim V1.3 against the NeuroSim-style machine: what the tool printed when it was run, and what comes out here.
+"""DNN+NeuroSim V1.3 against the NeuroSim-style machine: the tool's printed output beside the results computed here.
 
-No paper's claim is checked: an estimator's output (neurosim13, run with synthetic traces: weights N(0, 0.25), rectified activations N(0, 0.35), grids of 8 bits;
-ternary weights with four fifths zeros) stands beside a model that shares its arrangement and none of its prices.
+No paper's claim is checked. The output of an estimator stands beside a model that shares its architecture but none of its unit costs. The estimator
+is neurosim13, run with synthetic traces: weights N(0, 0.25), rectified activations N(0, 0.35), 8-bit grids; ternary weights with four fifths zeros.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from crossloom.papers.workloads import network, operations, with_bits
 
 PAPER = "neurosim13"
 LAYOUT = 1.22
-"""By which the tool divides its efficiency, for what layout adds (`zeta` in its `Param.cpp`); its energies are without."""
+"""Layout overhead by which the tool divides its efficiency (`zeta` in its `Param.cpp`); its energies do not include it."""
 CHOSEN = (
-    "all prices: library/rram.yaml, from physics and literature",
-    "a quarter of word lines driven, cells halfway between their levels on average",
-    "cells conduct for 1 ns in each of eight turns of a converter: as long as sensing takes in the tool, the one figure that is taken from it",
-    "a chip with the tiles that one copy takes",
+    "all unit costs: library/rram.yaml, from physics and literature",
+    "a quarter of the word lines driven, cells halfway between their levels on average",
+    "cells conduct for 1 ns in each of a converter's eight time slots: the tool's sensing time, the only figure taken from it",
+    "a chip with the tiles needed for one copy",
 )
 _claim = partial(Claim, paper=PAPER, tolerance=0.25, free_parameters=CHOSEN)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of the tool: network of the zoo, bits, configuration, and what it printed (mm², ms, µJ; terms of area and of dynamic energy by name).
+    """A run of the tool: network of the zoo, bits, configuration, and printed output (mm², ms, µJ; terms of area and dynamic energy by name).
 
-    Its dynamic energy is that of ADC, accumulation and other; interconnect is a part of other.
+    Its dynamic energy is the sum of ADC, accumulation and other; interconnect is part of other.
     """
 
     network: str
@@ -122,14 +122,14 @@ def claims() -> list[Claim]:
 
 @cache
 def graph_of(id: str) -> Graph:
-    """Return the network of a run in its bits, with shapes only."""
+    """Return the network of a run, with the run's bits and shapes only."""
     run = RUNS[id]
     return with_bits(network(run.network), run.activations, signed=False, weights=run.weights)
 
 
 @cache
 def cost_of(id: str, *, pulse_s: float = 1e-9, sar: bool = False) -> Cost:
-    """Return what the NeuroSim-style machine takes for a run; with a longer pulse, or with ISAAC's converters, if asked for."""
+    """Return the cost of a run on the NeuroSim-style machine, optionally with another pulse or ISAAC's converters."""
     b = RUNS[id].baseline
     return baseline_energy(
         graph_of(id),
@@ -138,7 +138,7 @@ def cost_of(id: str, *, pulse_s: float = 1e-9, sar: bool = False) -> Cost:
 
 
 def figures(cost: Cost, graph: Graph) -> dict[str, float]:
-    """Return a cost in the terms and units of the tool's report: mm², ms, µJ, TOPS/W (static energy included, a multiply-accumulate is two)."""
+    """Return a cost in the terms and units of the tool's report: mm², ms, µJ, TOPS/W (with static energy; one MAC is two operations)."""
     terms, dynamic_j = cost.terms_j, sum(cost.dynamic_j.values())
     found = {"area": cost.area_mm2, **{f"area-{name}": area for name, area in cost.terms_mm2.items()}, "latency": 1e3 * cost.latency_s}
     energies = {
@@ -154,7 +154,7 @@ def figures(cost: Cost, graph: Graph) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What happens in one inference as the tool maps a network: conversions, bytes over the H-tree, and operations as it counts them."""
+    """Counts of one inference under the tool's mapping: conversions, bytes over the H-tree, and operations by its definition."""
 
     conversions: int
     moved: float
@@ -162,10 +162,10 @@ class Counts:
 
 
 def counts(id: str) -> Counts:
-    """Return what the tool counts for a run.
+    """Return the tool's counts for a run.
 
-    Padding is left out, so that a convolution has ((H - k)/s + 1)² positions. In kernels of 3x3 every point lies in arrays of its own, and an input is moved
-    once for each row of the kernel instead of each point ("novel mapping"); operations are those without a stride.
+    Padding is left out, so a convolution has ((H - k)/s + 1)² positions. In 3x3 kernels, every kernel point has separate arrays, and an input is
+    moved once per kernel row instead of once per point ("novel mapping"). Operations are counted as if without a stride.
     """
     graph, run = graph_of(id), RUNS[id]
     layers = [_mapped(node, graph, run) for node in graph.nodes if isinstance(node.op, Conv | Linear)]
@@ -173,7 +173,7 @@ def counts(id: str) -> Counts:
 
 
 def _mapped(node: Node, graph: Graph, run: Run) -> Counts:
-    """Return what the tool counts for a layer."""
+    """Return the tool's counts for a layer."""
     shape, sizes = tuple(graph.constants[node.inputs[1]].shape), graph.types[node.inputs[0]].sizes()
     results, channels, kernel = shape[0], shape[1], shape[2:]
     inputs, stride = (sizes[2:], node.op.stride) if isinstance(node.op, Conv) else ((), ())
@@ -192,7 +192,7 @@ def _mapped(node: Node, graph: Graph, run: Run) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A term of energy: how often it happens here and by the tool's mapping, and what each takes here and there (pJ)."""
+    """An energy term: the number of its events here and under the tool's mapping, and the energy per event in both (pJ)."""
 
     name: str
     event: str
@@ -203,7 +203,7 @@ class Term:
 
 
 def terms(id: str) -> list[Term]:
-    """Return the terms of a run whose events can be counted for both: what the tool printed over its events is the price that it implies."""
+    """Return the terms of a run with events countable for both; the tool's energy per event is its printed energy over its events."""
     run, cost, theirs = RUNS[id], cost_of(id), counts(id)
     rows = [
         ("adc", "conversion with its cells", cost.actions["adc.convert"], theirs.conversions),
@@ -219,7 +219,7 @@ def terms(id: str) -> list[Term]:
 
 
 def _printed(id: str, what: str) -> Claim:
-    """Return the claim on one figure of a run."""
+    """Return the comparison of one figure of a run."""
     run = RUNS[id]
     unit = UNITS.get(what, "mm²" if what.startswith("area") else "µJ")
     return _claim(
@@ -227,13 +227,13 @@ def _printed(id: str, what: str) -> Claim:
         statement=f"NeuroSim: {run.words}: {what.replace('-', ' of ')} {run.printed[what]:g} {unit}",
         published=run.printed[what],
         computed=figures(cost_of(id), graph_of(id))[what],
-        basis="ledger and timeline of the NeuroSim-style machine, one layer at a time, beside what V1.3 (commit 388f4212) printed",
+        basis="ledger and timeline of the NeuroSim-style machine, one layer at a time, beside the output of V1.3 (commit 388f4212)",
         note=_why(id, what),
     )
 
 
 def _why(id: str, what: str) -> str:
-    """Return what makes the difference in one figure."""
+    """Return the reason for the difference in one figure."""
     cost = cost_of(id)
     if what.startswith("area"):
         return _of_area(id, what)
@@ -241,39 +241,37 @@ def _why(id: str, what: str) -> str:
         return _of_term(id, what)
     if what == "latency":
         slow = 1e3 * cost_of(id, pulse_s=10e-9).latency_s
-        return (
-            f"Here reading is the whole of it; there buffers and H-tree take their time one after the other with it. Pulses of 10 ns: {slow:.3g} ms."
-        )
+        return f"Here, latency is read time only; in the tool, buffers and H-tree add to it in sequence. With pulses of 10 ns: {slow:.3g} ms."
     if what == "leakage":
         theirs = 1e3 * RUNS[id].printed["leakage"] / (RUNS[id].printed["latency"] * RUNS[id].printed["area"])
-        return f"{1e6 * cost.static_j / cost.latency_s / cost.area_mm2:.0f} µW/mm² for a shorter time, there {theirs:.0f} µW/mm²."
+        return f"{1e6 * cost.static_j / cost.latency_s / cost.area_mm2:.0f} µW/mm² here, for a shorter time; {theirs:.0f} µW/mm² in the tool."
     if what == "efficiency":
         return _of_efficiency(id)
     if what == "dynamic":
         dearer, slower = (1e6 * sum(other.dynamic_j.values()) for other in (cost_of(id, sar=True), cost_of(id, pulse_s=10e-9)))
         heat = 1e6 * cost.dynamic_j["array"]
         return (
-            f"{_made_of(id, 'adc', 'accumulation', 'other')} Of it the heat of cells is {heat:.3g} µJ. With ISAAC's converters {dearer:.4g} µJ; with pulses of 10 ns, the"
+            f"{_made_of(id, 'adc', 'accumulation', 'other')} Dissipation in the cells is {heat:.3g} µJ of it. With ISAAC's converters it would be {dearer:.4g} µJ; with pulses of 10 ns, the"
             f" tool's parameter, {slower:.4g} µJ."
         )
-    return "Buffers of registers on three levels, switches and decoders are dearer there, and a pulse on a word line is charged for each turn of a converter."
+    return "In the tool, register buffers on three levels, switches and decoders are more expensive, and a word-line pulse is charged for each time slot of a converter."
 
 
 def _made_of(id: str, *terms: str) -> str:
-    """Return by how much terms of a sum miss, so that nobody takes the sum's agreement for theirs."""
+    """Return the ratios of the terms of a sum, because agreement of the sum does not imply agreement of its terms."""
     ours, printed = figures(cost_of(id), graph_of(id)), RUNS[id].printed
     ratios = ", ".join(f"{term} {ours[term] / printed[term]:.2g}" for term in terms if term in printed)
-    return f"Its terms are off on their own (ours over the tool's: {ratios})."
+    return f"Its individual terms differ (ours over the tool's: {ratios})."
 
 
 def _of_term(id: str, what: str) -> str:
-    """Return the events of a term, and what each takes here and there."""
+    """Return the events of a term, and the energy per event here and in the tool."""
     term = next(each for each in terms(id) if each.name == what)
-    said = f"{term.ours:.3g} times {term.our_pj:.3g} pJ for a {term.event}, there {term.theirs:.3g} times {term.implied_pj:.3g} pJ."
+    said = f"{term.ours:.3g} times {term.our_pj:.3g} pJ per {term.event} here, {term.theirs:.3g} times {term.implied_pj:.3g} pJ in the tool."
     more = {
-        "adc": " V²/R of 0.5 V and 6 kΩ for 1 ns is most of it here; the tool's sensing charges 0.063 V²/R, as of 0.25 V, and its traces drive fewer lines.",
-        "accumulation": " Here a register of 20 bits is written for each conversion, all its bits at full activity; there half of them switch.",
-        "interconnect": " Windows are fetched point by point here, row by row there; its chip is larger and its wires longer.",
+        "adc": " V²/R of 0.5 V and 6 kΩ for 1 ns is most of it here; the tool's sensing charges 0.063 V²/R, as for 0.25 V, and its traces drive fewer lines.",
+        "accumulation": " Here, a 20-bit register is written for each conversion, with all bits at full activity; in the tool, half of them switch.",
+        "interconnect": " Windows are fetched point by point here, row by row in the tool; its chip is larger and its wires are longer.",
     }
     return said + more[what]
 
@@ -283,38 +281,40 @@ def _of_area(id: str, what: str) -> str:
     arrays = cost.program.arrays
     if what == "area-adc":
         each = run.baseline.side // run.baseline.columns_per_adc * arrays
-        return f"{1e6 * run.printed[what] / each:.0f} µm² for each of {each} converters if it had as many as here, where one is {1e6 * cost.terms_mm2['adc'] / each:.0f} µm²."
+        return f"{1e6 * run.printed[what] / each:.0f} µm² for each of {each} converters if the tool had as many as here, where one takes {1e6 * cost.terms_mm2['adc'] / each:.0f} µm²."
     if what == "area-array":
-        return f"{1e6 * run.printed[what] / arrays:.0f} µm² for each of {arrays} arrays if it had as many as here; its tiles have one size, so that it has more."
+        return f"{1e6 * run.printed[what] / arrays:.0f} µm² for each of {arrays} arrays if the tool had as many as here; its tiles have one size, so it has more."
     if what == "area-interconnect":
-        return "A tree of 512 wires with a pitch of 8 F here, three levels of trees and buses there."
-    return "Arrays that are needed and no more here, tiles of one size for all layers there; larger converters and buffers of registers there."
+        return "A tree of 512 wires with a pitch of 8 F here, three levels of trees and buses in the tool."
+    return "Only the arrays that are needed here; in the tool, tiles of one size for all layers, larger converters and register buffers."
 
 
 def _of_efficiency(id: str) -> str:
-    """Return how the tool's efficiency follows from its energies."""
+    """Return the derivation of the tool's efficiency from its energies."""
     run = RUNS[id]
     counted = counts(id).operations
     follows = counted / LAYOUT / (run.printed["dynamic"] + run.printed["leakage"]) / 1e6
     return (
         f"{_made_of(id, 'dynamic', 'leakage')} The tool counts {counted / 1e9:.3g} G operations, strides ignored (the network has {operations(graph_of(id)) / 1e9:.3g} G), and {LAYOUT} times the energy "
-        f"that it prints: {follows:.4g} TOPS/W from its energies."
+        f"that it prints: this gives {follows:.4g} TOPS/W."
     )
 
 
 def _ratios() -> list[Claim]:
-    """Return how energies change with the network, the bits and the node, on which prices of single parts weigh less."""
+    """Return the change of energy with the network, the bits and the node, where unit costs of single parts matter less."""
     rows = (
         ("networks", "ResNet-18 over VGG-8", "resnet18", "vgg8"),
         ("bits", "activations of 8 bits over 4", "ternary-8", "ternary"),
-        ("cells", "four cells for each weight over one", "resnet18", "ternary-8"),
+        ("cells", "four cells per weight over one", "resnet18", "ternary-8"),
         ("node", "45 nm and 256x256 over 22 nm and 128x128", "ternary-45", "ternary"),
     )
     made = []
     for id, words, over, under in rows:
         published = RUNS[over].printed["dynamic"] / RUNS[under].printed["dynamic"]
         found = [sum(cost_of(each).dynamic_j.values()) for each in (over, under)]
-        note = "There supply and charges grow more, here the heat of the cells does not change with the node." if id == "node" else ""
+        note = (
+            "In the tool, supply voltage and charges grow more; here, dissipation in the cells does not change with the node." if id == "node" else ""
+        )
         made.append(
             _claim(
                 id=f"ratio-{id}",

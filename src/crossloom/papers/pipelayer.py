@@ -27,7 +27,7 @@ from crossloom.program.program import Program
 PAPER = "song2017"
 FIT = 4
 """Number of cells per 16-bit weight for which the library's figures were fitted."""
-FITTED = f"area of an array from 1485 GOPS/s/mm2, energy of a read from 142.9 GOPS/s/W, for {FIT} 4-bit cells per 16-bit weight"
+FITTED = f"area of an array from 1485 GOPS/s/mm2, energy of a read from 142.9 GOPS/s/W, for {FIT} cells of 4 bits per 16-bit weight"
 
 _claim = partial(Claim, paper=PAPER)
 
@@ -167,7 +167,7 @@ def _attention() -> list[Claim]:
             published=None,
             computed=efficiency("pipelayer", bits=16),
             tolerance=0.0,
-            basis="twelve attention layers compiled, ledger of one inference",
+            basis="twelve attention layers, compiled; ledger of one inference",
             free_parameters=(FITTED, "softmax in a digital vector unit; buffers and buses cost nothing"),
             note=(
                 f"At 8 bits, {efficiency('pipelayer'):.0f}; the whole of BERT-base, {efficiency('pipelayer', 'bert-base', 16):.0f} at 16 bits "
@@ -184,6 +184,6 @@ def _not_computed() -> list[Claim]:
     )
     why = "A measurement on a GTX 1080; no GPU is modelled here."
     return [
-        _claim(id=id, statement=statement, published=published, computed=None, tolerance=0.1, basis="nothing", note=why)
+        _claim(id=id, statement=statement, published=published, computed=None, tolerance=0.1, basis="not computed", note=why)
         for id, statement, published in rows
     ]

@@ -218,7 +218,7 @@ def _softmax() -> list[Claim]:
             basis="power of the parts of one lane except the comparator",
             free_parameters=("energies of operations: horowitz2014, halved for 32 nm; one operation per ns",),
             note=(
-                f"The comparator's 0.533 mW is an input of the library and left out. The divider takes {1e3 * digital.machine.part('divider').power_w.value:.1f} mW; "
+                f"The comparator's 0.533 mW is an input of the library and left out. Of the rest, the divider takes {1e3 * digital.machine.part('divider').power_w.value:.1f} mW; "
                 "whether the paper's CMOS unit has a divider is not known to us."
             ),
         ),

@@ -1,7 +1,7 @@
 """STAR (Zhai, Li, Yan, Wang, DATE 2023): its claims, computed from the machine files.
 
-We had only the abstract, the first lines of the introduction, and public summaries of the rest. Numbers that are only in
-circulation are compared with all the same; their notes say so.
+We had only the abstract, the first lines of the introduction, and public summaries of the rest. Numbers known only from
+secondary sources are compared as well; their notes state this.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from crossloom.papers.workloads import with_bits
 from crossloom.read.timeline import read_timeline
 
 PAPER = "zhai2023"
-CIRCULATES = "Not printed in what is available to us: in circulation"
-PRODUCTS = "products in ISAAC's arrays, converters and buffers, as in the machine retransformer"
-FIGURES = "power and area of softmax parts: the library's, from public figures for operations and cells"
+CIRCULATES = "Not printed in the text available to us; known only from secondary sources"
+PRODUCTS = "products in ISAAC's arrays, converters and buffers, as in the retransformer machine"
+FIGURES = "power and area of softmax parts: from the library, based on public figures for operations and cells"
 UNITS = "1024 softmax engines; 64 softmax units in ReTransformer"
 CHOSEN = (WORK, COUNT, LENGTH, BITS, ENERGY, PRODUCTS, FIGURES, UNITS)
 GPU = 612.66 / 30.63
-"""GOPS/s/W of the paper's GPU, as its two numbers have it; nothing here computes a GPU."""
+"""Efficiency of the paper's GPU (GOPS/s/W), implied by its two numbers; no GPU is modelled here."""
 
 _claim = partial(Claim, paper=PAPER)
 
@@ -51,7 +51,7 @@ def claims() -> list[Claim]:
 
 def _efficiencies() -> list[Claim]:
     ours, theirs = inference("star", "attention-128"), inference("retransformer", "attention-128")
-    basis = "twelve attention layers compiled, ledger of one inference"
+    basis = "twelve attention layers, compiled; ledger of one inference"
     absolute = _claim(
         id="efficiency",
         statement="Efficiency on BERT-base: 612.66 GOPS/s/W",
@@ -70,7 +70,7 @@ def _efficiencies() -> list[Claim]:
         tolerance=0.1,
         basis=f"efficiency here over {GPU:.2f} GOPS/s/W",
         free_parameters=(THE_SAME,),
-        note=f"The GPU's {GPU:.2f} GOPS/s/W is 612.66 over 30.63, from outside. This ratio says no more than the efficiency.",
+        note=f"The GPU's {GPU:.2f} GOPS/s/W is 612.66 over 30.63, neither computed here. This ratio adds no information to the efficiency.",
     )
     return [absolute, gpu, _against_pipelayer(), _against_retransformer(ours.efficiency / theirs.efficiency)]
 
@@ -81,7 +81,7 @@ def _why() -> str:
     limit = peak(load_machine("isaac-ce"), 8, 8).power_efficiency
     return (
         f"An operation takes {1e3 / 612.66:.2f} pJ there and {1e3 / efficiency('star'):.2f} pJ here, {100 * converters:.0f} % of it in converters. "
-        f"Arrays and converters of the paper are not available to us. ISAAC's stand in for them, and these could do {limit:.0f} GOPS/s/W at 8 bits."
+        f"The paper's arrays and converters are not available to us. ISAAC's are used instead; their limit is {limit:.0f} GOPS/s/W at 8 bits."
     )
 
 
@@ -112,8 +112,8 @@ def _against_retransformer(ratio: float) -> Claim:
         free_parameters=(THE_SAME,),
         note=(
             f"Softmax takes {100 * shares['star']:.1f} % of STAR's energy here and {100 * shares['retransformer']:.1f} % of ReTransformer's. The products are the "
-            "same, so that no softmax can gain 31 % of energy. If all parts drew power for the whole of one inference, the ratio would be "
-            f"{alone['star'] / alone['retransformer']:.2f}; that depends on the numbers of softmax units. The paper's definition is not available to us."
+            "same, so no softmax can gain 31 % of energy. If all parts drew power throughout an inference, the ratio would be "
+            f"{alone['star'] / alone['retransformer']:.2f}; this depends on the numbers of softmax units. The paper's definition is not available to us."
         ),
     )
 
@@ -127,7 +127,7 @@ def _softmax_share(machine: str) -> float:
 def _softmax_ratios() -> list[Claim]:
     star = softmax_of("star.softmax")
     rows = (
-        ("cmos", "a softmax in CMOS", softmax_of("cmos.softmax"), 0.06, 0.05, "one lane, which the paper's baseline need not be"),
+        ("cmos", "a CMOS softmax", softmax_of("cmos.softmax"), 0.06, 0.05, "one lane, which may differ from the paper's baseline"),
         ("softermax", "Softermax", softmax_of("softermax.softmax"), 0.20, 0.44, "sixteen lanes, as in its paper"),
     )
     made = []
@@ -141,9 +141,9 @@ def _softmax_ratios() -> list[Claim]:
                     published=published,
                     computed=computed,
                     tolerance=0.2,
-                    basis=f"{what} of all parts of one unit" + (", all at work" if what == "power" else ""),
+                    basis=f"{what} of all parts of one unit" + (", all active" if what == "power" else ""),
                     free_parameters=(FIGURES, f"{words}: {lanes}"),
-                    note=f"{CIRCULATES}. It would be {published:.2f} against {computed / published:.2g} such baselines. {_equal(star, other)}",
+                    note=f"{CIRCULATES}. Against {computed / published:.2g} such baselines, it would be {published:.2f}. {_equal(star, other)}",
                 )
             )
     return made
@@ -153,9 +153,9 @@ def _equal(star: SoftmaxUnit, other: SoftmaxUnit, length: int = 128) -> str:
     rate = star.row_s(length) / other.row_s(length)
     search = star.machine.part("cam").actions["search"].energy_j.value
     return (
-        f"At the same speed STAR takes {rate:.0f} engines for each of them, and {rate * star.area_mm2 / other.area_mm2:.0f} times the area. "
+        f"At equal speed, STAR takes {rate:.0f} engines for each of them, and {rate * star.area_mm2 / other.area_mm2:.0f} times the area. "
         f"A row of {length} scores takes {1e12 * star.row_j(length):.0f} pJ against {1e12 * other.row_j(length):.0f} pJ: "
-        f"a search looks at all rows of the array, {1e12 * search:.1f} pJ for each score."
+        f"a search compares all rows of the array, {1e12 * search:.1f} pJ per score."
     )
 
 
@@ -163,10 +163,10 @@ def _sizes() -> list[Claim]:
     unit = softmax_of("star.softmax").unit
     assert isinstance(unit, Star)
     rows = (
-        ("cam-rows", "CAM/SUB crossbar: 512 rows", 512, unit.format.codes, "a row for each of 2^9 numbers"),
+        ("cam-rows", "CAM/SUB crossbar: 512 rows", 512, unit.format.codes, "one row for each of 2^9 numbers"),
         ("cam-columns", "CAM/SUB crossbar: 18 columns", 18, 2 * unit.format.bits, "two cells for each of 9 bits"),
-        ("exp-rows", "Crossbars of the exponential: 256 rows", 256, unit.entries, "a difference is never positive, so that half of the numbers do"),
-        ("exp-columns", "Crossbars of the exponential: 18 columns", 18, unit.entry_bits, "as many bits for an entry as the search has columns"),
+        ("exp-rows", "Crossbars of the exponential: 256 rows", 256, unit.entries, "a difference is never positive, so half of the numbers suffice"),
+        ("exp-columns", "Crossbars of the exponential: 18 columns", 18, unit.entry_bits, "as many bits per entry as the search has columns"),
     )
     return [
         _claim(
@@ -176,7 +176,7 @@ def _sizes() -> list[Claim]:
             computed=float(computed),
             tolerance=0.0,
             basis=f"format {unit.format} of MRPC: {basis}",
-            free_parameters=("bits for an entry of the table: twice those of the format",) if id == "exp-columns" else (),
+            free_parameters=("bits per table entry: twice the bits of the format",) if id == "exp-columns" else (),
             note=f"{CIRCULATES}.",
         )
         for id, statement, published, computed, basis in rows
@@ -184,7 +184,7 @@ def _sizes() -> list[Claim]:
 
 
 def _pipeline() -> list[Claim]:
-    """Return the gain of handing rows on as they are computed."""
+    """Return claims on the gain of passing rows on as they are computed."""
     machine, graph = load_machine("star"), with_bits(attention(128), 8)
     times, apart = (
         {grain: read_timeline(compile_network(graph, chip.with_(**{"compile.grain": grain}))).latency_s for grain in ("vector", "operand")}
@@ -193,22 +193,24 @@ def _pipeline() -> list[Claim]:
     return [
         _claim(
             id="pipeline-gain",
-            statement="Latency operand by operand over latency row by row (no number is printed)",
+            statement="Latency with operand granularity over latency with row granularity (no number is printed)",
             published=None,
             computed=times["operand"] / times["vector"],
             tolerance=0.1,
-            basis="latency of twelve attention layers on the machine, with compile.grain as it is and as operand",
+            basis="latency of twelve attention layers on the machine, with compile.grain unchanged and set to operand",
             free_parameters=(WORK, LENGTH, BITS, PRODUCTS, UNITS),
             note=(
-                f"With keys and values written instead of the layer's input it is {apart['operand'] / apart['vector']:.2f}. With times t1, t2, t3 of a row "
-                "the timeline gives n (t1 + t2 + t3) operand by operand and t1 + t2 + t3 + (n - 1) max(t) row by row, as tests hold it to."
+                f"With keys and values written instead of the layer's input, it is {apart['operand'] / apart['vector']:.2f}. With row times t1, t2, t3, "
+                "the timeline gives n (t1 + t2 + t3) operand by operand and t1 + t2 + t3 + (n - 1) max(t) row by row, as verified in tests."
             ),
         )
     ]
 
 
 def _not_computed() -> list[Claim]:
-    task = "The data, and BERT-base trained for it, are not available to us. What formats cost transformers that are trained here is in docs/attention.md."
+    task = (
+        "The data, and BERT-base trained on it, are not available to us. The effect of formats on transformers trained here is in docs/attention.md."
+    )
     rows: tuple[tuple[str, str, float, str], ...] = (
         ("bits-cnews", "CNEWS: no loss of accuracy with 8 bits", 8, task),
         ("bits-mrpc", "MRPC: no loss of accuracy with 9 bits", 9, task),
@@ -217,8 +219,8 @@ def _not_computed() -> list[Claim]:
             "softmax-share",
             "Introduction: softmax takes up to 59.20 % of BERT-base on a GPU",
             59.2,
-            "A measurement on a GPU; nothing here computes one.",
+            "A measurement on a GPU; no GPU is modelled here.",
         ),
     )
-    common: dict[str, Any] = {"computed": None, "tolerance": 0.0, "basis": "nothing"}
+    common: dict[str, Any] = {"computed": None, "tolerance": 0.0, "basis": "not computed"}
     return [_claim(id=id, statement=statement, published=published, note=note, **common) for id, statement, published, note in rows]

@@ -164,7 +164,7 @@ def _capacity(program: Program, role: str) -> float:
 
 
 def _short(program: Program, role: str, count: int) -> str:
-    what = "all instructions take" if role == "instruction_memory" else "what a layer reads and writes takes up to"
+    what = "all instructions take" if role == "instruction_memory" else "a layer reads and writes up to"
     have, name = show(_capacity(program, role), "B"), program.machine.part(role).name
     return f"{what} {show(count, 'B')} but the memories hold {have}; the cost of fetching the rest is not counted; set {name}.capacity"
 

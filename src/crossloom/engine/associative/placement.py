@@ -119,9 +119,9 @@ class InRows:
 class Piece:
     """The work of one tile and part in each row group: loads before each round, the stream, and the final readout.
 
-    Loading writes row by row; each row's inputs of a round are written one domain after the other. Readout searches for ones bit by bit, in all rows in parallel;
-    the tags are the bits. For realignment, all tracks move to the end that lies at a port, where one search checks them, and back. The actual procedure was
-    not available to us, so this one is assumed.
+    Loading writes row by row; each row's inputs of a round are written one domain after the other. Readout searches for ones bit by bit, in all
+    rows in parallel; the tags are the bits. For realignment, all tracks move to the end that lies at a port, where one search checks them, and
+    back. The actual procedure was not available to us, so this one is assumed.
     """
 
     compiled: Compiled

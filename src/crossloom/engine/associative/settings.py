@@ -38,15 +38,15 @@ class Processors:
     Attributes:
         rows, columns, domains, ports: size of an array; ports per track.
         arrays, routers: number on a chip. A router joins its arrays to others; with 0, all arrays share one.
-        in_turn: layers use the arrays one after the other, instead of each having its own.
-        spread, all_spread: a layer's inputs are spread over the arrays that its rows leave free, and its outputs over those still free after that. Neither
-            applies if every layer has its own arrays.
+        in_turn: whether layers use the arrays one after the other, instead of each having its own.
+        spread, all_spread: whether a layer's inputs are spread over the arrays that its rows leave free, and its outputs over those still free
+            after that. Neither applies if every layer has its own arrays.
         sharing: whether common subexpressions are computed once.
         scope: number of input channels searched together for common subexpressions; 0 chooses per layer.
-        all_rows: rows that hold no output position are searched as well.
-        hidden_alignment: a column is aligned during the previous instruction if that instruction does not use it.
+        all_rows: whether rows that hold no output position are searched as well.
+        hidden_alignment: whether a column is aligned during the previous instruction if that instruction does not use it.
         execute: how values are computed.
-        shift_faults, write_faults: probability that a track ends one domain too far or too short in a step, and that a written cell keeps its old value.
+        shift_faults, write_faults: probability that a step moves a track one domain too far or too short, and that a cell keeps its old value.
         realign_every: number of instructions after which tracks are realigned; 0: never.
     """
 

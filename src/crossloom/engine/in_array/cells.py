@@ -66,7 +66,7 @@ class Controller:
             self._running = False
 
     def read(self, lines: object) -> None:
-        """Claim the read phase of a block, identified by its lines. Raises ValueError outside a cycle, after its write pulse, or if already claimed."""
+        """Claim the read phase of a block, identified by its lines. Raises ValueError outside a cycle, after the write, or if already claimed."""
         if not self._running:
             raise ValueError("a block is read outside a cycle; begin one with cycle()")
         if self._written:

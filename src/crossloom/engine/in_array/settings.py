@@ -76,7 +76,7 @@ def cycle_of(machine: Machine) -> tuple[float, str]:
 def _check(machine: Machine) -> None:
     """Raise MachineError for arrays in which no function can be computed."""
     where = f"machine {machine.name}: engines.blocks"
-    remedy = "or leave functions to digital units (blocks.relu=digital, blocks.pooling=digital, blocks.softmax=digital)"
+    remedy = "or compute functions in digital units (blocks.relu=digital, blocks.pooling=digital, blocks.softmax=digital)"
     if machine.compile.get("arrays", "whole") != "shared":
         raise MachineError(f"{where}: functions are computed in blocks of arrays that layers share; set compile.arrays=shared, {remedy}")
     if (bits := machine.part("array").whole("cell_bits")) != 1:

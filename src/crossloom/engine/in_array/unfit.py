@@ -21,7 +21,7 @@ def unfit(node: Node, graph: Graph, chosen: Functions) -> str | None:
         return "it is not a function that arrays compute"
     sizes = (*node.type.shape[:1], *graph.types[node.inputs[0]].shape[:1]) if node.inputs else ()
     if x is None or y is None or graph.batch is not None or set(sizes) != {Batch()}:
-        return "its values are not integers with one batch axis"
+        return "its values are not integers with a leading batch axis of any size"
     if isinstance(op, Relu | Clip):
         if not chosen.relu:
             return "ReLU is set to digital units"

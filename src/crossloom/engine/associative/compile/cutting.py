@@ -1,9 +1,10 @@
-"""Partitioning of a layer over the arrays, by rows, outputs and inputs, and the scope in which common subexpressions are sought.
+"""Partitioning of a layer over the arrays, by rows, outputs and inputs, and the scope of common subexpressions.
 
 * **Row groups**: output positions, one per row of an array.
-* **Tiles**: groups of outputs, small enough for an array to hold their sums. More tiles than necessary use arrays that would be idle (`spread: all`). They
-  finish sooner but share less, which takes more energy.
-* **Parts**: groups of input channels, on arrays that would otherwise be idle. Each array then has partial sums of all outputs, which digital adders combine.
+* **Tiles**: groups of outputs, small enough for an array to hold their sums. More tiles than necessary use arrays that would be idle
+  (`spread: all`). They finish sooner but share less, which takes more energy.
+* **Parts**: groups of input channels, on arrays that would otherwise be idle. Each array then has partial sums of all outputs, which digital adders
+  combine.
 * **Scope**: channels whose inputs lie side by side and share temporaries. A larger scope saves more operations, needs more columns, and gives fewer
   parts. The scope that finishes earliest is chosen, estimated from the first scope of each candidate.
 """

@@ -1,11 +1,11 @@
 """Emission of instructions from ordered operations: places of temporaries, in place or not, sign and width.
 
-* **Sign.** A temporary may be stored negated; its readers take that into account. In place, the overwritten operand can therefore always be the minuend:
-  for p − q, p becomes p − q, or q becomes −(p − q) = q − p.
-* **In place** if an operand is a temporary, is read for the last time, and lies in a column that suits the readers of the result. This takes four steps per bit
-  and three for each bit of growth, instead of five and the clearing write.
-* **Columns.** Operands of one operation must lie in different columns. A new temporary therefore avoids the columns of its operands, and those of the live
-  temporaries that will be read together with it. Of the remaining columns it takes the one with most free slots.
+* **Sign.** A temporary may be stored negated; its readers take that into account. In place, the overwritten operand can therefore always be the
+  minuend: for p − q, p becomes p − q, or q becomes −(p − q) = q − p.
+* **In place** if an operand is a temporary, is read for the last time, and lies in a column that suits the readers of the result. This takes four
+  steps per bit and three for each bit of growth, instead of five and the clearing write.
+* **Columns.** Operands of one operation must lie in different columns. A new temporary therefore avoids the columns of its operands, and those of
+  the live temporaries that will be read together with it. Of the remaining columns it takes the one with most free slots.
 * **Sums** grow with their exact range, so that early channels are added to short sums. The first term is copied.
 * **The carry** wears most. It moves to the next domain every few instructions, so that all cells of its column wear equally.
 """

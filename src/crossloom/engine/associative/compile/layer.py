@@ -1,8 +1,8 @@
 """Ternary-weight layer as seen by the associative engine: channels with a few inputs each, and sums over them.
 
-A convolution is a loop nest: for each output position, output, channel and tap of the kernel, acc[output] += w · x. The weights are constants, so each product
-is an addition, a subtraction or nothing. Channels become the outer loop: for one channel (or a few, a *scope*) all outputs are small sums of the same
-inputs, which have common subexpressions. Positions are rows, all computed in parallel.
+A convolution is a loop nest: for each output position, output, channel and tap of the kernel, acc[output] += w · x. The weights are constants, so
+each product is an addition, a subtraction or nothing. Channels become the outer loop: for one channel (or a few, a *scope*) all outputs are small
+sums of the same inputs, which have common subexpressions. Positions are rows, all computed in parallel.
 """
 
 from __future__ import annotations

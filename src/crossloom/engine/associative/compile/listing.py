@@ -57,7 +57,7 @@ def _nest(whole: CompiledLayer, compiled: Compiled, positions: int, after: str) 
         "channel": f"for channel in {channels.start}..{channels.stop - 1}:",
         "tap": f"for tap in 0..{layer.taps - 1}:",
         "scope": f"for scope in {', '.join(f'{scope.start}..{scope[-1]}' for scope in compiled.scopes)}:",
-        "rows": f"for all rows at once:  # {positions} positions",
+        "rows": f"for all rows in parallel:  # {positions} positions",
     }
     order = ("scope", "rows", "output", "channel", "tap") if after == "interchanged" else ("position", "output", "channel", "tap")
     for depth, name in enumerate(order):

@@ -1,8 +1,9 @@
 """Order of the operations of a scope, chosen to keep few temporaries live simultaneously.
 
-Outputs are processed one by one. Everything that an output needs and that is not yet available is computed (operands first), and added to its sum. The next
-output is the one after which fewest temporaries stay live: the temporaries it creates that others will also read, minus those it reads for the last time.
-A tie goes to the output with fewest new operations. This is the usual greedy rule for a short list of live values; finding the minimum is a hard problem.
+Outputs are processed one by one. Everything that an output needs and that is not yet available is computed (operands first), and added to its sum.
+The next output is the one after which fewest temporaries stay live: the temporaries it creates that others will also read, minus those it reads for
+the last time. A tie goes to the output with fewest new operations. This is the usual greedy rule for a short list of live values; finding the
+minimum is a hard problem.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Numeric codes of tables and instructions, for compiled code.
 
-The table of a bit depends only on its position relative to the ends of A and B: before the end, at it (the first bit above), or beyond it, for a signed or
-an unsigned operand. So `table_of` is evaluated once for each of these cases, and its results are looked up from then on.
+The table of a bit depends only on its position relative to the ends of A and B: before the end, at it (the first bit above), or beyond it, for a
+signed or an unsigned operand. So `table_of` is evaluated once for each of these cases, and its results are looked up from then on.
 
-Numba caches compiled code on disk and checks only the file of a function. After a change to the order of tables or operations, or to a function here, delete
-the cached files (`__pycache__/*.nbi`). Code that depends on the steps of tables (`vectors`, `watched`) is not cached.
+Numba caches compiled code on disk and checks only the file of a function. After a change to the order of tables or operations, or to a function
+here, delete the cached files (`__pycache__/*.nbi`). Code that depends on the steps of tables (`vectors`, `watched`) is not cached.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ COSTS = np.array(
         for table in TABLES
     ]
 )
-"""Costs of each table: searches, writes, cells compared, cells offered to its writes in sequence, mean writes to the carry and to the target in eighths."""
+"""Per table: searches, writes, cells compared, cells offered to its writes in sequence, mean writes to carry and target in eighths."""
 
 
 @compiled
 def unpack(one: Any) -> tuple[Any, ...]:
-    """Return an instruction's fields as wide integers: op and bits; column and domain of the target; those of A and B, with bits and sign; those of the carry."""
+    """Return an instruction's fields as wide integers: op and bits; then column and domain of target, A, B (with bits and sign) and carry."""
     wide = np.int64
     return (
         (wide(one.op), wide(one.bits)),

@@ -1,8 +1,8 @@
 """The instructions of the associative processor, and streams of them.
 
-An instruction works on all rows of an array in parallel, bit by bit from the lowest. Operands lie along the domains of a column: `to`, `a` and `b` name
-columns, `to_at`, `a_at`, `b_at` the domain of the lowest bit. `a_bits` and `b_bits` are the numbers of stored bits of A and B. Above them an unsigned
-operand counts as 0, and a signed one repeats its highest bit. `bits` is the number of bits computed.
+An instruction works on all rows of an array in parallel, bit by bit from the lowest. Operands lie along the domains of a column: `to`, `a` and `b`
+name columns, `to_at`, `a_at`, `b_at` the domain of the lowest bit. `a_bits` and `b_bits` are the numbers of stored bits of A and B. Above them an
+unsigned operand counts as 0, and a signed one repeats its highest bit. `bits` is the number of bits computed.
 
 | instruction | does | target |
 | --- | --- | --- |

@@ -1,9 +1,9 @@
 """Track movement: the tracks that an instruction moves, and their positions.
 
-Each column has `ports` ports, spaced `period = domains / ports` apart. Domain d is under a port when the column's offset is d mod period, so moving from d to
-e takes |d mod period − e mod period| steps. All rows of a column move together, and stay in place until they are moved again. The tracks of an instruction
-move in parallel: each goes from its position to its first domain, then from bit to bit as long as it has bits. An operand with fewer bits than are
-computed stays at its highest bit. Loads are not counted here; the layout determines what they move.
+Each column has `ports` ports, spaced `period = domains / ports` apart. Domain d is under a port when the column's offset is d mod period, so moving
+from d to e takes |d mod period − e mod period| steps. All rows of a column move together, and stay in place until they are moved again. The tracks
+of an instruction move in parallel: each goes from its position to its first domain, then from bit to bit as long as it has bits. An operand with
+fewer bits than are computed stays at its highest bit. Loads are not counted here; the layout determines what they move.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ stays under the port and is read again.
 
 The order of steps matters: a row that one step has written must not match the key of a later one. The tables for addition and subtraction of two
 bits are those of the literature on associative processors: four steps in place, as hard-wired in published RTL (github.com/hongzhengTian/
-Associative-Processor-on-FPGA, AP_ctrl.v), and five out of place. Only cells that change are written here (0.75 per bit in place over random bits, not 1).
-Tests show by exhaustive search that no table can use fewer steps.
+Associative-Processor-on-FPGA, AP_ctrl.v), and five out of place. Only cells that change are written here (0.75 per bit in place over random bits,
+not 1). Tests show by exhaustive search that no table can use fewer steps.
 """
 
 from __future__ import annotations

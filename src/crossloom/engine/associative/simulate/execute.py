@@ -1,12 +1,13 @@
 """Execution of a stream: every search and every write of every instruction, in all rows.
 
-A block of rows goes through many instructions at a time, so that its cells stay in the cache. Blocks are independent and are distributed over threads.
-Instructions run in `vectors`, where tables are machine code. Those hit by a fault run in `watched`, as do all instructions if activity is to be counted. Tests
-compare both with `simulate_reference`, which executes one row bit by bit.
+A block of rows goes through many instructions at a time, so that its cells stay in the cache. Blocks are independent and are distributed
+over threads. Instructions run in `vectors`, where tables are machine code. Those hit by a fault run in `watched`, as do all instructions if
+activity is to be counted. Tests compare both with `simulate_reference`, which executes one row bit by bit.
 
-Lower bound on the cost: an in-place addition reads A and B and writes B, 24 bytes for a bit in 64 rows, while the carry stays in a register. Its four steps are
-four searches of three cells and six writes. With three-operand vector instructions each takes one instruction: ten in all. Eight of them form a dependency
-chain, because a step sees what the previous step has written. A cell of 8 words fills a 512-bit register. `python -m benchmarks associative` measures both.
+Lower bound on the cost: an in-place addition reads A and B and writes B, 24 bytes for a bit in 64 rows, while the carry stays in a register.
+Its four steps are four searches of three cells and six writes. With three-operand vector instructions each takes one instruction: ten in all.
+Eight of them form a dependency chain, because a step sees what the previous step has written. A cell of 8 words fills a 512-bit register.
+`python -m benchmarks associative` measures both.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from crossloom.errors import InputError
 Load = Callable[[int, State], None]
 """Callback that writes the inputs of a round into the columns assigned by the layout."""
 _AT_ONCE = 1 << 15
-"""Number of instructions a block executes before the next block starts: about a millisecond, so the cost of fetching the block's cells is negligible."""
+"""Number of instructions a block executes before the next starts: about a millisecond, so fetching the block's cells costs little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ def execute(
 ) -> Activity:
     """Execute a stream in all rows of a state, which is modified in place, and return the activity.
 
-    `load` is called at each load. Faults depend on their seed and the number of rows, not on the threads or on how rows are divided into blocks. Raises InputError
-    for a stream that cannot be executed in this state.
+    `load` is called at each load. Faults depend on their seed and the number of rows, not on the threads or on how rows are divided
+    into blocks. Raises InputError for a stream that cannot be executed in this state.
     """
     _check(stream, state, load)
     events = draw(stream, state.rows, faults, ports) if faults else no_faults()
@@ -99,7 +100,7 @@ def _check(stream: InstructionStream, state: State, load: Load | None) -> None:
     check_stream(stream)
     if (stream.columns, stream.domains) != (state.columns, state.domains):
         raise InputError(
-            f"stream: for {stream.columns} columns of {stream.domains} domains, the state has {state.columns} of {state.domains}; make the state the same size"
+            f"stream: for {stream.columns} columns of {stream.domains} domains, the state has {state.columns} of {state.domains}; make them equal"
         )
     if load is None and (stream.instructions["op"] == OP_LOAD).any():
         raise InputError("stream: has loads; pass `load`, which writes the inputs of a round into the state")

@@ -1,7 +1,7 @@
 """Executors of a layer: its instruction streams, step by step, or the equal integer product.
 
-Without faults the steps are exact, because every addition is as wide as its range. The sums therefore equal those of the product, and large layers are computed
-as one; tests compare the two.
+Without faults the steps are exact, because every addition is as wide as its range. The sums therefore equal those of the product, and large layers
+are computed as one; tests compare the two.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Shift and write faults, drawn sparsely: the number of random draws scales with the faults, not with the cells.
 
-* **Shift.** At each step of a column, each row's track moves, with a small probability, one domain too far or one too short. From then on it is displaced: the
-  port finds each bit one domain away from its correct place. This is equivalent to bits displaced by one domain along a column that moves correctly, which is
-  how it is simulated. There are `spare` domains at both ends, initially empty. Bits pushed beyond them are lost, and zeros are shifted in.
+* **Shift.** At each step of a column, each row's track moves, with a small probability, one domain too far or one too short. From then on it is
+  displaced: the port finds each bit one domain away from its correct place. This is equivalent to bits displaced by one domain along a column that
+  moves correctly, which is how it is simulated. There are `spare` domains at both ends, initially empty. Bits pushed beyond them are lost, and
+  zeros are shifted in.
 * **Write.** Each cell to be written keeps its old value with a small probability.
 
 Trials are numbered step by step and row by row. The distance from one fault to the next is drawn from the geometric distribution, so each

@@ -25,10 +25,10 @@ from crossloom.engine.associative.isa.instructions import Instructions
 from crossloom.kernels.jit import compiled
 
 RUN_FIELDS = 11
-"""Number of fields: table and bits; the places of carry, target, A with its step per bit (0 or 1), and B with its step; the position of the instruction's
-tracks at the first bit; and the ordinals of the cells offered to the run's writes: the first, and the number per bit."""
+"""Number of fields: table and bits; the places of carry, target, A with its step per bit (0 or 1), and B with its step; the position of the
+instruction's tracks at the first bit; and the ordinals of the cells offered to the run's writes: the first, and the number per bit."""
 MOST_RUNS = 6
-"""Largest number of runs of an instruction other than a clear: one clears the carry, and five cover the ranges between the ends of A and B."""
+"""Largest number of runs of an instruction other than a clear: one for the carry, and five for the ranges between the ends of A and B."""
 
 
 @dataclass(frozen=True)

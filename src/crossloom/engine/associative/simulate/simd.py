@@ -1,8 +1,8 @@
 """Vector code of the tables: a run of bits, with one cell of several words of rows in a register.
 
-For each table and each number of words, LLVM receives the steps unchanged. A search is the conjunction of the cells of its key; a write is a disjunction with
-the tag or a conjunction with its complement. The carry stays in a register throughout a run; a target is loaded, goes through all steps, and is stored. A
-watched run does the same, but also counts matching rows and written cells, and leaves cells unchanged where a write fails.
+For each table and each number of words, LLVM receives the steps unchanged. A search is the conjunction of the cells of its key; a write is a
+disjunction with the tag or a conjunction with its complement. The carry stays in a register throughout a run; a target is loaded, goes through all
+steps, and is stored. A watched run does the same, but also counts matching rows and written cells, and leaves cells unchanged where a write fails.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def _emitter(lanes: int, watched: bool) -> Callable[[Any, Any, Any, Any], Any]:
 
 
 def _declare_run(context: Any, lanes: Any, what: Any, places: Any, steps: Any) -> tuple[Any, Any]:
-    """Perform a run of a table for some bits, given the addresses of carry, target, A and B, and the strides in bytes of A and B per bit."""
+    """Perform a run of a table, given the addresses of carry, target, A and B, and the strides of A and B in bytes per bit."""
     return types.void(lanes, what, places, steps), _emitter(lanes.count, False)
 
 
 def _declare_watched_run(context: Any, lanes: Any, what: Any, places: Any, steps: Any, masks: Any) -> tuple[Any, Any]:
-    """Perform a watched run. `masks`: address of the rows in which the first write succeeds, its stride in bytes per bit, and the addresses of the rows in use
-    and of the tallies, uint64[word], of matching rows and written cells."""
+    """Perform a watched run. `masks`: address of the rows in which the first write succeeds, its stride in bytes per bit, and the
+    addresses of the rows in use and of the tallies, uint64[word], of matching rows and written cells."""
     return types.void(lanes, what, places, steps, masks), _emitter(lanes.count, True)
 
 

@@ -1,7 +1,8 @@
 """Packed bits of many rows of an array, and reading and writing of integers in them.
 
-Rows never interact, so rows of any number of arrays, positions and images can be held together. They are divided into blocks with 64 rows per word and a few
-words per cell. A cell's words fill a vector register, and all cells of a block fill a second-level cache (1 MiB for 256 columns of 64 domains and 8 words).
+Rows never interact, so rows of any number of arrays, positions and images can be held together. They are divided into blocks with 64 rows per
+word and a few words per cell. A cell's words fill a vector register, and all cells of a block fill a second-level cache (1 MiB for 256 columns
+of 64 domains and 8 words).
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from crossloom.kernels.jit import compiled
 WORD = 64
 """Number of rows in a word."""
 LANES = (2, 4, 8)
-"""Possible numbers of words per cell; the smallest that holds all rows is used. One word is slower than two, because LLVM emits better code for vectors."""
+"""Possible numbers of words per cell; the smallest that holds all rows is used. One is slower than two, as LLVM emits better vector code."""
 _ALIGNED_BYTES = 64
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """The bits of `rows` rows, uint64[block, column, domain, word]; row r is bit r mod 64 of its word. Rows beyond the last exist but are meaningless.
+    """Bits of `rows` rows, uint64[block, column, domain, word]; row r is bit r mod 64 of its word. Rows beyond the last are meaningless.
 
     Each column has `spare` more domains before its first and after its last. No instruction addresses them; bits get there through shift faults.
     """
@@ -38,7 +39,7 @@ class State:
         """Return rows of zeros, `lanes` words to a cell (by default chosen for the number of rows). Raises InputError for a size below 1."""
         if min(rows, columns, domains) < 1 or spare < 0:
             raise InputError(
-                f"state: {rows} rows of {columns} columns of {domains} domains, {spare} spare; give at least one of each, and no negative number of spare ones"
+                f"state: {rows} rows of {columns} columns of {domains} domains, {spare} spare; give at least one of each, and spare >= 0"
             )
         lanes = lanes or next((each for each in LANES if each * WORD >= rows), LANES[-1])
         shape = -(-rows // (lanes * WORD)), columns, domains + 2 * spare, lanes
@@ -101,7 +102,7 @@ def _cells(state: State, columns: NDArray[Any], domains: NDArray[Any], bits: int
     outside = (across < 0) | (across >= state.columns) | (along < 0) | (along + bits > state.domains)
     if across.shape != along.shape or not 1 <= bits <= WORD or outside.any():
         raise InputError(
-            f"values of {bits} bits at {len(across)} columns and {len(along)} domains: some lie outside the {state.columns} columns of {state.domains} domains"
+            f"values of {bits} bits at {len(across)} columns and {len(along)} domains: some are outside {state.columns} x {state.domains}"
         )
     return across, along + state.spare
 

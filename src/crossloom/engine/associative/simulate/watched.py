@@ -1,8 +1,8 @@
 """Watched execution of instructions hit by faults, or of all if activity is counted; the others run at full speed in between.
 
-A fault is identified by the index of its instruction and an ordinal within it: for a shift fault the column-step at which a track slips, for a write fault
-the cell offered to a write. Columns are ordered as in `tracks_of`, bits from the lowest up, steps as in the table, and the carry before the target. The bits
-of an instruction go through `vectors` together, from one shift fault to the next.
+A fault is identified by the index of its instruction and an ordinal within it: for a shift fault the column-step at which a track slips, for a
+write fault the cell offered to a write. Columns are ordered as in `tracks_of`, bits from the lowest up, steps as in the table, and the carry before
+the target. The bits of an instruction go through `vectors` together, from one shift fault to the next.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ NEXT_SLIP, NEXT_MISS, NEXT_REALIGNMENT, SINCE = range(4)
 """Cursors into the lists of faults: next slip, miss and realignment, and the first slip since the last realignment."""
 CURSORS = 4
 IN_USE, TAGGED, WRITTEN, SIGN, NOTHING, SUCCEED = range(6)
-"""Rows in use; tallies of matching rows and of written cells; rows in which an extend has found the sign bit set; a tally that is never read. From SUCCEED on,
-for each cell offered to an instruction's writes, the rows in which the write succeeds."""
+"""Rows in use; tallies of matching rows and of written cells; rows in which an extend has found the sign bit set; a tally that is never read.
+From SUCCEED on, for each cell offered to an instruction's writes, the rows in which the write succeeds."""
 _WORD_BYTES = 8
 _END = 1 << 30
 
@@ -29,10 +29,10 @@ _END = 1 << 30
 def watch(block: Any, shape: tuple[int, int], course: Any, runs: Any, faults: Any) -> None:
     """Perform instructions on a block.
 
-    `block` is (cells uint64[cell, word], masks uint64[SUCCEED and more, word], lanes as in `run_all`); `shape` the number of cells in a column, and of spare cells
-    before domain 0; `course` (instructions, first, one after the last, watched ranges); `runs` (fields of runs, where the runs of each instruction begin, from
-    the first of the course); `faults` (slips int64[slip, 5]: instruction, position of its tracks, row, column, whether bits move upwards; misses int64[miss,
-    3]: instruction, ordinal, row; realignments; displacements int16[column, row]; cursor int64[CURSORS]).
+    `block` is (cells uint64[cell, word], masks uint64[SUCCEED and more, word], lanes as in `run_all`); `shape` the number of cells in a column, and
+    of spare cells before domain 0; `course` (instructions, first, one after the last, watched ranges); `runs` (fields of runs, where the runs of
+    each instruction begin, from the first of the course); `faults` (slips int64[slip, 5]: instruction, position of its tracks, row, column, whether
+    bits move upwards; misses int64[miss, 3]: instruction, ordinal, row; realignments; displacements int16[column, row]; cursor int64[CURSORS]).
     """
     (cells, _, lanes), (instructions, start, stop, watched), (fields, first), (_, _, realignments, _, cursor) = block, course, runs, faults
     position = start
