@@ -219,7 +219,7 @@ def test_a_stream_that_cannot_be_executed_is_refused_with_its_first_wrong_instru
 def test_a_state_of_another_size_and_a_load_without_a_loader_are_refused() -> None:
     with pytest.raises(InputError, match="the state has 4 of 9"):
         execute(CLEARED, State.zeros(1, 4, 9))
-    with pytest.raises(InputError, match="give `load`"):
+    with pytest.raises(InputError, match="pass `load`"):
         execute(stream_of(4, 8, {"op": Op.LOAD}), State.zeros(1, 4, 8))
     with pytest.raises(InputError, match="at least one"):
         State.zeros(0, 4, 8)

@@ -115,7 +115,7 @@ def test_overrides_by_any_unambiguous_end(isaac: Machine) -> None:
         ({"array.rows": 1e9}, "array.rows must be positive and at most"),
         ({"adc_bits": True}, "expected a number, or a number and a unit"),
         ({"adc_bits": None}, "expected a number"),
-        ({"adc_power": "1e400 W"}, "must not be negative, nor"),
+        ({"adc_power": "1e400 W"}, "must not be negative, and must be below"),
         ({"adc_area": "3 pJ"}, "expected an area"),
         ({"adc_area": "-3 mm^2"}, "must not be negative"),
         ({"cycle": "100 nm"}, "expected s"),
@@ -162,7 +162,7 @@ BAD = {
     "unknown component": ("machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {use: isaac.acd}\n", "no component named isaac.acd"),
     "neither": ("machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {count: 3}\n", "either 'use'"),
     "unknown parameter": ("machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {use: isaac.adc, with: {bit: 3}}\n", "no parameter bit"),
-    "per nobody": ("machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {use: isaac.adc, per: array}\n", "names no part beside it"),
+    "per nobody": ("machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {use: isaac.adc, per: array}\n", "names no part in the same unit"),
     "wrong unit": (
         "machine: a\ntitle: b\npaper: c\nchip:\n  parts:\n    adc: {use: isaac.adc, area: {value: 3 mW, source: d, mark: assumed}}\n",
         "expected an area",

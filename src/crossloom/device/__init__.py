@@ -1,8 +1,8 @@
-"""What one memory cell does: the conductances that it can have, how well they are written, how they drift, how they read.
+"""Memory-cell models: conductance range, programming error, drift, read noise, faults and I-V law.
 
-A `Cell` is put together from small frozen objects, one for each effect, each a formula with its source and the range in which it was
-measured; a published device is a file under `published/`. `Cell.write` draws once what chance decides when cells are written, and what it
-returns answers for any time after. What belongs here: conductances in siemens. What does not: weights (engines), wires (`circuit`).
+A `Cell` is composed of small frozen objects, one per effect. Each is a formula with its source and its measured range. A published
+device is a file under `published/`. `Cell.write` makes the random draws of programming once; the `Written` cells it returns give the
+conductances at any later time. This package deals in conductances (siemens); weights belong to the engines, wires to `circuit`.
 """
 
 from crossloom.device.cell import Cell as Cell

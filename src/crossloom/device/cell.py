@@ -1,4 +1,4 @@
-"""A cell, and cells as written."""
+"""Cell models and programmed cells."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Cell:
 
     Attributes:
         name, title: short and long name.
-        source: where its figures come from.
-        low_s, high_s: range of conductances (S) that targets may have.
-        programming: how far from its target a cell is written.
-        drift: what time does to it.
-        reading: fluctuation from one read to the next.
-        faults: cells that are stuck.
-        iv: current for a voltage.
-        longest_s: time after writing up to which the source measured; later is extrapolation.
-        note: what a user should know.
+        source: origin of its figures.
+        low_s, high_s: range of target conductances (S).
+        programming: programming error, the deviation from the target.
+        drift: change of the conductance over time.
+        reading: read-to-read fluctuation.
+        faults: stuck cells.
+        iv: current-voltage law.
+        longest_s: latest time after writing covered by the source's measurements; beyond it the model extrapolates.
+        note: notes for the user.
     """
 
     name: str
@@ -49,24 +49,24 @@ class Cell:
 
     def __post_init__(self) -> None:
         if not 0 <= self.low_s < self.high_s < math.inf:
-            raise InputError(f"cell {self.name}: its range must be 0 <= low < high, got {self.low_s:g} to {self.high_s:g} S")
+            raise InputError(f"cell {self.name}: the range must satisfy 0 <= low < high, got {self.low_s:g} to {self.high_s:g} S")
 
     def with_(self, **changes: Any) -> Cell:
         """Return a variant with other fields. Raises InputError for a field that does not exist."""
         if unknown := [name for name in changes if name not in self.__dataclass_fields__]:
-            raise InputError(f"cell {self.name} has no field {unknown[0]}; it has {', '.join(self.__dataclass_fields__)}")
+            raise InputError(f"cell {self.name} has no field {unknown[0]}; choose from {', '.join(self.__dataclass_fields__)}")
         return replace(self, **changes)
 
     def write(self, target_s: Tensor, generator: torch.Generator) -> Written:
         """Return cells written to target conductances (S, float64). Raises InputError for targets outside the range.
 
-        Draws do not depend on which effects are switched off, so that variants of a cell can be compared seed by seed.
+        The draws do not depend on which effects are enabled, so variants of a cell can be compared seed by seed.
         """
         target = target_s.to(torch.float64)
         slack = 1e-9 * self.high_s
         if bool(((target < self.low_s - slack) | (target > self.high_s + slack) | ~torch.isfinite(target)).any()):
             raise InputError(
-                f"cell {self.name}: targets go from {float(target.min()):g} to {float(target.max()):g} S and it can hold {self.low_s:g} to {self.high_s:g} S"
+                f"cell {self.name}: targets range from {float(target.min()):g} to {float(target.max()):g} S, but the cell holds {self.low_s:g} to {self.high_s:g} S"
             )
         normal = torch.randn(2, *target.shape, dtype=torch.float64, generator=generator)
         uniform = torch.rand(target.shape, dtype=torch.float64, generator=generator)
@@ -75,13 +75,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Written:
-    """Cells as written: what was meant, and what chance decided once.
+    """Programmed cells: their targets and the random numbers drawn at programming.
 
     Attributes:
-        cell: their kind.
-        target_s: what was meant.
-        error, pace: standard normal numbers, one for each cell: of its programming error, and of how fast it drifts.
-        stuck: −1 where a cell is stuck at its lowest conductance, 1 at its highest, 0 where it works.
+        cell: the cell model.
+        target_s: target conductances (S).
+        error, pace: standard normal numbers, one per cell, for its programming error and its rate of drift.
+        stuck: −1 for a cell stuck at its lowest conductance, 1 at its highest, 0 for a working cell.
     """
 
     cell: Cell
@@ -92,11 +92,11 @@ class Written:
 
     @property
     def written_s(self) -> Tensor:
-        """Conductances right after writing, faults left out."""
+        """Conductances (S) right after writing, without faults."""
         return self.cell.programming.written(self.target_s, self.error, self.cell.high_s).clamp(min=0.0)
 
     def conductance_s(self, time_s: float = 0.0) -> Tensor:
-        """Return the conductances a time after writing, noise of reading left out. Raises InputError for a negative time."""
+        """Return the conductances (S) `time_s` after writing, without read noise. Raises InputError for a negative time."""
         if not 0 <= time_s < math.inf:
             raise InputError(f"cell {self.cell.name}: the time after writing must be at least 0 s, got {time_s:g}")
         g = self.cell.drift.after(CellState(self.target_s, self.written_s, self.error, self.pace), time_s, self.cell.high_s).clamp(min=0.0)
@@ -104,5 +104,5 @@ class Written:
         return torch.where(self.stuck > 0, self.cell.high_s, g)
 
     def reading_sigma_s(self, time_s: float = 0.0) -> Tensor:
-        """Return the standard deviation of the conductances from one read to the next, a time after writing."""
+        """Return the read-to-read standard deviation (S) of the conductances, `time_s` after writing."""
         return self.cell.reading.sigma(self.conductance_s(time_s), self.written_s, time_s, self.cell.high_s)

@@ -1,4 +1,4 @@
-"""Cells that are stuck."""
+"""Stuck cells."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from crossloom.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Shares of cells stuck at their highest conductance (low resistance) and at their lowest (high resistance).
+    """Fractions of cells stuck at their highest conductance (low resistance) and at their lowest (high resistance).
 
-    The states are named because "stuck at 0" means one of them in some papers and tools, and the other in others.
+    The states are named after the conductance because "stuck at 0" means either of them, depending on the paper or tool.
     """
 
     stuck_high: float = 0.0
@@ -22,10 +22,12 @@ class Faults:
 
     def __post_init__(self) -> None:
         if self.stuck_high < 0 or self.stuck_low < 0 or self.stuck_high + self.stuck_low > 1:
-            raise InputError(f"faults: shares must not be negative nor exceed 1 together, got {self.stuck_high:g} high and {self.stuck_low:g} low")
+            raise InputError(
+                f"faults: fractions must not be negative, and their sum must not exceed 1, got {self.stuck_high:g} high and {self.stuck_low:g} low"
+            )
 
     def stuck(self, uniform: Tensor) -> Tensor:
-        """Return 1 (highest conductance), −1 (lowest) or 0 for numbers drawn evenly from 0 to 1; a higher share keeps the faults of a lower."""
+        """Return 1 (highest conductance), −1 (lowest) or 0 for uniform numbers in [0, 1); a higher fraction keeps the faults of a lower one."""
         high, low = uniform < self.stuck_high, uniform > 1 - self.stuck_low
         return high.to(torch.int8) - low.to(torch.int8)
 

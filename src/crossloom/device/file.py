@@ -1,4 +1,4 @@
-"""Cells in files: what `crossloom device fit` writes, and what anybody may write by hand.
+"""Cell files, as written by `crossloom device fit` or by hand.
 
 cell: our-hfo2
 title: HfO2, test chip 3
@@ -7,9 +7,9 @@ low: 2 uS
 high: 60 uS
 bias_us: [0.1, -0.4]          # in µS, polynomials in the target over the highest conductance, constant first
 sigma_us: [0.8, 1.2]
-later:                        # optional: measured again, seconds after the first time
+later:                        # optional: repeated measurements, seconds after the first
   - {after: 3600 s, bias_us: [-0.2, -0.9], sigma_us: [1.1, 1.9]}
-stuck_high: 0.01              # optional: shares of cells that are stuck
+stuck_high: 0.01              # optional: fractions of stuck cells
 stuck_low: 0.02
 """
 
@@ -62,10 +62,10 @@ class _File(_Strict):
 
 
 def read_cell(path: str | Path) -> Cell:
-    """Return the cell that a YAML file describes. Raises InputError naming the file, the field and the remedy."""
+    """Return the cell described by a YAML file. Raises InputError naming the file, the field and the remedy."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such cell file; see 'crossloom device list' for the cells that come with Crossloom")
+        raise InputError(f"{path}: no such cell file; see 'crossloom device list' for the cells that ship with Crossloom")
     document = read_yaml(path, InputError)
     try:
         given = _File.model_validate(_plain(document))
@@ -90,10 +90,12 @@ def _cell(given: _File, origin: str) -> Cell:
     except ValueError as problem:
         raise InputError(f"{origin}: {problem}") from problem
     if any(b <= a for a, b in pairwise((0.0, *times))):
-        raise InputError(f"{origin}: later.after: times must be positive and rise, got {', '.join(f'{t:g} s' for t in times)}")
+        raise InputError(f"{origin}: later.after: times must be positive and increasing, got {', '.join(f'{t:g} s' for t in times)}")
     for name, sigma in (("sigma_us", given.sigma_us), *(("later.sigma_us", each.sigma_us) for each in given.later)):
         if float(polynomial(sigma, torch.linspace(0, 1, 101)).max()) < 0:
-            raise InputError(f"{origin}: {name}: a standard deviation is never negative, got {list(sigma)}; 0 means that cells are written exactly")
+            raise InputError(
+                f"{origin}: {name}: a standard deviation must not be negative, got {list(sigma)}; 0 means that cells are written exactly"
+            )
     later = Remeasured(given.bias_us, given.sigma_us, times, tuple(e.bias_us for e in given.later), tuple(e.sigma_us for e in given.later))
     return Cell(
         name=given.cell,
@@ -110,9 +112,9 @@ def _cell(given: _File, origin: str) -> Cell:
 
 
 def cell_text(cell: Cell) -> str:
-    """Return the file of a fitted cell. Raises InputError for a cell of another kind: published ones are known by their names."""
+    """Return the file text of a fitted cell. Raises InputError for other models: a published cell is used by its name."""
     if not isinstance(cell.programming, Measured) or not isinstance(cell.drift, Remeasured | Steady):
-        raise InputError(f"cell {cell.name} is not of the kind that files hold; use it by its name")
+        raise InputError(f"cell {cell.name} has a model that cell files cannot hold; use it by its name")
     document: dict[str, Any] = {
         "cell": cell.name,
         "title": cell.title,

@@ -1,12 +1,12 @@
-"""From a user's measurements to a cell: how far cells land from their targets, and what time does to them.
+"""Fit of a cell model to a user's measurements: programming error, and its change over time.
 
-With x the target over the largest target, and at each time after writing that was measured,
+Let x be the target over the largest target. At each measured time after writing,
 
     measured = target + bias(x) + σ(x)·z,    z standard normal,
 
-bias and σ polynomials in x (µS). Their degrees, 0 to 3 each, are those with the lowest Bayesian information criterion under the normal
-likelihood, which is maximised over all coefficients together. Later times are fitted one by one and interpolated in the logarithm of time,
-a cell keeping its z: what was measured is reproduced, nothing is extrapolated.
+with bias and σ polynomials in x (µS). Their degrees, 0 to 3 each, minimise the Bayesian information criterion under the normal
+likelihood, which is maximised over all coefficients jointly. Later times are fitted one by one and interpolated in the logarithm of time;
+each cell keeps its z. The measurements are reproduced and nothing is extrapolated.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from crossloom.errors import DataError
 Vector = NDArray[np.float64]
 
 FEWEST = 20
-"""Measurements at one time that a fit needs."""
+"""Minimum number of measurements per time."""
 HIGHEST = 3
-"""Degree of a polynomial."""
+"""Highest degree of a polynomial."""
 FLOOR_US = 1e-6
-"""Smallest σ in µS; nothing is written better than that."""
+"""Lower limit of σ in µS; no cell is written more precisely."""
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was meant, what was measured (µS), and when (seconds after writing; all 0 if that was not noted)."""
+    """Targets and measured conductances (µS) with their times (seconds after writing; all 0 if not recorded)."""
 
     target_us: Vector
     measured_us: Vector
@@ -46,26 +46,26 @@ class Measurements:
 
     @property
     def times(self) -> Vector:
-        """The times at which anything was measured."""
+        """The distinct measurement times."""
         return np.unique(self.time_s)
 
     def at(self, time_s: float) -> Measurements:
-        """Return what was measured at one time."""
+        """Return the measurements at one time."""
         there = self.time_s == time_s
         return Measurements(self.target_us[there], self.measured_us[there], self.time_s[there])
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a fit describes the measurements at one time.
+    """Goodness of fit at one time.
 
     Attributes:
-        time_s, samples: when, and how many.
-        bias_us, sigma_us: coefficients found.
+        time_s, samples: measurement time and number of measurements.
+        bias_us, sigma_us: fitted coefficients.
         spread: standard deviation of the standardised residuals; 1 if σ is right.
-        p_value: of the Kolmogorov-Smirnov test that they are normal; below 0.01 they are hardly. It is too kind, because the
-            coefficients were fitted to the same measurements.
-        rows: for each of up to ten groups of targets: mean target, number, mean error, spread as measured and as fitted (µS).
+        p_value: Kolmogorov-Smirnov test of their normality; below 0.01 they are unlikely to be normal. The test is optimistic because
+            the coefficients were fitted to the same measurements.
+        rows: mean target, count, mean error, measured and fitted spread (µS) for each of up to ten groups of targets.
     """
 
     time_s: float
@@ -78,24 +78,24 @@ class Quality:
 
 
 def read_measurements(path: str | Path, unit: str = "uS") -> Measurements:
-    """Return the measurements in a CSV file with the columns `target`, `measured` and perhaps `time` (s).
+    """Return the measurements in a CSV file with the columns `target`, `measured` and, optionally, `time` (s).
 
-    `unit` is that of both conductances. Raises DataError naming the line.
+    `unit` applies to both conductances. Raises DataError naming the line.
     """
     path = Path(path)
     try:
         scale = units.parse(f"1 {unit}", "conductance") * 1e6
     except ValueError as problem:
-        raise DataError(f"{unit}: no unit of conductance; use S, mS, uS or nS") from problem
+        raise DataError(f"{unit}: not a unit of conductance; use S, mS, uS or nS") from problem
     if not path.is_file():
-        raise DataError(f"{path}: no such file; give a CSV file with the columns target, measured and perhaps time")
+        raise DataError(f"{path}: no such file; give a CSV file with the columns target, measured and, optionally, time")
     rows: list[tuple[float, float, float]] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
             if missing := [name for name in ("target", "measured") if name not in names]:
-                raise DataError(f"{path}: it has no column {missing[0]}; its first line must name the columns target, measured and perhaps time")
+                raise DataError(f"{path}: it has no column {missing[0]}; its first line must name the columns target, measured and, optionally, time")
             for row in reader:
                 rows.append(_row(row, names, scale, f"{path}, line {reader.line_num}"))
     except (UnicodeDecodeError, csv.Error) as problem:
@@ -120,15 +120,15 @@ def _row(row: dict[str, str | None], names: dict[str, str], scale: float, where:
 
 
 def fit_cell(measurements: Measurements, name: str, source: str) -> tuple[Cell, tuple[Quality, ...]]:
-    """Return the cell that describes the measurements, and for each time how well. Raises DataError for too few of them."""
+    """Return the cell fitted to the measurements, and the quality of the fit at each time. Raises DataError for too few measurements."""
     high = float(measurements.target_us.max())
     if high <= 0 or float(measurements.target_us.min()) == high:
-        raise DataError(f"{name}: all targets are {high:g} µS; measure at several")
+        raise DataError(f"{name}: all targets are {high:g} µS; measure at several targets")
     qualities = []
     for time in measurements.times:
         there = measurements.at(float(time))
         if len(there.target_us) < FEWEST:
-            raise DataError(f"{name}: {len(there.target_us)} measurements at {time:g} s; a fit needs {FEWEST}")
+            raise DataError(f"{name}: {len(there.target_us)} measurements at {time:g} s; a fit needs at least {FEWEST}")
         qualities.append(_fitted(there, high, float(time)))
     first, *later = qualities
     return (
@@ -182,7 +182,7 @@ def _sigma(x: Vector, coefficients: Vector) -> Vector:
 
 
 def _criterion(x: Vector, error: Vector, bias: int, sigma: int) -> tuple[float, Vector]:
-    """Return the information criterion of polynomials of these degrees, and their coefficients."""
+    """Return the Bayesian information criterion for polynomials of these degrees, and their coefficients."""
     polynomial = np.polynomial.polynomial
     start_bias = polynomial.polyfit(x, error, bias)
     rest = np.abs(error - polynomial.polyval(x, start_bias)) * math.sqrt(math.pi / 2)
@@ -199,7 +199,7 @@ def _criterion(x: Vector, error: Vector, bias: int, sigma: int) -> tuple[float, 
 
 
 def _groups(target: Vector, error: Vector, spread: Vector) -> tuple[tuple[float, int, float, float, float], ...]:
-    """Return a row for each target, or for tenths of the measurements where there are more than ten targets."""
+    """Return one row per target, or one per tenth of the measurements if there are more than ten targets."""
     order = np.argsort(target, kind="stable")
     edges = np.unique(target)
     parts = [order[target[order] == edge] for edge in edges] if len(edges) <= 10 else np.array_split(order, 10)

@@ -1,4 +1,4 @@
-"""Current for a voltage."""
+"""Current-voltage laws."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Iv(Protocol):
         ...
 
     def spice(self, conductance_s: float, across: str) -> str:
-        """Return the current as an expression of SPICE in the voltage `across`."""
+        """Return the current as a SPICE expression in the voltage `across`."""
         ...
 
 
@@ -52,11 +52,11 @@ class Ohmic:
 
 @dataclass(frozen=True, slots=True)
 class Cubic:
-    """I = g·V + n₂·V·|V| + n₃·V³, n₂ and n₃ functions of g; odd in V, as nothing was measured for negative voltages.
+    """I = g·V + n₂·V·|V| + n₃·V³ with n₂ and n₃ functions of g. It is taken as odd in V because negative voltages were not measured.
 
     Attributes:
         second, third: n₂ (A/V²) and n₃ (A/V³) as functions of g (S).
-        highest_v: voltage up to which it was measured.
+        highest_v: highest measured voltage.
     """
 
     second: Callable[[Tensor], Tensor]
@@ -83,7 +83,7 @@ class Cubic:
 
 @dataclass(frozen=True, slots=True)
 class Sinh:
-    """I = g·v₀·sinh(V/v₀): the usual law of a tunnelling barrier; g is the conductance at small voltages."""
+    """I = g·v₀·sinh(V/v₀), the usual law of a tunnelling barrier; g is the small-signal conductance."""
 
     scale_v: float
     ohmic: bool = False

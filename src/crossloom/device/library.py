@@ -1,4 +1,4 @@
-"""Cells by name."""
+"""Lookup of cells by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crossloom.plugins import plugins
 
 @cache
 def cells() -> dict[str, Cell]:
-    """Return the cells that come with Crossloom and with other packages, by name. Raises InputError for a name that is taken."""
+    """Return the cells of Crossloom and of other packages, by name. Raises InputError for a name already taken."""
     modules = sorted(path.name.removesuffix(".py") for path in files("crossloom.device.published").iterdir() if path.name.endswith(".py"))
     found = [each for name in modules if name != "__init__" for each in import_module(f"crossloom.device.published.{name}").CELLS]
     by_name = {each.name: each for each in sorted(found, key=lambda each: each.name)}
@@ -23,19 +23,19 @@ def cells() -> dict[str, Cell]:
         for path in plugin.documents():
             each = read_cell(path)
             if each.name in by_name:
-                raise InputError(f"{plugin.package}: {path.name}: there is a cell named {each.name} already; rename one")
+                raise InputError(f"{plugin.package}: {path.name}: a cell named {each.name} already exists; rename one")
             by_name[each.name] = each
     return by_name
 
 
 @lru_cache(maxsize=64)
 def _read(path: Path, written: int) -> Cell:
-    """Return the cell of a file; one that is written anew is read anew."""
+    """Return the cell of a file; `written` is its modification time, so that a changed file is read again."""
     return read_cell(path)
 
 
 def cell(name: str) -> Cell:
-    """Return a cell by name, or the one that a .yaml file describes. Raises InputError."""
+    """Return a cell by name, or the one described by a .yaml file. Raises InputError."""
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)

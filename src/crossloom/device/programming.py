@@ -1,4 +1,4 @@
-"""How far from its target a cell is written."""
+"""Programming error: the deviation of a written cell from its target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MICRO = 1e-6
 
 
 def polynomial(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
-    """Return Σ cₖ·xᵏ, constant first."""
+    """Return Σ cₖ·xᵏ; the constant coefficient comes first."""
     total = torch.zeros_like(x)
     for coefficient in reversed(coefficients):
         total = total * x + coefficient
@@ -27,13 +27,13 @@ class Programming(Protocol):
         ...
 
     def written(self, target_s: Tensor, error: Tensor, high_s: float) -> Tensor:
-        """Return the conductance for standard normal errors."""
+        """Return the written conductance for standard normal errors."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """Every cell is written as it is meant."""
+    """No programming error."""
 
     def sigma(self, target_s: Tensor, high_s: float) -> Tensor:
         """Return zeros."""
@@ -46,12 +46,12 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class Polynomial:
-    """Normal, with σ a polynomial in the target: Σ cₖ·xᵏ µS.
+    """Normal error with σ a polynomial in the target: Σ cₖ·xᵏ µS.
 
     Attributes:
         coefficients_us: c₀, c₁, ... in µS.
         of: x is the target over the highest conductance ("share"), or the target in µS ("microsiemens").
-        reference_s: highest conductance of the devices that were measured; with "share", σ scales with the cell's own. None: it does not.
+        reference_s: highest conductance of the measured devices; σ scales with the ratio of the cell's own to it. None: σ does not scale.
     """
 
     coefficients_us: tuple[float, ...]
@@ -72,7 +72,7 @@ class Polynomial:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Normal around a mean that misses the target: bias and σ are polynomials (µS) in the target over the highest conductance."""
+    """Normal error with a bias: bias and σ are polynomials (µS) in the target over the highest conductance."""
 
     bias_us: tuple[float, ...]
     sigma_us: tuple[float, ...]
@@ -88,7 +88,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """g = target·e^θ with θ normal of standard deviation `spread`: the classic variation law."""
+    """g = target·e^θ, θ normal with standard deviation `spread`: the classic variation law."""
 
     spread: float
 
@@ -104,7 +104,7 @@ class LogNormal:
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
-    """Normal, with σ a share of the highest conductance for every target."""
+    """Normal error with σ a fixed fraction of the highest conductance."""
 
     share: float
 

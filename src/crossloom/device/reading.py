@@ -1,4 +1,4 @@
-"""Fluctuation from one read to the next."""
+"""Read noise: fluctuation from one read to the next."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Reading(Protocol):
     """Read noise of a cell."""
 
     def sigma(self, now_s: Tensor, written_s: Tensor, time_s: float, high_s: float) -> Tensor:
-        """Return the standard deviation (S) for conductances as they are now and as they were written."""
+        """Return the standard deviation (S), given the present and the written conductances."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Every read is alike."""
+    """No read noise."""
 
     def sigma(self, now_s: Tensor, written_s: Tensor, time_s: float, high_s: float) -> Tensor:
         """Return zeros."""
@@ -33,11 +33,11 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Flicker:
-    """1/f noise: σ = g·Q(x)·√ln((t + t_read)/(2·t_read)), x the written share of the highest conductance, t counted from `start_s` before writing.
+    """1/f noise: σ = g·Q(x)·√ln((t + t_read)/(2·t_read)), x the written conductance relative to the highest, t counted from `start_s` before writing.
 
     Attributes:
-        start_s: t₀ of the drift, which t includes.
-        read_s: t_read, how long a read takes.
+        start_s: t₀ of the drift, included in t.
+        read_s: t_read, duration of a read.
         amplitude: Q as a function of x.
     """
 
@@ -66,7 +66,7 @@ class LogFlicker:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """σ is a share of the highest conductance."""
+    """σ is a fixed fraction of the highest conductance."""
 
     share: float
 
@@ -79,8 +79,8 @@ class Share:
 class Physical:
     """Thermal and shot noise of a read at a voltage, and random telegraph noise, with the constants of PytorX (He et al., DAC 2019).
 
-    σ² = g·f·(4kT + 2qV)/V², and a telegraph step δ = g·(b·g + a)/(g − (b·g + a)) that is there half of the time, which adds (δ/2)².
-    PytorX's own σ has a further term (ΔG/3)², whose ΔG our sources do not define; it is left out.
+    σ² = g·f·(4kT + 2qV)/V². A telegraph step δ = g·(b·g + a)/(g − (b·g + a)), present half of the time, adds (δ/2)².
+    PytorX's own σ has a further term (ΔG/3)²; it is left out because our sources do not define its ΔG.
 
     Attributes:
         volts: read voltage.
@@ -95,12 +95,12 @@ class Physical:
     telegraph: tuple[float, float] = (1.662e-7, 0.0015)
 
     def step(self, now_s: Tensor) -> Tensor:
-        """Return the telegraph's step δ (S); it cannot be larger than the conductance itself."""
+        """Return the telegraph step δ (S), which cannot exceed the conductance itself."""
         trap = self.telegraph[1] * now_s + self.telegraph[0]
         return torch.where(now_s > 2 * trap, now_s * trap / (now_s - trap).clamp(min=1e-30), now_s)
 
     def sigma(self, now_s: Tensor, written_s: Tensor, time_s: float, high_s: float) -> Tensor:
-        """Return σ of thermal and shot noise, and of a telegraph that is in either state half of the time (δ/2)."""
+        """Return σ of thermal and shot noise, and of telegraph noise that spends half of the time in each state (δ/2)."""
         carried = now_s * self.rate_hz * (4 * BOLTZMANN * self.kelvin + 2 * ELEMENTARY * self.volts) / self.volts**2
         step = self.step(now_s) if any(self.telegraph) else torch.zeros_like(now_s)
         return torch.sqrt(carried + (step / 2) ** 2)

@@ -1,4 +1,4 @@
-"""What time does to a cell after it is written."""
+"""Change of a cell's conductance over time after writing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Of = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class CellState:
-    """Cells just written: what was meant, what came of it, and standard normal numbers for the error made and for the pace of what follows."""
+    """Cells just written: target and written conductance, and the standard normal numbers of the programming error and of the drift rate."""
 
     target_s: Tensor
     written_s: Tensor
@@ -27,28 +27,28 @@ class CellState:
 
 
 class Drift(Protocol):
-    """The way of a conductance through time."""
+    """The drift of a conductance over time."""
 
     def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
-        """Return the conductance a time after writing; `high_s` is the cell's highest conductance."""
+        """Return the conductance `time_s` after writing; `high_s` is the cell's highest conductance."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """Nothing changes."""
+    """No drift."""
 
     def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
-        """Return what was written."""
+        """Return the conductance as written."""
         return state.written_s
 
 
 @dataclass(frozen=True, slots=True)
 class PowerLaw:
-    """g(t) = g·((t + t₀)/t₀)^−ν, ν = |N(mean(x), σ(x))| with x the written share of the highest conductance.
+    """g(t) = g·((t + t₀)/t₀)^−ν, ν = |N(mean(x), σ(x))| with x the written conductance relative to the highest.
 
     Attributes:
-        start_s: t₀, when the conductance that was written was measured.
+        start_s: t₀, the time at which the written conductance was measured.
         mean, sigma: ν's mean and standard deviation as functions of x.
     """
 
@@ -70,14 +70,14 @@ class PowerLaw:
 
 @dataclass(frozen=True, slots=True)
 class Logarithmic:
-    """g(t) = g + (slope·ln t + (spread·ln t + spread_1s)·pace) µS for t of at least a second: relaxation that does not depend on g."""
+    """g(t) = g + (slope·ln t + (spread·ln t + spread_1s)·pace) µS for t of at least one second: relaxation independent of g."""
 
     slope_us: float
     spread_us: float
     spread_1s_us: float
 
     def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
-        """Return the relaxed conductance; nothing is said of the first second."""
+        """Return the relaxed conductance; during the first second, which the law does not cover, the conductance as written."""
         if time_s < 1.0:
             return state.written_s
         log = math.log(time_s)
@@ -86,13 +86,13 @@ class Logarithmic:
 
 @dataclass(frozen=True, slots=True)
 class Relaxation:
-    """Writing error that grows: σ(x) µS is a polynomial at each of some times, linear in the logarithm of time in between.
+    """Programming error that grows with time: σ(x) µS is a polynomial at each tabulated time, interpolated linearly in the logarithm of time.
 
-    Cells keep their place in the distribution: pace·σ(t). Before the first time nothing is added, after the last one no more.
+    Cells keep their place in the distribution: pace·σ(t). σ is zero before the first time and constant after the last.
 
     Attributes:
         times_s: times after writing.
-        coefficients_us: for each time c₀, c₁, ... with x the written share of the highest conductance.
+        coefficients_us: c₀, c₁, ... for each time, with x the written conductance relative to the highest.
     """
 
     times_s: tuple[float, ...]
@@ -117,15 +117,15 @@ class Relaxation:
 
 @dataclass(frozen=True, slots=True)
 class Remeasured:
-    """What was written once, measured again: bias and σ (µS, polynomials in the share of the highest conductance) at each later time.
+    """Drift fitted to repeated measurements: bias and σ (µS, polynomials in target over highest conductance) at each later time.
 
-    Between times the change is linear in ln(1 + t/t₁), t₁ the first later time; after the last one nothing more changes. A cell keeps its
+    Between times the change is linear in ln(1 + t/t₁), t₁ the first later time; after the last time nothing changes. A cell keeps its
     place in the distribution.
 
     Attributes:
-        bias_us, sigma_us: of the first measurement, to which the cell was written.
+        bias_us, sigma_us: coefficients of the first measurement, which the written conductances follow.
         times_s: later times, counted from the first measurement.
-        later_bias_us, later_sigma_us: at each of them.
+        later_bias_us, later_sigma_us: coefficients at each later time.
     """
 
     bias_us: tuple[float, ...]
@@ -135,7 +135,7 @@ class Remeasured:
     later_sigma_us: tuple[tuple[float, ...], ...]
 
     def after(self, state: CellState, time_s: float, high_s: float) -> Tensor:
-        """Return what would be measured."""
+        """Return the conductance that would be measured."""
         if not self.times_s or not time_s:
             return state.written_s
         steps = (0.0, *(math.log1p(time / self.times_s[0]) for time in self.times_s))

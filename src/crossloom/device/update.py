@@ -1,27 +1,27 @@
-"""How pulses move a resistive device: soft bounds, spread from device to device and from pulse to pulse, and noise of each write.
+"""Pulse response of resistive devices: soft bounds, device-to-device and cycle-to-cycle variation, and write noise.
 
-Weights are normalised: the typical device has the bounds ±1. Each device has bounds low < 0 < high, steps up and down, and perhaps a
-reference r that is subtracted when it is read. It holds a state s. With ξ standard normal and new at every use, and Δ, c, n the step, cycle
-spread and write noise of its kind, a pulse does
+Weights are normalised: the typical device has the bounds ±1. Each device has bounds low < 0 < high, steps up and down, and optionally a
+reference r that is subtracted when it is read. It holds a state s. Let ξ be standard normal and redrawn at every use, and let Δ, c, n be the
+step, cycle spread and write noise of its kind. A pulse then does
 
     up:    s ← s + up·(1 − s/high + c·ξ)
     down:  s ← s − down·(1 − s/low + c·ξ)
 
-after which s is cut off at the bounds, and the weight reads w = s − r + n·Δ·ξ, this ξ staying until the next pulse. What is drawn once:
+after which s is clipped at the bounds. The weight reads w = s − r + n·Δ·ξ, and this ξ stays until the next pulse. Drawn once per device:
 
-    high, low    high·(1 + σ·ξ) and low·(1 + σ·ξ), exchanged if they lie the wrong way round, then |high| and −|low|
+    high, low    high·(1 + σ·ξ) and low·(1 + σ·ξ), swapped if they are in the wrong order, then |high| and −|low|
     up, down     Δ·|e^(σ·ξ) ± τ·ξ′|: Δ is the median of the steps, their mean is Δ·e^(σ²/2) for small τ
-    r            the symmetry point, where both steps are alike, (up − down)/(up/high − down/low), plus a normal error
-    failed       such a device sits evenly within ±`failed_range` (and its bounds), no pulse moves it, and r is only the error
+    r            the symmetry point, where both steps are equal, (up − down)/(up/high − down/low), plus a normal error
+    failed       such a device sits anywhere within ±`failed_range` (and its bounds), uniformly; no pulse moves it, and r is only the error
 
-From the source: all of the above, which is the SoftBoundsReferenceDevice of aihwkit 1.2.0 (Rasch et al., arXiv 2104.02184) as its C++ has
-it, rpu_pulsed_device.cpp (`populate`) and rpu_softbounds_reference_device.cpp (`update_once_add`). Its documentation prints c·ξ as a factor of
-the step; that is the code's other mode, which the published sets do not use. Left out, because those sets have them at zero: a systematic
-difference of up and down, and a spread of the slopes. Decided by us, otherwise than there: a failed device has no write noise (with it, write
-and verify would find any weight in that noise sooner or later); `at` cuts the state off at the bounds, where the source cuts the weight
-without adding r; a device set to a weight has no write noise before its first pulse.
+Source: all of the above is the SoftBoundsReferenceDevice of aihwkit 1.2.0 (Rasch et al., arXiv 2104.02184) as implemented in C++,
+rpu_pulsed_device.cpp (`populate`) and rpu_softbounds_reference_device.cpp (`update_once_add`). Its documentation prints c·ξ as a factor of
+the step; that is the code's other mode, which the published sets do not use. A systematic difference of up and down and a spread of the
+slopes are left out, because the published sets have them at zero. Three choices of ours differ from the source. A failed device has no write
+noise (with it, write and verify would sooner or later find any weight in that noise). `at` clips the state at the bounds, where the source
+clips the weight without adding r. A device set to a weight has no write noise before its first pulse.
 
-Validity: statistics of arrays under trains of equal pulses. Nothing is said of time after a pulse, nor of pulses of other height or length.
+Validity: statistics of arrays under trains of equal pulses. The model does not cover time after a pulse, or pulses of other height or length.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from crossloom.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftBounds:
-    """A kind of device that pulses move, in normalised weights.
+    """A kind of device programmed by pulses, in normalised weights.
 
     Attributes:
-        source: where its figures come from.
-        step: Δ, the median change of a device at weight 0.
-        step_spread: σ of the logarithm of the step, from device to device.
-        tilt_spread: τ, how much the steps up and down of a device differ, as a share of Δ.
-        cycle_spread: c, σ of a device's change from pulse to pulse, as a share of the device's step.
-        write_noise: n, σ of what is read after a pulse around the state, as a share of Δ.
+        source: origin of its figures.
+        step: Δ, the median change per pulse at weight 0.
+        step_spread: σ of the logarithm of the step, device to device.
+        tilt_spread: τ, difference between a device's up and down steps, as a fraction of Δ.
+        cycle_spread: c, σ of a device's change from pulse to pulse, as a fraction of the device's step.
+        write_noise: n, σ of the value read after a pulse around the state, as a fraction of Δ.
         high, low: mean bounds.
-        high_spread, low_spread: their σ from device to device, as shares.
-        reference_spread: σ of the reference around the symmetry point. None: the device is read by itself, r = 0.
-        failed: share of devices that no pulse moves.
-        failed_range: where those sit, at most so far from 0.
+        high_spread, low_spread: relative σ of the bounds, device to device.
+        reference_spread: σ of the reference around the symmetry point. None: no reference, r = 0.
+        failed: fraction of devices that do not respond to pulses.
+        failed_range: largest distance from 0 at which failed devices sit.
     """
 
     source: str
@@ -73,12 +73,15 @@ class SoftBounds:
             raise InputError(f"soft bounds: need step > 0 and low < 0 < high, all finite, got {self.step:g}, {self.low:g} and {self.high:g}")
         spreads = (self.step_spread, self.tilt_spread, self.cycle_spread, self.write_noise, self.high_spread, self.low_spread, self.failed_range)
         if not all(0 <= each < math.inf for each in (*spreads, self.reference_spread or 0.0)):
-            raise InputError("soft bounds: spreads, noise and range must be numbers that are not negative")
+            raise InputError("soft bounds: spreads, noise and range must be finite and not negative")
         if not 0 <= self.failed <= 1:
-            raise InputError(f"soft bounds: the share of failed devices must be 0 to 1, got {self.failed:g}")
+            raise InputError(f"soft bounds: the fraction of failed devices must be 0 to 1, got {self.failed:g}")
 
     def draw(self, shape: Sequence[int], generator: torch.Generator) -> Devices:
-        """Return devices of this kind (float64). Draws do not depend on what is switched off; a higher failed share keeps a lower one's."""
+        """Return devices of this kind (float64).
+
+        The draws do not depend on which effects are enabled; a higher fraction of failed devices keeps the failures of a lower one.
+        """
         normal = torch.randn(5, *shape, dtype=torch.float64, generator=generator)
         uniform = torch.rand(2, *shape, dtype=torch.float64, generator=generator)
         bounds = self.high * (1 + self.high_spread * normal[0]), self.low * (1 + self.low_spread * normal[1])
@@ -104,7 +107,7 @@ class SoftBounds:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """What devices hold: the state, and the noise of the last write (standard normal, 0 before the first)."""
+    """The contents of devices: the state, and the noise of the last write (standard normal, 0 before the first)."""
 
     state: Tensor
     noise: Tensor
@@ -112,7 +115,7 @@ class States:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Devices:
-    """Devices as drawn, all tensors of one shape. A failed one has both bounds where it sits, and no steps."""
+    """Devices as drawn; all tensors have one shape. A failed device has both bounds at its stuck state, and steps of zero."""
 
     kind: SoftBounds
     high: Tensor
@@ -123,20 +126,20 @@ class Devices:
     failed: Tensor
 
     def at(self, weight: Tensor | float = 0.0) -> States:
-        """Return devices set to a weight (seen through their references) as far as their bounds allow, without write noise."""
+        """Return devices set to a weight (as read through their references), clipped at their bounds, without write noise."""
         state = (self.reference + weight).clamp(self.low, self.high)
         return States(state, torch.zeros_like(state))
 
     def reset(self) -> States:
-        """Return devices at their lower bounds, where many pulses down would leave them; without write noise."""
+        """Return devices at their lower bounds, the limit of many pulses down, without write noise."""
         return States(self.low, torch.zeros_like(self.low))
 
     def weight(self, states: States) -> Tensor:
-        """Return the weights that are read: state − reference + write noise. Reading again reads the same."""
+        """Return the weights read: state − reference + write noise. A second read returns the same."""
         return states.state - self.reference + self.kind.write_noise * self.kind.step * states.noise
 
     def pulse(self, states: States, direction: Tensor, generator: torch.Generator) -> States:
-        """Return the devices after one pulse each: up where `direction` > 0, down where it is < 0, untouched where it is 0."""
+        """Return the devices after one pulse each: up where `direction` > 0, down where it is < 0, none where it is 0."""
         cycle, write = torch.randn(2, *states.state.shape, dtype=torch.float64, generator=generator)
         noise = self.kind.cycle_spread * cycle
         raised = states.state + self.up * (_room(states.state, self.high) + noise)
@@ -146,20 +149,20 @@ class Devices:
         return States(torch.where(touched, moved, states.state), torch.where(touched, write, states.noise))
 
     def pulses(self, states: States, direction: Tensor, count: int, generator: torch.Generator) -> States:
-        """Return the devices after `count` pulses each, one at a time."""
+        """Return the devices after `count` pulses each, applied one at a time."""
         for _ in range(count):
             states = self.pulse(states, direction, generator)
         return states
 
 
 def _room(state: Tensor, bound: Tensor) -> Tensor:
-    """Return 1 − s/bound; 1 where a failed device sits at exactly 0, which has no step anyway."""
+    """Return 1 − s/bound; 1 for a failed device at exactly 0, whose step is zero anyway."""
     return torch.where(bound == 0, 1.0, 1 - state / bound)
 
 
 @dataclass(frozen=True, slots=True)
 class Programmed:
-    """Devices as programmed: their states, the pulses that each took, and whether it reads within the tolerance."""
+    """Programmed devices: their states, the number of pulses each took, and whether each reads within the tolerance."""
 
     states: States
     pulses: Tensor
@@ -171,8 +174,8 @@ def write_and_verify(
 ) -> Programmed:
     """Return devices after closed-loop programming: read, stop for good if within `tolerance` of the target, else one pulse towards it.
 
-    At most `most` pulses each; they start from weight 0 unless `start` is given. The write noise of the pulse that hit the target stays, so
-    what is read is within the tolerance though the state may not be. Raises InputError for a tolerance or a target that makes no sense.
+    Each device gets at most `most` pulses; they start from weight 0 unless `start` is given. The write noise of the pulse that hit the target
+    stays, so the weight read is within the tolerance even if the state is not. Raises InputError for an invalid tolerance or target.
     """
     if not tolerance > 0 or most < 0 or not bool(torch.isfinite(target).all()):
         raise InputError(f"write and verify: needs finite targets, a tolerance > 0 and at least 0 pulses, got {tolerance:g} and {most}")

@@ -1,8 +1,8 @@
-"""Machines: what they are made of, what each part costs, and where each number comes from.
+"""Machines: their components, the cost of each component, and the source of each number.
 
-A machine is a tree of units whose leaves are components of the library. This folder knows nothing of networks: it holds
-the schema, the library, the scaling laws and the published machines. How a machine computes is the engines' affair;
-their settings are carried here as they stand in the file.
+A machine is a tree of units whose leaves are library components. This package knows nothing about networks: it holds
+the schema, the library, the scaling laws and the published machines. How a machine computes is left to the engines;
+their settings are kept here unparsed, as written in the file.
 """
 
 from crossloom.machines.load import available as available

@@ -1,4 +1,4 @@
-"""Resolve a checked document: counts multiply down the tree, laws scale the library's figures, units are parsed."""
+"""Resolution of a validated document: counts multiply down the tree, laws scale library figures, and units are parsed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crossloom.machines.quantity import Quantity
 from crossloom.machines.schema import ActionChange, ActionEntry, AssembledEntry, Cited, ComponentEntry, MachineEntry, PartEntry, UnitEntry
 
 LARGEST = 1e18
-"""No figure of a machine comes near it; what does is a slip, and would overflow in sums."""
+"""Upper limit on any figure of a machine. No real figure comes near it; a larger one is a typing error and would overflow in sums."""
 
 _DIMENSIONS: dict[str, units.Dimension] = {
     "rate": "rate",
@@ -27,14 +27,14 @@ _DIMENSIONS: dict[str, units.Dimension] = {
     "pulse": "time",
 }
 _LIMITS = {"bits": 64, "cell_bits": 64, "rows": 1 << 20, "columns": 1 << 20, "domains": 1 << 20}
-"""Parameters that scaling laws raise two to, or multiply: what lies beyond is not a design."""
+"""Upper limits of parameters that scaling laws multiply or use as an exponent of two; no real design exceeds them."""
 _NOTHING = Quantity(0.0, "none given; taken as zero", "assumed")
 
 
 def build(
     entry: MachineEntry, library: Mapping[str, ComponentEntry], document: Mapping[str, Any], overrides: tuple[tuple[str, Any], ...], origin: str
 ) -> Machine:
-    """Return the machine. Raises MachineError naming the part and the field that make no sense."""
+    """Return the machine. Raises MachineError naming the invalid part and field."""
     walk = _Walk(library, origin)
     walk.unit("chip", entry.chip, entry.chip.count, {})
     assemblies = dict(_assemblies("chip", entry.chip))
@@ -66,7 +66,7 @@ def _assemblies(path: str, unit: UnitEntry) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """A walk down the tree, which collects parts, numbers of units and the parameters that units give to what is inside."""
+    """Walk down the tree that collects the parts, the unit counts and the parameters that units pass to the parts inside them."""
 
     library: Mapping[str, ComponentEntry]
     origin: str
@@ -75,7 +75,7 @@ class _Walk:
     shared: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def unit(self, path: str, unit: UnitEntry | AssembledEntry, total: float, given: Mapping[str, float]) -> None:
-        """Take in a unit with its count, inside units that give these parameters."""
+        """Add a unit and its total count; `given` holds the parameters inherited from the enclosing units."""
         self.counts[path] = total
         own = _parameters(f"{self.origin}: {path}", unit.with_) if isinstance(unit, UnitEntry) else {}
         given = {**given, **own}
@@ -88,13 +88,13 @@ class _Walk:
         known = {name for part in self.parts.values() if part.path.startswith(f"{path}.") for name in part.parameters}
         if unknown := [name for name in own if name not in known]:
             raise MachineError(
-                f"{self.origin}: {path}.with: no part inside has a parameter {unknown[0]}; they have {', '.join(sorted(known)) or 'none'}"
+                f"{self.origin}: {path}.with: no part inside has a parameter {unknown[0]}; choose from {', '.join(sorted(known)) or 'none'}"
             )
         if own:
             self.shared[path] = own
 
     def _leaves(self, path: str, unit: UnitEntry | AssembledEntry, total: float, given: Mapping[str, float]) -> dict[str, Part]:
-        """Return a unit's parts, each after the one that its count follows. Raises MachineError."""
+        """Return a unit's parts, each after the part that its `per` refers to. Raises MachineError."""
         leaves = {name: part for name, part in unit.parts.items() if isinstance(part, PartEntry)}
         resolved: dict[str, Part] = {}
         waiting = dict(leaves)
@@ -102,7 +102,7 @@ class _Walk:
             ready = {n: p for n, p in waiting.items() if p.per is None or p.per.partition(".")[0] in resolved}
             if not ready:
                 name, part = next(iter(waiting.items()))
-                raise MachineError(f"{self.origin}: {path}.{name}.per: {part.per} names no part beside it; name one of {', '.join(leaves)}")
+                raise MachineError(f"{self.origin}: {path}.{name}.per: {part.per} names no part in the same unit; choose one of {', '.join(leaves)}")
             for name, part in ready.items():
                 count = part.count * _per(f"{self.origin}: {path}.{name}", part.per, resolved)
                 resolved[name] = _part(f"{path}.{name}", part, (count, count * total), (self.library, self.origin), given)
@@ -111,29 +111,32 @@ class _Walk:
 
 
 def _per(where: str, per: str | None, resolved: Mapping[str, Part]) -> float:
-    """Return what a count is multiplied with: the number of a neighbour, or the total of one of its parameters."""
+    """Return the factor on a count: the count of a sibling part, or that count times one of its parameters."""
     if per is None:
         return 1.0
     name, _, parameter = per.partition(".")
     other = resolved[name]
     if parameter and parameter not in other.parameters:
-        raise MachineError(f"{where}.per: {name} has no parameter {parameter}; it has {', '.join(other.parameters)}")
+        raise MachineError(f"{where}.per: {name} has no parameter {parameter}; choose from {', '.join(other.parameters)}")
     return other.count * (other.parameters[parameter] if parameter else 1.0)
 
 
 def _part(
     path: str, part: PartEntry, counts: tuple[float, float], source: tuple[Mapping[str, ComponentEntry], str], given: Mapping[str, float]
 ) -> Part:
-    """Return a part from a library, for a file; its unit and the chip hold `counts` of it; `given` are the parameters of the units around it."""
+    """Return a part resolved from the library.
+
+    `counts` is its count in the unit and on the chip, `source` the library and the file's name, `given` the parameters of the enclosing units.
+    """
     (count, total), (library, origin) = counts, source
     where = f"{origin}: {path}"
     if part.use not in library:
         near = [name for name in library if name.partition(".")[2] == part.use.partition(".")[2]] or sorted(library)[:6]
-        raise MachineError(f"{where}.use: no component named {part.use}; the library has {', '.join(near)}, ...")
+        raise MachineError(f"{where}.use: no component named {part.use}; choose from {', '.join(near)}, ...")
     base = library[part.use]
     start = _parameters(where, base.parameters)
     if unknown := [name for name in part.with_ if name not in start]:
-        raise MachineError(f"{where}.with: {part.use} has no parameter {unknown[0]}; it has {', '.join(start) or 'none'}")
+        raise MachineError(f"{where}.with: {part.use} has no parameter {unknown[0]}; choose from {', '.join(start) or 'none'}")
     wanted = start | {name: value for name, value in given.items() if name in start} | _parameters(where, part.with_)
     if bad := [name for name, value in wanted.items() if not 0 < value <= _LIMITS.get(name, LARGEST)]:
         raise MachineError(f"{where}.{bad[0]} must be positive and at most {_LIMITS.get(bad[0], LARGEST):g}, got {wanted[bad[0]]:g}")
@@ -167,7 +170,7 @@ def _static(part: PartEntry, base: ComponentEntry, where: str, factors: Factors)
 
 
 def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own: ActionChange | None, part: PartEntry, factors: Factors) -> Action:
-    """Return an action's price: the part's own, or the library's scaled by the law."""
+    """Return an action's cost: the part's own figures, or those of the library scaled by the law."""
     power = _cited(part.power or component.power, "power", where)
     energy = latency = None
     if base is not None:
@@ -181,7 +184,7 @@ def _action(where: str, component: ComponentEntry, base: ActionEntry | None, own
     if own is not None and own.latency:
         latency = _cited(own.latency, "time", where)
     if energy is None:
-        raise MachineError(f"{where}: give 'energy', or 'busy' (the time for which the component draws its power)")
+        raise MachineError(f"{where}: give 'energy', or 'busy' (the time during which the component draws its power)")
     worn = own.endurance if own is not None and own.endurance else base.endurance if base is not None else None
     return Action(energy, latency or _NOTHING, _cited(worn, "number", where) if worn else None)
 
@@ -208,5 +211,5 @@ def _cited(cited: Cited, dimension: units.Dimension, where: str) -> Quantity:
     except ValueError as problem:
         raise MachineError(f"{where}: {problem}") from problem
     if not 0 <= value < LARGEST:
-        raise MachineError(f"{where}: {cited.value} must not be negative, nor {LARGEST:g} or more in SI units")
+        raise MachineError(f"{where}: {cited.value} must not be negative, and must be below {LARGEST:g} in SI units")
     return Quantity(value, cited.source, cited.mark)

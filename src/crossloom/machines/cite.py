@@ -1,4 +1,4 @@
-"""The papers behind a machine: its own, and those that its numbers name as their source."""
+"""The papers behind a machine: its own, and those cited as sources of its numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossloom.plugins import plugins
 
 @cache
 def references() -> dict[str, str]:
-    """Return every BibTeX entry by its key: of `references.bib`, and of the .bib files that other packages have beside their machines."""
+    """Return every BibTeX entry by key, from `references.bib` and the .bib files that other packages ship with their machines."""
     texts = [(files("crossloom.machines") / "references.bib").read_text(encoding="utf-8")]
     texts += [path.read_text(encoding="utf-8") for plugin in plugins("machines").values() for path in plugin.documents(".bib")]
     entries = [entry.strip() for text in texts for entry in re.split(r"\n(?=@)", text)]

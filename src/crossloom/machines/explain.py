@@ -1,4 +1,4 @@
-"""Every field of a machine with its value, source and mark."""
+"""The fields of a machine, each with its value, source and mark."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Row = dict[str, Any]
 
 
 def explain(machine: Machine, field: str | None = None) -> list[Row]:
-    """Return rows of field, value, unit, source and mark, for the parts and settings whose path ends with or contains `field`.
+    """Return rows of field, value, unit, source and mark for every part and setting whose path contains `field`.
 
-    Raises MachineError if there is none.
+    Raises MachineError if no path does.
     """
     rows: list[Row] = []
     if machine.cycle_s is not None:
@@ -41,7 +41,7 @@ def explain(machine: Machine, field: str | None = None) -> list[Row]:
     chosen = [row for row in rows if _matches(row["field"], field) or _matches(row["field"], wanted)]
     if not chosen:
         names = sorted({part.name for part in machine.parts.values()})
-        raise MachineError(f"machine {machine.name} has no field {field}; it has the parts {', '.join(names)}")
+        raise MachineError(f"machine {machine.name} has no field {field}; its parts are {', '.join(names)}")
     return chosen
 
 

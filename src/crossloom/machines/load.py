@@ -1,4 +1,4 @@
-"""From files to machines: YAML, inheritance, overrides, the library, scaling laws."""
+"""Loading of machines: YAML files, inheritance, overrides and the library."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from crossloom.plugins import plugins
 _HERE = files("crossloom.machines")
 _SECTIONS = ("engines", "compile", "components")
 _DEEPEST = 16
-"""Files that may extend one another in a row."""
+"""Longest chain of files that extend one another."""
 
 
 @cache
 def published() -> dict[str, str]:
-    """Return the machines that come with Crossloom: name and title, in alphabetical order."""
+    """Return the machines that ship with Crossloom, name to title, in alphabetical order."""
     documents = [read_yaml(Path(str(path))) for path in (_HERE / "published").iterdir() if path.name.endswith(".yaml")]
     return {doc["machine"]: str(doc["title"]) for doc in sorted(documents, key=lambda d: str(d["machine"]))}
 
 
 @cache
 def foreign() -> dict[str, Path]:
-    """Return the machine files that other packages bring along, by the machine's name. Raises MachineError for a name that is taken."""
+    """Return the machine files of other packages, by the machine's name. Raises MachineError for a name already taken."""
     found: dict[str, Path] = {}
     for plugin in plugins("machines").values():
         for path in plugin.documents():
             name = str(read_yaml(path).get("machine", path.stem))
             if name in found or name in published():
-                raise MachineError(f"{plugin.package}: {path.name}: there is a machine named {name} already; rename one")
+                raise MachineError(f"{plugin.package}: {path.name}: a machine named {name} already exists; rename one")
             found[name] = path
     return found
 
 
 @cache
 def library() -> dict[str, ComponentEntry]:
-    """Return the components that come with Crossloom and with other packages, by name."""
+    """Return the components of Crossloom and of other packages, by name."""
     entries: dict[str, ComponentEntry] = {}
     for name, document in _library_files().items():
         entries |= _components({key: entry for key, entry in document.items() if "parts" not in entry}, name)
@@ -56,7 +56,7 @@ def library() -> dict[str, ComponentEntry]:
 
 @cache
 def assemblies() -> dict[str, dict[str, Any]]:
-    """Return the units of several components that come with Crossloom, by name, as they stand in their files."""
+    """Return the library assemblies (units of several components), by name, as written in their files."""
     found: dict[str, dict[str, Any]] = {}
     for name, document in _library_files().items():
         for key, entry in document.items():
@@ -75,7 +75,7 @@ def _library_files() -> dict[str, Any]:
         for path in plugin.documents():
             document = read_yaml(path)
             if taken := sorted(names & set(document)):
-                raise MachineError(f"{plugin.package}: {path.name}: there is a component named {taken[0]} already; rename one")
+                raise MachineError(f"{plugin.package}: {path.name}: a component named {taken[0]} already exists; rename one")
             names |= set(document)
             found[f"{plugin.name}/{path.name}"] = document
     return found
@@ -89,12 +89,12 @@ def _assembly(entry: Any, origin: str) -> None:
 
 
 def available() -> dict[str, str]:
-    """Return all machines that can be named: name and title, those that come with Crossloom first."""
+    """Return all machines that can be given by name, name to title; those of Crossloom come first."""
     return published() | {name: str(read_yaml(path).get("title", "")) for name, path in foreign().items()}
 
 
 def load_machine(name: str | Path) -> Machine:
-    """Return a published machine by name, or the machine that a YAML file describes.
+    """Return a published machine by name, or the machine described by a YAML file.
 
     Raises MachineError naming the file, the field and the remedy.
     """
@@ -103,7 +103,7 @@ def load_machine(name: str | Path) -> Machine:
 
 
 def machine_of(document: Mapping[str, Any], origin: str, overrides: tuple[tuple[str, Any], ...] = (), lines: Any = None) -> Machine:
-    """Return the machine that a document describes; `origin` names it in errors, `lines` is the file as it was read."""
+    """Return the machine described by a document; `origin` names it in errors, `lines` is the document as read, for line numbers."""
     document = dict(document)
     own = _components(document.pop("components", {}), origin)
     try:
@@ -114,7 +114,7 @@ def machine_of(document: Mapping[str, Any], origin: str, overrides: tuple[tuple[
 
 
 def _assembled(entry: Any) -> Any:
-    """Return a unit with the assemblies of the library that it uses filled in; what the file says of their parts goes before."""
+    """Return a unit with its library assemblies expanded; the file's entries for their parts take precedence."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("parts", {}), Mapping):
         return entry
     filled = dict(entry)
@@ -137,22 +137,22 @@ def variant(machine: Machine, changes: Mapping[str, Any]) -> Machine:
 
 
 def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str, Any]:
-    """Return the content of a machine file with everything that it inherits, its name, and the file by itself."""
+    """Return the content of a machine file with everything it inherits, its file name, and the content before inheritance."""
     if name in seen:
-        raise MachineError(f"{name}: it extends itself ({' > '.join(seen)}); break the circle")
+        raise MachineError(f"{name}: it extends itself ({' > '.join(seen)}); break the cycle")
     if len(seen) > _DEEPEST:
-        raise MachineError(f"{name}: more than {_DEEPEST} files extend one another; join some of them")
+        raise MachineError(f"{name}: more than {_DEEPEST} files extend one another; merge some of them")
     path = _file(name)
     document = read_yaml(path)
     if "machine" not in document:
-        raise MachineError(f"{path.name}: it lacks the field 'machine' (a name); see docs/machines.md for the form")
+        raise MachineError(f"{path.name}: it lacks the field 'machine' (a name); see docs/machines.md for the format")
     for section in (*_SECTIONS, "set"):
         _check_mapping(document, section, path.name)
     if "extends" not in document:
         return document, path.name, document
     own = copy.deepcopy(document)
     if not isinstance(own["extends"], str):
-        raise MachineError(f"{path.name}: extends: name one machine, such as isaac-ce, or one .yaml file, got {own['extends']!r}")
+        raise MachineError(f"{path.name}: extends: must be one machine, such as isaac-ce, or one .yaml file, got {own['extends']!r}")
     base, _, _ = _document(str(document.pop("extends")), (*seen, name))
     changes = document.pop("set", {})
     merged = {**base, **{key: value for key, value in document.items() if key not in _SECTIONS}}
@@ -166,11 +166,11 @@ def _document(name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str, An
 
 
 def _file(name: str) -> Path:
-    """Return the file of a machine that is named, or that is a file itself. Raises MachineError."""
+    """Return the file of a machine given by name or path. Raises MachineError."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or "/" in name:
         if not path.is_file():
-            raise MachineError(f"{name}: no such machine file; see 'crossloom machine list' for those that come with Crossloom")
+            raise MachineError(f"{name}: no such machine file; see 'crossloom machine list' for the machines that ship with Crossloom")
         return path
     if name in published():
         return Path(str(_HERE / "published" / f"{name}.yaml"))
@@ -180,7 +180,7 @@ def _file(name: str) -> Path:
 
 
 def _check_mapping(document: Mapping[str, Any], section: str, origin: str) -> None:
-    """Raise MachineError if a section is there and maps nothing to nothing; an empty one is better left out."""
+    """Raise MachineError if a section is present but is not a mapping, for instance left empty."""
     if section in document and not isinstance(document[section], Mapping):
         line = line_of(document, (section,))
         where = f", line {line}" if line else ""
@@ -209,11 +209,11 @@ def _components(document: Mapping[str, Any], origin: str) -> dict[str, Component
 
 
 _GRAMMAR = {"parts", "unit", "part", "assembly", "with"}
-"""Steps of a place in the file that a field's name leaves out."""
+"""Steps of pydantic's error location that are omitted from the field's name."""
 
 
 def _first(problem: ValidationError, document: Any, origin: str) -> str:
-    """Return one line for the first of pydantic's complaints, with the line of the file where known."""
+    """Return one line for the first of pydantic's errors, with the line number in the file if known."""
     error = problem.errors()[0]
     place = ".".join(str(step) for step in error["loc"] if step not in _GRAMMAR) or "document"
     line = line_of(document, error["loc"])

@@ -1,4 +1,4 @@
-"""A machine, resolved: every part with its count and its figures."""
+"""Resolved machine: every part with its count and figures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ActionKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A component in its place. Figures are those of one instance; `count` is how many its parent holds, `total` how many the chip holds."""
+    """A component in its place in the tree. Figures are per instance; `count` is the number per parent unit, `total` the number per chip."""
 
     path: str
     component: str
@@ -54,17 +54,17 @@ class Part:
 
     @property
     def name(self) -> str:
-        """The last word of the path: the role that engines ask for."""
+        """The last word of the path: the role by which engines look it up."""
         return self.path.rpartition(".")[2]
 
     @property
     def unit(self) -> str:
-        """The path of the unit that holds it."""
+        """The path of its parent unit."""
         return self.path.rpartition(".")[0]
 
     @property
     def in_tile(self) -> bool:
-        """Whether each tile has its own."""
+        """Whether it belongs to a tile."""
         return ".tile." in self.path
 
     def whole(self, parameter: str) -> int:
@@ -77,12 +77,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine as a tree of units, flattened: parts by path, number of each unit by path.
+    """A machine as a flattened tree of units: parts by path, and the number of each unit by path.
 
-    `engines` and `compile` hold settings as the file has them; the engines and the compiler check them.
-    `document` is the file's content after inheritance and overrides, from which a variant is made.
+    `engines` and `compile` hold the settings as written in the file; the engines and the compiler check them.
+    `document` is the file's content after inheritance and overrides; variants are built from it.
 
-    Arrays of several sizes, each with its own periphery, are *array types*: parts whose names end alike, such as `array_128` and `adc_128` beside
+    Arrays of several sizes, each with its own periphery, are *array types*: parts whose names share a suffix, such as `array_128` and `adc_128` beside
     `array_256` and `adc_256`. Engines see one array type at a time, in a view of the machine in which these parts play the roles `array` and `adc`.
     """
 
@@ -99,20 +99,20 @@ class Machine:
     note: str = ""
     costs_only: bool = False
     assemblies: Mapping[str, str] = field(default_factory=dict)
-    """Which assembly of the library each unit is that is one, by path."""
+    """Name of the library assembly by unit path, for the units that are assemblies."""
     array_type: str = ""
-    """The array type that a view shows; empty for a machine as it is."""
+    """The array type of a view; empty for the whole machine."""
     shared: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Parameters that units give to the parts inside, such as the node of a chip: by the unit's path and their name."""
+    """Parameters that units pass to the parts inside them, such as the node of a chip: by unit path and parameter name."""
 
     @cached_property
     def bound(self) -> dict[str, Any]:
-        """The engines that are bound to this machine, by name: their settings are read and checked once. `crossloom.engine.registry` fills it."""
+        """The engines bound to this machine, by name, so that settings are read and checked once. Filled by `crossloom.engine.registry`."""
         return {}
 
     @cached_property
     def by_role(self) -> dict[str, Part]:
-        """Parts by their last name, without that of the array type that is shown; a name that occurs twice is left out."""
+        """Parts by the last word of their path, without the suffix of the view's array type; a name that occurs twice is left out."""
         roles: dict[str, Part | None] = {}
         for part in self.parts.values():
             role = part.name.removesuffix(f"_{self.array_type}") if self.array_type else part.name
@@ -121,11 +121,11 @@ class Machine:
 
     @property
     def array_types(self) -> tuple[str, ...]:
-        """Names of the array types, `128` for an `array_128`, of which there is at least one; none where there is one kind of array, or in a view."""
+        """Names of the array types with a nonzero count, such as `128` for `array_128`; empty for a machine with one kind of array and for a view."""
         return tuple(self._views)
 
     def view(self, array_type: str) -> Machine:
-        """Return the machine with the parts of one array type in their roles and those of other array types out of sight; itself for no array type. Raises MachineError."""
+        """Return a view with the parts of one array type in their roles and those of the others hidden; the machine itself for "". Raises MachineError."""
         if not array_type:
             return self
         if array_type not in self._views:
@@ -134,7 +134,7 @@ class Machine:
 
     @property
     def views(self) -> tuple[Machine, ...]:
-        """The view of each array type; the machine itself where there are none."""
+        """The views of all array types; the machine itself if it has none."""
         return tuple(self._views.values()) or (self,)
 
     @cached_property
@@ -158,50 +158,50 @@ class Machine:
         return self.by_role[role]
 
     def action(self, name: str) -> Action:
-        """Return what a text such as `adc.convert` names. Raises MachineError."""
+        """Return the action named by a text such as `adc.convert`. Raises MachineError."""
         key = ActionKey.of(name)
         part = self.part(key.part)
         if key.action not in part.actions:
             raise MachineError(
-                f"machine {self.name}: {part.path} ({part.component}) has no action {key.action}; it has {', '.join(part.actions) or 'none'}"
+                f"machine {self.name}: {part.path} ({part.component}) has no action {key.action}; choose from {', '.join(part.actions) or 'none'}"
             )
         return part.actions[key.action]
 
     def optional(self, role: str) -> Part | None:
-        """Return the part that plays a role, or None; a part that is there zero times is not there."""
+        """Return the part that plays a role, or None; a part whose count is zero counts as absent."""
         part = self.by_role.get(role)
         return part if part is not None and part.total else None
 
     @property
     def tiles(self) -> float:
-        """Tiles of a chip; 1 for a machine without a unit of that name."""
+        """Number of tiles on a chip; 1 for a machine without a unit named tile."""
         return next((count for path, count in self.units.items() if path.endswith(".tile")), 1.0)
 
     def count_of(self, unit: str) -> float:
-        """Return how many of a unit one chip holds, by the last word of its path. Raises MachineError."""
+        """Return the number of a unit on one chip, by the end of its path. Raises MachineError."""
         for path, count in self.units.items():
             if path == unit or path.endswith("." + unit):
                 return count
-        raise MachineError(f"machine {self.name} has no unit named {unit}; it has {', '.join(self.units)}")
+        raise MachineError(f"machine {self.name} has no unit named {unit}; choose from {', '.join(self.units)}")
 
     def built_in(self) -> Iterator[Part]:
-        """Yield the parts that the published machine has: all but extensions, and units out of the library that it has none of."""
+        """Yield the parts of the published machine: all but extensions and library assemblies with a count of zero."""
         return (part for part in self.parts.values() if not part.extension and (part.total or part.unit not in self.assemblies))
 
     @property
     def area_mm2(self) -> float:
-        """Area of one chip without extensions."""
+        """Area (mm²) of one chip without extensions."""
         return sum(part.total * part.area_mm2.value for part in self.built_in())
 
     @property
     def power_w(self) -> float:
-        """Power of one chip with everything at work, without extensions."""
+        """Power (W) of one chip with every part active, without extensions."""
         return sum(part.total * part.power_w.value for part in self.built_in())
 
     def with_(self, **changes: Any) -> Machine:
-        """Return a variant with other values: `with_(adc_bits=7)`; any unambiguous end of a path, dots as underscores.
+        """Return a variant with other values, such as `with_(adc_bits=7)`. A name is any unambiguous end of a path, with dots as underscores.
 
-        Raises MachineError for a name that fits no field or several, or a value that makes no sense there.
+        Raises MachineError for a name that matches no field or several, or for an invalid value.
         """
         from crossloom.machines.load import variant
 

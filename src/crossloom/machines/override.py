@@ -1,4 +1,4 @@
-"""Change one field of a machine by the end of its path."""
+"""Overrides: changing one field of a machine, named by the end of its path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crossloom.machines.machine import Machine
 
 
 def fields(machine: Machine) -> dict[str, tuple[str, ...]]:
-    """Return every field that can be changed: its dotted name and where it stands in the document."""
+    """Return every field that can be changed, by dotted name, with its location in the document."""
     found: dict[str, tuple[str, ...]] = {}
     for path in machine.units:
         found[f"{path}.count"] = (*_parts_path(path), "count")
@@ -39,7 +39,7 @@ def fields(machine: Machine) -> dict[str, tuple[str, ...]]:
 def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> str:
     """Set the field whose path ends with `key` in the document and return its path. Raises MachineError.
 
-    A figure may come with its origin, as a mapping of value, source and mark; a bare one is the user's.
+    A figure may carry its provenance, as a mapping of value, source and mark; a bare value is recorded as set by the user.
     """
     path = resolve(machine, key)
     place = _settable(machine, path)[path]
@@ -61,7 +61,10 @@ def apply(document: dict[str, Any], machine: Machine, key: str, value: Any) -> s
 
 
 def _settable(machine: Machine, key: str) -> dict[str, tuple[str, ...]]:
-    """Return the fields, and `engine.setting` or `compile.option` that the file leaves out: the engine and the compiler know whether it exists."""
+    """Return the fields, plus `key` if it names an `engine.setting` or `compile.option` missing from the file.
+
+    Whether such a setting exists is checked later, by the engine or the compiler.
+    """
     section, _, setting = key.partition(".")
     left_out = setting and "." not in setting and machine.engines
     own: dict[str, tuple[str, ...]] = {}
@@ -73,7 +76,7 @@ def _settable(machine: Machine, key: str) -> dict[str, tuple[str, ...]]:
 
 
 def resolve(machine: Machine, key: str) -> str:
-    """Return the one path that ends with `key`, in which dots may be written as underscores. Raises MachineError."""
+    """Return the only path that ends with `key`, in which dots may be written as underscores. Raises MachineError."""
     names, key = _settable(machine, key.removeprefix("engines.")), key.removeprefix("engines.")
     if key in names:
         return key
@@ -85,7 +88,7 @@ def resolve(machine: Machine, key: str) -> str:
     if len(hits) == 1:
         return hits[0]
     if hits:
-        raise MachineError(f"machine {machine.name}: {key} could be {', '.join(hits[:4])}; write more of the path")
+        raise MachineError(f"machine {machine.name}: {key} is ambiguous: {', '.join(hits[:4])}; give more of the path")
     if section := next((each for each in (*machine.engines, "compile") if key.startswith(f"{each}_")), None):
         return resolve(machine, f"{section}.{key.removeprefix(f'{section}_')}")
     close = [path for path in names if path.rpartition(".")[2] == wanted.rpartition("_")[2]][:4]
@@ -94,6 +97,6 @@ def resolve(machine: Machine, key: str) -> str:
 
 
 def _parts_path(path: str) -> tuple[str, ...]:
-    """Return where a unit or part stands in the document: chip, parts, tile, parts, ima, ..."""
+    """Return the location of a unit or part in the document: chip, parts, tile, parts, ima, ..."""
     first, *rest = path.split(".")
     return (first, *(step for name in rest for step in ("parts", name)))

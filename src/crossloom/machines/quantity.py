@@ -1,4 +1,4 @@
-"""A number that knows where it comes from."""
+"""Numbers with provenance."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MARKS: tuple[Mark, ...] = ("published", "derived", "assumed", "calibrated")
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A value in SI units (area in mm²) with its source, and a mark that says what it is worth.
+    """A value in SI units (area in mm²) with its source and a mark of its reliability.
 
-    `published`: printed there. `derived`: computed from what is printed there. `assumed`: chosen by us, the source says
-    why. `calibrated`: fitted so that a published result comes out.
+    `published`: printed in the source. `derived`: computed from figures printed in the source. `assumed`: chosen by us, for the
+    reason given as the source. `calibrated`: fitted to reproduce a published result.
     """
 
     value: float
@@ -22,7 +22,7 @@ class Quantity:
     mark: Mark
 
     def scaled(self, factor: float, why: str, assumed: bool = False) -> Quantity:
-        """Return the quantity times a factor; unless that is one, it is derived and says so."""
+        """Return the quantity times a factor. Unless the factor is one, the source gains `why` and a published mark becomes derived."""
         if factor == 1.0:
             return self
         mark: Mark = "assumed" if assumed else "derived" if self.mark == "published" else self.mark

@@ -1,4 +1,4 @@
-"""The form of library and machine files, checked by pydantic: unknown fields are errors."""
+"""Schema of library and machine files, checked by pydantic: unknown fields are errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crossloom.machines.laws import LAWS
 from crossloom.machines.quantity import Mark
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-"""A number and not a truth value: `true` for 1 is a slip of the pen."""
+"""A number, never a boolean: `true` for 1 is a typing error."""
 Count = Annotated[float, Field(strict=True, ge=0, le=1e9)]
 
 
@@ -21,7 +21,7 @@ def _measure(value: Any) -> Any:
 
 
 Measure = Annotated[Any, AfterValidator(_measure)]
-"""A number, or text that `units.parse` reads once the dimension is known."""
+"""A number, or text parsed by `units.parse` once the dimension is known."""
 
 
 class _Strict(BaseModel):
@@ -29,9 +29,9 @@ class _Strict(BaseModel):
 
 
 class Cited(_Strict):
-    """A number with its origin: `{value: 4 mW, for: 1024, source: "shafiee2016 Table I", mark: published}`.
+    """A number with its source: `{value: 4 mW, for: 1024, source: "shafiee2016 Table I", mark: published}`.
 
-    `for` divides the value: tables print totals for a count.
+    The value is divided by `for`, because tables print totals for a number of instances.
     """
 
     value: Measure
@@ -41,7 +41,7 @@ class Cited(_Strict):
 
 
 class ActionChange(_Strict):
-    """What a part changes of an action of its component."""
+    """A part's changes to an action of its component."""
 
     energy: Cited | None = None
     busy: Cited | None = None
@@ -50,17 +50,17 @@ class ActionChange(_Strict):
 
 
 class ActionEntry(ActionChange):
-    """What a component does: its energy, or the time for which it draws its power; how long it takes; how often it can do it before it wears out."""
+    """An action of a component: its energy, or the time during which the component draws its power; its latency; its endurance."""
 
     @model_validator(mode="after")
     def _one_price(self) -> ActionEntry:
         if (self.energy is None) == (self.busy is None):
-            raise ValueError("give either 'energy', or 'busy' (the time for which the component draws its power)")
+            raise ValueError("give either 'energy', or 'busy' (the time during which the component draws its power)")
         return self
 
 
 class ComponentEntry(_Strict):
-    """A component of the library at its base parameters."""
+    """A library component at its base parameters."""
 
     about: str = ""
     parameters: dict[str, Measure] = Field(default_factory=dict)
@@ -75,24 +75,24 @@ class ComponentEntry(_Strict):
     def _known(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
         for name in (given,) if isinstance(given, str) else given:
             if name not in LAWS:
-                raise ValueError(f"no scaling law {name!r}; choose one of {', '.join(LAWS)}")
+                raise ValueError(f"no scaling law named {name!r}; choose one of {', '.join(LAWS)}")
         return given
 
     @property
     def laws(self) -> tuple[str, ...]:
-        """The scaling laws, whose factors multiply."""
+        """The scaling laws; their factors multiply."""
         return (self.law,) if isinstance(self.law, str) else self.law
 
 
 class AssemblyEntry(_Strict):
-    """Parts of the library that belong together and are used as one unit."""
+    """Library parts that belong together and are used as one unit."""
 
     about: str = ""
     parts: dict[str, PartEntry]
 
 
 class PartEntry(_Strict):
-    """A leaf of a machine: a count of a library component, with its own parameters or figures where they differ."""
+    """A leaf of a machine: a number of instances of a library component, with parameters or figures of its own where they differ."""
 
     use: str
     count: Count = 1
@@ -106,7 +106,7 @@ class PartEntry(_Strict):
 
 
 def _kind(entry: Any) -> str | None:
-    """Return whether an entry of `parts` is a unit or a part: it has `parts` of its own, or it uses a component; or a unit out of the library."""
+    """Return whether an entry of `parts` is a unit (it has `parts`), a part (it has `use`) or a library assembly (it has `of`)."""
     if isinstance(entry, dict):
         return "assembly" if "of" in entry else "part" if "use" in entry else "unit" if "parts" in entry else None
     return next((tag for tag, kind in (("part", PartEntry), ("unit", UnitEntry), ("assembly", AssembledEntry)) if isinstance(entry, kind)), None)
@@ -121,9 +121,9 @@ _Entry = Annotated[
 
 
 class UnitEntry(_Strict):
-    """An inner node of a machine: a count of a unit with parts of its own. Parts may be shared between units, units are whole.
+    """An inner node of a machine: a number of units with parts of their own. Units may share a part, but their own count is whole.
 
-    Its parameters (`with`) are those of every part inside that knows them and says nothing else, such as the node of a whole chip.
+    Its parameters (`with`), such as the node of a whole chip, apply to every part inside that has them and does not set its own.
     """
 
     count: Annotated[float, Field(strict=True, ge=1, le=1e9, multiple_of=1)] = 1
@@ -132,7 +132,7 @@ class UnitEntry(_Strict):
 
 
 class AssembledEntry(_Strict):
-    """A unit whose parts are those of an assembly of the library, named by `of`; there may be none of it."""
+    """A unit whose parts are those of the library assembly named by `of`; its count may be zero."""
 
     of: str
     count: Annotated[float, Field(strict=True, ge=0, le=1e9, multiple_of=1)] = 1

@@ -26,7 +26,7 @@ BEST_DB = 40.0
 def print_diagnosis(found: Diagnosis, console: Console) -> None:
     """Print the ladder, the weakest layers with all effects enabled, and the verdict."""
     console.print(plain(f"{found.network} on {found.machine}, {found.samples} samples", "bold"))
-    ladder = table_of("Accuracy, effects added one by one", ("effect",), ("accuracy", "95 % interval of the mean", "change", "weakest layer (own)"))
+    ladder = table_of("Accuracy, effects added one by one", ("effect",), ("accuracy", "95 % CI of mean", "change", "weakest layer (own)"))
     for rung in found.rungs:
         loss = found.losses.get(rung.name)
         look = "bold red" if found.worst is rung else ""

@@ -1,1 +1,1 @@
-"""Published devices, one file each; each file's `CELLS` are found by `crossloom.device.library`."""
+"""Published devices, one file each; `crossloom.device.library` collects the `CELLS` of every file."""

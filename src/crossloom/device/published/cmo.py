@@ -1,4 +1,4 @@
-"""CMO/HfOx RRAM of Falcone et al. (arXiv 2502.04524, 2025), one device for each weight, as aihwkit has it."""
+"""CMO/HfOx RRAM of Falcone et al. (arXiv 2502.04524, 2025), one device per weight, as in aihwkit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells that belong to no paper: ideal, with a classic variation law, with the usual share of noise."""
+"""Generic cells, not from a paper: ideal, with the classic variation law, and with a typical noise level."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CELLS = (
     Cell(
         name="log-normal",
         title="a cell with log-normal variation of 5 %, 1 to 100 µS",
-        source="assumed; the law g·exp(N(0, σ)) is that of most variation studies",
+        source="assumed; most variation studies use the law g·exp(N(0, σ))",
         low_s=_RANGE[0],
         high_s=_RANGE[1],
         programming=LogNormal(0.05),
     ),
     Cell(
         name="gaussian",
-        title="a cell with 1 % of its range as programming and as read noise, 1 to 100 µS",
+        title="a cell with programming and read noise of 1 % of its range each, 1 to 100 µS",
         source="assumed; published RRAM chips report 1 to 2 %",
         low_s=_RANGE[0],
         high_s=_RANGE[1],

@@ -1,4 +1,4 @@
-"""The phase-change memory of IBM's HERMES chip, one device or two in parallel, as aihwkit has it."""
+"""Phase-change memory of IBM's HERMES chip, one device or two in parallel, as in aihwkit."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Of = Callable[[Tensor], Tensor]
 
 
 def drift_mean(x: Tensor) -> Tensor:
-    """Return the mean drift exponent for a share of the highest conductance."""
+    """Return the mean drift exponent for a conductance relative to the highest."""
     return torch.where(x < 0.0945, (-0.0387 * torch.log(x) - 0.0182).clamp(0.0720, 0.13), -0.0436 * x**2 - 0.0126 * x + 0.0736)
 
 
 def _pieces(edge: float, low: tuple[float, float, float, float], high: tuple[float, ...]) -> Of:
-    """Return clamp(a·ln x + b, c, d) below an edge, and a polynomial (constant first) from it on."""
+    """Return clamp(a·ln x + b, c, d) below `edge`, and a polynomial (constant first) from `edge` on."""
 
     def piecewise(x: Tensor) -> Tensor:
         above = torch.zeros_like(x)

@@ -1,12 +1,12 @@
-"""The HfO2 arrays of IBM that were measured for training: Gong, Rasch et al. (IEDM 2022), as aihwkit has them.
+"""IBM's HfO2 arrays measured for training: Gong, Rasch et al. (IEDM 2022), as in aihwkit.
 
-6T1R arrays of up to 2 thousand devices on a 14-nm baseline. Published is how pulses move the devices, in normalised weights: `HFO2` (the
-baseline) and `OPTIMISED` (the optimised material). Bounds are those after adjusting the compliance, ±1. aihwkit carries the shares of failed
-devices as remarks beside a default of 0; here they are as measured. The reference's spread of 0.05 is aihwkit's assumption, no measurement.
+6T1R arrays of up to 2 thousand devices on a 14-nm baseline. The published data are the devices' pulse responses, in normalised weights: `HFO2`
+(the baseline) and `OPTIMISED` (the optimised material). Bounds are those after adjusting the compliance, ±1. aihwkit gives the fractions of failed
+devices in comments beside a default of 0; the measured ones are used here. The reference spread of 0.05 is an assumption of aihwkit, not a measurement.
 
-The cells are derived by us and were measured by nobody: `crossloom.device.verified.left_over` programs devices of these kinds by write and
-verify, to within 0.05 with at most 100 pulses from reset. Assumed: that procedure; targets from −0.5 to 0.5, because fewer and fewer devices
-reach further; and the conductances, since none is published: 50 µS at weight 0, 0 S at −1 and, for up to 3 % of the baseline's cells, below.
+The cells are derived by us, not measured: `crossloom.device.verified.left_over` programs such devices by write and verify, to within 0.05
+with at most 100 pulses from reset. Three things are assumed: that procedure; targets from −0.5 to 0.5, because fewer and fewer devices reach
+beyond; and the conductances, as none are published: 50 µS at weight 0, 0 S at −1 and, for up to 3 % of the baseline's cells, below.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def _cell(name: str, material: str, kind: SoftBounds) -> Cell:
     return Cell(
         name=name,
         title=f"IBM's HfO2 RRAM, {material}, by write and verify, 25 to 75 µS assumed",
-        source=f"{kind.source}; programming error derived from its answer to pulses, conductances assumed",
+        source=f"{kind.source}; programming error derived from its pulse response, conductances assumed",
         low_s=25e-6,
         high_s=75e-6,
         programming=Verified(kind, tolerance=0.05, most=100, at_zero=-1.0, at_high=0.5),
         longest_s=0.0,
-        note=f"{kind.failed:.1%} of the devices failed and sit near 50 µS after any write; nothing is known of time after writing",
+        note=f"{kind.failed:.1%} of the devices failed and stay near 50 µS after any write; behaviour over time after writing is unknown",
     )
 
 

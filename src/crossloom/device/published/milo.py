@@ -1,4 +1,4 @@
-"""HfO2 RRAM of Milo et al. (IRPS 2021), written by IGVVA-100, with its curved current-voltage law, as CrossSim has it."""
+"""HfO2 RRAM of Milo et al. (IRPS 2021), programmed by IGVVA-100, with its nonlinear I-V law, as in CrossSim."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def third(conductance_s: Tensor) -> Tensor:
 CELLS = (
     Cell(
         name="milo-hfo2",
-        title="HfO2 RRAM of Milo et al., 50 to 225 µS, curved current-voltage law",
+        title="HfO2 RRAM of Milo et al., 50 to 225 µS, nonlinear I-V law",
         source="Milo et al., IRPS 2021 (IGVVA-100); fits as in CrossSim's RRAM_Milo",
         low_s=50e-6,
         high_s=225e-6,

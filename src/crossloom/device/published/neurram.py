@@ -1,4 +1,4 @@
-"""The RRAM of NeuRRAM (Wan et al., Nature 608, 2022), in two fits of the same measurements: their difference is an uncertainty band."""
+"""RRAM of NeuRRAM (Wan et al., Nature 608, 2022), in two fits of the same measurements; their difference is an uncertainty band."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CELLS = (
             ),
         ),
         longest_s=2 * _DAY,
-        note="the first measurement is one second after writing: earlier, cells stand as written",
+        note="the first measurement is one second after writing; until then cells are modelled as written",
     ),
     Cell(
         name="neurram-crosssim",

@@ -1,6 +1,6 @@
-"""Phase-change memory: the model of Nandakumar et al. (ICECS 2019) and Joshi et al. (Nature Communications 2020), as aihwkit has it.
+"""Phase-change memory: the model of Nandakumar et al. (ICECS 2019) and Joshi et al. (Nature Communications 2020), as in aihwkit.
 
-One device of a differential pair; fitted to a million devices of a 90 nm chip.
+The cell is one device of a differential pair; the model was fitted to a million devices of a 90 nm chip.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ START_S = 20.0
 
 
 def drift_mean(x: Tensor) -> Tensor:
-    """Return the mean drift exponent for a share of the highest conductance."""
+    """Return the mean drift exponent for a conductance relative to the highest."""
     return (-0.0155 * torch.log(x) + 0.0244).clamp(0.049, 0.1)
 
 

@@ -65,7 +65,7 @@ class Dataflow:
             len(self.first) == self.outputs + 1 and self.first[0] == 0 and self.first[-1] == len(self.term) and bool((np.diff(self.first) >= 0).all())
         )
         if not (sizes and terms):
-            raise ValueError("dataflow: lists have inconsistent lengths; match left, right and minus, first and term, and term and negative")
+            raise ValueError("dataflow: lists have different lengths; left, right and minus must match, first and term, and term and negative")
         below = ((self.left, defined), (self.right, defined), (self.term, self.inputs + self.temporaries))
         if any(bool(((numbers < 0) | (numbers >= limit)).any()) for numbers, limit in below):
             raise ValueError("dataflow: an operand is not defined before its use; number temporaries in definition order")
