@@ -304,7 +304,7 @@ def test_shorted_lines_do_not_underflow() -> None:
         (lambda: Wires(word_ohm=-1.0), "word_ohm must be at least 0"),
         (lambda: Wires(bit_ends="left"), "bit_ends must be one or both"),  # type: ignore[arg-type]
         (lambda: planar(torch.tensor([[1.0, float("nan")]])), "finite and not negative"),
-        (lambda: Stack(torch.ones(3, 3)), "wants conductances of shape"),
+        (lambda: Stack(torch.ones(3, 3)), r"conductances of a stack must have shape \(..., layers, rows, columns\)"),
         (lambda: solve(planar(torch.ones(2, 2)), torch.ones(3)), r"of shape \(1, 2\)"),
         (lambda: solve(planar(torch.ones(2, 2)), torch.ones(2), held=torch.ones(3)), r"hold bit lines must be finite and of shape \(1, 2\)"),
         (lambda: solve(planar(torch.ones(4, 2, 2)), torch.ones(2)), "one tile at a time"),

@@ -128,7 +128,7 @@ def test_where_wires_weigh_more_the_matrix_is_taken(monkeypatch: pytest.MonkeyPa
     ("stack", "given", "problem"),
     [
         (Stack(cells(2, 1, 4, 3)), volts(1, 4, 2), "one tile at a time"),
-        (planar(cells(4, 3)), volts(5, 2), r"of shape \(1, 4\) \(word planes, rows\) and inputs, got \[5, 2\]"),
+        (planar(cells(4, 3)), volts(5, 2), r"of shape \(1, 4\) \(word planes, rows\) and an axis of inputs, got \[5, 2\]"),
         (planar(cells(4, 3)), torch.full((4, 2), torch.nan), "must be finite"),
         (planar(cells(4, 3)), volts(4), r"got \[4\]"),
         (Stack(cells(2, 4, 3)), volts(4, 2), r"of shape \(2, 4\)"),

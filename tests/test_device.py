@@ -170,7 +170,7 @@ def test_current_laws(law: Ohmic | Sinh | Cubic) -> None:
     [
         (lambda: cell("pcn"), "no cell named pcn; choose one of"),
         (lambda: cell("pcm").write(numbers(30e-6), seeded()), "can hold 0 to 2.5e-05 S"),
-        (lambda: cell("pcm").write(numbers(float("nan")), seeded()), "targets go from"),
+        (lambda: cell("pcm").write(numbers(float("nan")), seeded()), "targets range from"),
         (lambda: cell("pcm").write(numbers(1e-6), seeded()).conductance_s(-1.0), "time after writing must be at least 0"),
         (lambda: cell("pcm").with_(noise=Gaussian(0.1)), "has no field noise"),
         (lambda: Faults(0.7, 0.5), "exceed 1 together"),

@@ -110,7 +110,7 @@ WRONG = {
     "nan": ("target,measured\n1,2\n1,nan\n", "line 3: measured is nan; it must be finite"),
     "a time before writing": ("target,measured,time\n1,2,-3\n", "time is -3"),
     "one target": ("target,measured\n" + "5,5.1\n" * 50, "measure at several"),
-    "too few": ("target,measured\n" + "5,5.1\n6,6.1\n" * 5, "10 measurements at 0 s; a fit needs 20"),
+    "too few": ("target,measured\n" + "5,5.1\n6,6.1\n" * 5, "10 measurements at 0 s; a fit needs at least 20"),
     "no measurements": ("target,measured\n", "no measurements"),
 }
 
@@ -136,7 +136,7 @@ def test_wrong_measurements(name: str, tmp_path: Path) -> None:
         ("cell: a\nsource: b\nlow: 1 uS\nhigh: 5 uS\nsigma_us: [x]\n", "line 5: sigma_us.0"),
         (
             "cell: a\nsource: b\nlow: 1 uS\nhigh: 5 uS\nsigma_us: [1]\nlater: [{after: 0 s, bias_us: [0], sigma_us: [1]}]\n",
-            "must be positive and rise",
+            "must be positive and increasing",
         ),
         ("cell: [\n", "not valid YAML"),
     ],

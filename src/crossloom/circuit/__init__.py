@@ -1,9 +1,9 @@
-"""Wires and cells as an electric circuit: what currents a crossbar really gives.
+"""Circuit simulation of crossbars: currents and voltages with wire resistance (IR drop).
 
-Ohmic cells on resistive wires are a linear network, so a programmed tile is one matrix from input voltages to output currents:
+Ohmic cells on resistive wires are a linear network, so a programmed tile is one matrix from input voltages to output currents.
 `transfer` computes it exactly, for any number of layers that share electrodes, for batches of tiles, with gradients, on any device. `currents`
-gives the output currents for many inputs, `solve` every node voltage for one, `netlist` writes the same circuit for SPICE. What a cell is belongs to `crossloom.device`; how
-numbers become voltages and conductances belongs to the engines.
+gives the output currents for many inputs, `solve` every node voltage for one input, and `netlist` writes the same circuit for SPICE. Cell models
+belong to `crossloom.device`; the mapping of numbers to voltages and conductances belongs to the engines.
 """
 
 from crossloom.circuit.curved import solve_curved as solve_curved

@@ -1,8 +1,8 @@
-"""Stacks whose cells are not ohmic: Newton's method, one linear solve an iteration.
+"""Stacks with nonlinear cells: Newton's method with one linear solve per iteration.
 
-At voltages x across the cells, each is replaced by its tangent, I = I(x₀) + I'(x₀)·(x − x₀): an ohmic cell of I'(x₀) siemens that carries
-I(x₀) − I'(x₀)·x₀ besides. Laws that rise everywhere have one solution, and from the ohmic one Newton's method finds it in a few steps; a
-step that leaves the currents further from their tangents than before is halved.
+At voltages x₀ across the cells, each cell is replaced by its tangent, I = I(x₀) + I'(x₀)·(x − x₀): an ohmic cell of I'(x₀) siemens with an
+additional current of I(x₀) − I'(x₀)·x₀. A monotonically increasing law has exactly one solution. Starting from the ohmic one, Newton's method
+finds it in a few steps; a step that leaves the currents further from their tangents than before is halved.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from crossloom.circuit.solve import TOLERANCE, Network, Plane, Solution, Unsolve
 from crossloom.circuit.stack import Stack, bit_plane, word_plane
 
 MOST = 60
-"""Newton steps."""
+"""Maximum number of Newton steps."""
 
 
 class CellLaw(Protocol):
-    """A current-voltage law; those of `crossloom.device.iv` are of this kind."""
+    """A current-voltage law, such as those of `crossloom.device.iv`."""
 
     def current_a(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
-        """Return the current of cells, which must rise with the voltage."""
+        """Return the current of cells, which must increase with the voltage."""
         ...
 
     def slope_s(self, conductance_s: Tensor, volts: Tensor) -> Tensor:
@@ -32,21 +32,21 @@ class CellLaw(Protocol):
         ...
 
     def spice(self, conductance_s: float, across: str) -> str:
-        """Return the current as an expression of SPICE."""
+        """Return the current as a SPICE expression."""
         ...
 
 
 def solve_curved(stack: Stack, law: CellLaw, voltages: Tensor, tolerance: float = 1e-10, held: Tensor | None = None) -> Solution:
-    """Return all voltages and currents where cells follow a law; `conductance_s` is what the law calls a cell's conductance.
+    """Return all voltages and currents of a stack whose cells follow a law; `conductance_s` is the cell's conductance in the sense of the law.
 
     Args:
         stack: one tile.
         law: current and slope of a cell.
         voltages: (word planes, rows) volts, or (rows,) for one plane.
-        tolerance: of the currents, relative to the largest.
-        held: (bit planes, columns) volts behind the feet of the bit lines; none is ground.
+        tolerance: tolerance of the currents, relative to the largest.
+        held: (bit planes, columns) volts behind the feet of the bit lines; None is ground.
 
-    Raises InputError for voltages of another shape, Unsolved if there is no convergence.
+    Raises InputError for voltages of the wrong shape, Unsolved if the iteration does not converge.
     """
     given, feet, network = inputs_of(stack, voltages), held_of(stack, held), Network(stack)
     cells = stack.cells_s.detach().cpu().numpy()
@@ -68,7 +68,7 @@ def solve_curved(stack: Stack, law: CellLaw, voltages: Tensor, tolerance: float 
         if share == 1.0 and error <= tolerance * max(float(np.abs(reached).max()), 1e-30):
             return network.solution(word, bit, lambda across: _at(stack, law, across)[0], count)
     raise Unsolved(
-        f"no solution of a {stack.rows} x {stack.columns} crossbar with curved cells after {MOST} steps; check that the I-V law is monotonic"
+        f"no solution of a {stack.rows} x {stack.columns} crossbar with nonlinear cells after {MOST} steps; check that the I-V law is monotonic"
     )
 
 
@@ -77,7 +77,7 @@ def _drop(stack: Stack, word: Plane, bit: Plane) -> Plane:
 
 
 def _at(stack: Stack, law: CellLaw, drop: Plane) -> tuple[Plane, Plane]:
-    """Return current and slope for voltages across the cells and their access resistances."""
+    """Return current and slope for the voltages across the cells with their access resistances."""
     g, across, ohm = stack.conductance_s.detach().cpu().to(torch.float64), torch.from_numpy(drop), stack.wires.access_ohm
     inner = across if not ohm else across / (1 + ohm * law.slope_s(g, torch.zeros_like(across)))
     for _ in range(MOST if ohm else 0):

@@ -1,19 +1,20 @@
-"""Output currents of a planar crossbar for many inputs: the conjugate gradients of `solve`, several inputs in the lanes of a register.
+"""Output currents of a planar crossbar for many inputs: the conjugate gradients of `solve`, with several inputs in the lanes of a register.
 
-With the word lines eliminated, H·w = b has the bit-line voltages w of an input as its solution; `solve` says what H, b and the preconditioner
-M = B + diag(S) are. Here both of its parts are in triangular factors, so that an iteration is two sweeps over the rows:
+With the word lines eliminated, the solution of H·w = b is the bit-line voltages w of an input; `solve` defines H, b and the preconditioner
+M = B + diag(S). Here the word lines and M are in triangular factors, so an iteration is two sweeps over the rows:
 
-* **Up**, from the last row to the first. Backward substitution in M gives z, the direction p = z + β·p follows, and of it the row of H·p: along the
-  word line there and back (in the first cache), and what the bit lines' segments add from the rows above and below. α = ρ / (p·H·p).
-* **Down.** The residual r − α·H·p, and forward substitution in M: y. Of it alone, with the pivots d of M, comes the new ρ = r·M⁻¹·r = Σ y²/d.
+* **Up**, from the last row to the first. Backward substitution in M gives z. The direction p = z + β·p follows, and from it the row of H·p: along the
+  word line and back (in the first-level cache), plus the bit-line segments' terms from the rows above and below. α = ρ / (p·H·p).
+* **Down.** The residual r − α·H·p, and forward substitution in M, giving y. From y and the pivots d of M comes the new ρ = r·M⁻¹·r = Σ y²/d.
 
-What is read and written in both sweeps are p, r, and a field that holds y and H·p in turn: nine passes over 8 bytes for each cell, input and iteration, beside
-19 operations. Of w only the feet of the bit lines are kept; the current there is what is wanted.
+The sweeps read and write p, r, and a field that holds y and H·p alternately: nine passes over 8 bytes per cell, input and iteration, and
+19 operations. Of w only the values at the feet of the bit lines are kept, where the output current is taken.
 
-An input whose residual has become small enough stands still while others in its register go on, so that no result depends on its neighbours. (How many there are
-may decide whether the matrix is taken, which changes last bits.)
+An input that has converged is frozen while others in its register go on, so no result depends on its neighbours. (The number of inputs may
+decide whether the matrix is used instead, which changes the last bits.)
 
-Floor, of 128 x 128 cells with 100 inputs and 4 iterations: 0.47 GB at the 100 GB/s that a core's caches give, 5 ms; measured 9 ms (docs/performance.md).
+Lower bound for 128 x 128 cells, 100 inputs and 4 iterations: 0.47 GB at a core's cache bandwidth of 100 GB/s, 5 ms; measured 9 ms
+(docs/performance.md).
 """
 
 from __future__ import annotations
@@ -36,21 +37,20 @@ from crossloom.kernels.lanes import LANES, add, load, multiply, spread, store, s
 
 Numbers = NDArray[np.float64]
 _EACH_S, _FLOP_S = 1.4e-9, 3e-11
-"""Seconds for a cell, input and iteration, and for an operation of `transfer`, measured on one core. They decide only which of the two is used."""
+"""Seconds per cell, input and iteration, and per operation of `transfer`, measured on one core. They only decide which of the two is used."""
 
 FINE = 1e-13
-"""Tolerance for a matrix: every element, the small ones too, is then right to twelve digits on usual wires."""
+"""Tolerance for a matrix: every element, including small ones, is then accurate to twelve digits for typical wires."""
 
 
 SHORT = 1e3
-"""Conductance of a cell over that of a segment up to which inputs are iterated: the error of rounding grows with it, and is 3e-13 there."""
+"""Largest ratio of cell to segment conductance for which inputs are iterated; the rounding error grows with it and is 3e-13 there."""
 
 
 def matrix(stack: Stack) -> Tensor:
-    """Return the transfer matrix of one tile without gradients, (bit planes, columns, word planes, rows) in siemens: that of `transfer`, in less time where
-    iterating for an input on each row takes less.
+    """Return the transfer matrix of one tile without gradients, (bit planes, columns, word planes, rows) in siemens.
 
-    Raises InputError for a batch of tiles; Unsolved.
+    It is the matrix of `transfer`, computed by iterating with one input per row where that is faster. Raises InputError for a batch of tiles; Unsolved.
     """
     inputs = torch.eye(stack.word_planes * stack.rows, dtype=torch.float64).reshape(stack.word_planes, stack.rows, -1)
     return currents(stack, inputs, FINE).reshape(stack.bit_planes, stack.columns, stack.word_planes, stack.rows)
@@ -59,10 +59,11 @@ def matrix(stack: Stack) -> Tensor:
 def currents(stack: Stack, voltages: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     """Return the amperes out of the bit lines, (bit planes, columns, inputs), for volts on the word lines, (word planes, rows, inputs).
 
-    One plane of each may be left out: (rows, inputs) gives (columns, inputs). The error is at most about `tolerance` of what an input brings, in the
-    norm of dissipated power; where the transfer matrix is taken, that of its rounding. On a CPU, without gradients, on the threads that torch may use.
+    With one plane of each, the plane axis may be omitted: (rows, inputs) gives (columns, inputs). The error is at most about `tolerance` relative
+    to an input's solution, in the norm of dissipated power; if the transfer matrix is used, it is the rounding error of that matrix. Runs on the
+    CPU, without gradients, on the threads available to torch.
 
-    Raises InputError for a batch of tiles, or voltages that are not finite or of another shape; Unsolved.
+    Raises InputError for a batch of tiles, or voltages that are not finite or of the wrong shape; Unsolved.
     """
     voltages = torch.as_tensor(voltages, dtype=torch.float64)
     given = _inputs(stack, voltages)
@@ -72,7 +73,7 @@ def currents(stack: Stack, voltages: Tensor, tolerance: float = TOLERANCE) -> Te
 
 
 def _fits(stack: Stack) -> bool:
-    """Return whether a stack is one layer whose wires all resist, on a CPU, without cells beside which wires are insulators: these cost digits here."""
+    """Return whether inputs can be iterated: one layer, on the CPU, all wires resistive, and no cell too conductive, relative to them, for precision."""
     wires = stack.wires
     if stack.layers > 1 or not wires.word_ohm or not wires.bit_ohm or stack.conductance_s.device.type != "cpu":
         return False
@@ -80,14 +81,14 @@ def _fits(stack: Stack) -> bool:
 
 
 def _inputs(stack: Stack, voltages: Tensor) -> Tensor:
-    """Return the voltages with all their axes. Raises InputError."""
+    """Return the voltages with all three axes. Raises InputError."""
     if stack.conductance_s.dim() != 3:
         raise InputError("currents takes one tile at a time; for batches of tiles use transfer")
     given = voltages.detach().cpu()
     want = (stack.word_planes, stack.rows)
     given = given.unsqueeze(0) if given.dim() == 2 else given
     if given.dim() != 3 or tuple(given.shape[:2]) != want or not bool(torch.isfinite(given).all()):
-        raise InputError(f"input voltages must be finite and of shape {want} (word planes, rows) and inputs, got {list(voltages.shape)}")
+        raise InputError(f"input voltages must be finite and of shape {want} (word planes, rows) and an axis of inputs, got {list(voltages.shape)}")
     return given
 
 
@@ -98,7 +99,7 @@ def _by_matrix(stack: Stack, given: Tensor) -> Tensor:
 
 
 def _iterated(stack: Stack, given: Numbers, tolerance: float) -> Numbers | None:
-    """Return the currents (columns, inputs), or None if the first inputs tell that the whole matrix takes less time."""
+    """Return the currents (columns, inputs), or None if the first group of inputs shows that the whole matrix is faster."""
     tile, threads = _tile(stack), torch.get_num_threads()
     groups = [given[:, first : first + LANES] for first in range(0, given.shape[1], LANES)]
     idle: SimpleQueue[_Work] = SimpleQueue()
@@ -121,12 +122,12 @@ def _iterated(stack: Stack, given: Numbers, tolerance: float) -> Numbers | None:
 
 
 def _whole_s(tile: _Tile) -> float:
-    """Return about how long `transfer` takes."""
+    """Return the estimated run time (s) of `transfer`."""
     return 4 * min(tile.rows, tile.columns) ** 3 * max(tile.rows, tile.columns) * _FLOP_S
 
 
 def _group(tile: _Tile, work: _Work, given: Numbers, tolerance: float) -> tuple[Numbers, int]:
-    """Return the currents of at most LANES inputs, and the iterations. Raises Unsolved."""
+    """Return the currents of at most LANES inputs, and the number of iterations. Raises Unsolved."""
     inputs = np.zeros((tile.rows, LANES))
     inputs[:, : given.shape[1]] = given
     out = np.zeros((tile.columns, LANES))
@@ -137,11 +138,11 @@ def _group(tile: _Tile, work: _Work, given: Numbers, tolerance: float) -> tuple[
 
 
 class _Tile(NamedTuple):
-    """A crossbar in factors; fields are flat, (rows · columns), row after row.
+    """A factorised crossbar; fields are flat, (rows · columns), row by row.
 
-    `word_ratio` and `word_share` are the ratios and inverse pivots along the word lines, `bit_ratio` and `bit_share` those of M along the bit lines;
-    `driven` are the currents that 1 V on a word line sends into its cells; `bare` (rows) is what wires conduct at a node of a bit line, `segment` what one
-    of them conducts, `feet` (rows) what leads out of the bit lines.
+    `word_ratio` and `word_share` are the ratios and inverse pivots along the word lines, `bit_ratio` and `bit_share` those of M along the bit lines.
+    `driven` are the cell currents for 1 V on the word line. `bare` (rows) is the conductance of the wires at a bit-line node, `segment` the
+    conductance of one wire segment, `feet` (rows) the conductance out of the bit lines.
     """
 
     rows: int
@@ -158,7 +159,7 @@ class _Tile(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """What changes: step, residual, the field of y and H·p (rows · columns places); a row of word-line voltages and of z; a place for each scalar of an input."""
+    """Working storage: step, residual, and the field of y and H·p (rows · columns each); one row of word-line voltages and of z; scalars per input."""
 
     step: Numbers
     rest: Numbers
@@ -195,7 +196,7 @@ def _work(tile: _Tile) -> _Work:
 
 @compiled
 def _gradients(tile: _Tile, work: _Work, inputs: Numbers, out: Numbers, tolerance: float) -> int:
-    """Fill in the currents, and return the number of iterations; one more than MOST if that was not enough."""
+    """Fill in the currents, and return the number of iterations; MOST + 1 if they did not suffice."""
     work.dot[:] = 0.0
     work.beside[:] = 0.0
     for row in range(tile.rows):
@@ -224,7 +225,7 @@ def _gradients(tile: _Tile, work: _Work, inputs: Numbers, out: Numbers, toleranc
 
 @compiled
 def _begin(tile: _Tile, work: _Work, row: int, inputs: Numbers) -> None:
-    """Fill in the residual of zero voltages, and forward substitution, in a row; there is no step yet."""
+    """Fill in a row of the residual at zero voltages and of its forward substitution; the step is zero."""
     sums, given, nothing = load(work.dot, 0), load(inputs, row), spread(0.0)
     for place in range(row * tile.columns, (row + 1) * tile.columns):
         rest = multiply(spread(tile.driven[place]), given)
@@ -235,7 +236,7 @@ def _begin(tile: _Tile, work: _Work, row: int, inputs: Numbers) -> None:
 
 @compiled
 def _substituted(tile: _Tile, work: _Work, row: int, place: int, rest: Any) -> Any:
-    """Fill in the residual and what forward substitution makes of it, and return its part of r·M⁻¹·r."""
+    """Fill in the residual and its forward substitution at one place, and return its term of r·M⁻¹·r."""
     store(work.rest, place, rest)
     if row > 0:
         rest = add(rest, multiply(spread(tile.bit_ratio[place]), load(work.field, place - tile.columns)))
@@ -245,7 +246,7 @@ def _substituted(tile: _Tile, work: _Work, row: int, place: int, rest: Any) -> A
 
 @compiled
 def _direct(tile: _Tile, work: _Work, row: int) -> None:
-    """Fill in the step in a row, by backward substitution, and go along its word line."""
+    """Fill in a row of the step, by backward substitution, and make the forward pass along its word line."""
     beside, word = load(work.beside, 0), spread(0.0)
     for column in range(tile.columns):
         place = row * tile.columns + column
@@ -261,7 +262,7 @@ def _direct(tile: _Tile, work: _Work, row: int) -> None:
 
 @compiled
 def _apply(tile: _Tile, work: _Work, row: int) -> None:
-    """Come back along the word line, and fill in H·p in a row; of the row below, what this one adds."""
+    """Make the backward pass along the word line, and fill in a row of H·p; add this row's terms to the row below."""
     sums, word, ratio, wire, two = load(work.dot, 0), spread(0.0), 0.0, spread(tile.segment), spread(2.0)
     for column in range(tile.columns - 1, -1, -1):
         place = row * tile.columns + column
@@ -283,7 +284,7 @@ def _apply(tile: _Tile, work: _Work, row: int) -> None:
 
 @compiled
 def _reduce(tile: _Tile, work: _Work, row: int) -> None:
-    """Fill in the residual, and forward substitution, in a row."""
+    """Fill in a row of the residual and of its forward substitution."""
     sums, along = load(work.dot, 0), load(work.along, 0)
     for place in range(row * tile.columns, (row + 1) * tile.columns):
         rest = subtract(load(work.rest, place), multiply(along, load(work.field, place)))
@@ -293,7 +294,7 @@ def _reduce(tile: _Tile, work: _Work, row: int) -> None:
 
 @compiled
 def _flow(tile: _Tile, work: _Work, out: Numbers) -> None:
-    """Add what a step lets flow out of the bit lines."""
+    """Add a step's contribution to the currents out of the bit lines."""
     along = load(work.along, 0)
     for row in range(tile.rows):
         if tile.feet[row] != 0.0:

@@ -1,19 +1,20 @@
-"""Every node of a stack for one set of input voltages: conjugate gradients on the bit lines.
+"""Node voltages of a stack for one set of input voltages: conjugate gradients on the bit lines.
 
 Eliminating the word lines exactly (each is tridiagonal) leaves, for the bit-line voltages w,
 
     H·w = b,   H = B + S,   S = G − G·A⁻¹·G,   b = G·A⁻¹·(lead·v − i) + i + foot·h,
 
-B the bit-line wires (tridiagonal along each bit line), A the word lines with their cells, i what a linearised cell carries at 0 V (zero
-for ohmic cells), h the voltages at which bit lines are held (zero where they are read). H is never formed: S·w is one tridiagonal solve along all word lines at once. The preconditioner is B + diag(S), one
-tridiagonal solve along all bit lines at once; diag(S) is each cell in series with its word line as seen from there, so that shorted cells
-are as harmless to it as to the circuit. What it leaves out (cells of one word line talking to each other) matters for smooth patterns
-alone, so a handful of iterations does: the count grows with √(conductance · wire) and the length of the lines, not with their number.
+with B the bit-line wires (tridiagonal along each bit line), A the word lines with their cells, i the current of a linearised cell at 0 V
+(zero for ohmic cells), and h the voltages at which bit lines are held (zero for a read). H is never formed: S·w is one tridiagonal solve over
+all word lines together. The preconditioner is B + diag(S), one tridiagonal solve over all bit lines together. diag(S) is each cell in series
+with its word line as seen from the cell, so shorted cells are as harmless to the preconditioner as to the circuit. It leaves out the coupling
+of cells on one word line, which matters only for smooth patterns, so a few iterations suffice: their number grows with
+√(conductance · wire) and the length of the lines, not with the number of lines.
 
-Lines of a plane lie one after the other in memory, uncoupled, so that LAPACK's `pttrs` solves all of them in one call. A line without
-resistance is one node (or, with an ideal driver, none): its voltages are equal, and sums over it take the place of the solve.
+The lines of a plane are contiguous in memory and uncoupled, so LAPACK's `pttrs` solves all of them in one call. A line without
+resistance is one node (or, with an ideal driver, none): its voltages are equal, and sums over it replace the solve.
 
-Cost: about 40 flops a cell and iteration, and no memory beyond a few planes. For more inputs than a few dozen, `transfer` is faster.
+Cost: about 40 flops per cell and iteration, and memory for only a few planes. For more than a few dozen inputs, `transfer` is faster.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ Plane = NDArray[np.float64]
 Solve = Callable[[Plane], Plane]
 
 TOLERANCE = 1e-11
-"""Of the error, in the norm of dissipated power, relative to the solution."""
+"""Relative error of the solution, in the norm of dissipated power."""
 MOST = 2000
-"""Iterations; what needs more is not a crossbar."""
+"""Maximum number of iterations; no realistic crossbar needs more."""
 
 
 class Unsolved(CrossloomError):
@@ -53,7 +54,7 @@ class Solution:
         cell_v: (layers, rows, columns) volts across the cells (and their access resistances), from word line to bit line.
         cell_a: (layers, rows, columns) amperes through the cells.
         output_a: (bit planes, columns) amperes out of the bit lines.
-        iterations: of the solver, all linear solves together.
+        iterations: number of solver iterations, summed over all linear solves.
     """
 
     word_v: Tensor
@@ -67,9 +68,9 @@ class Solution:
 def solve(stack: Stack, voltages: Tensor, tolerance: float = TOLERANCE, held: Tensor | None = None) -> Solution:
     """Return all voltages and currents for inputs of shape (word planes, rows) in volts, or (rows,) for one plane.
 
-    `held` are the volts behind the feet of the bit lines, (bit planes, columns), or (columns,) for one plane; none is ground, as in a read.
+    `held` are the volts behind the feet of the bit lines, (bit planes, columns), or (columns,) for one plane; None is ground, as in a read.
 
-    Raises InputError for a batch of tiles or voltages of another shape.
+    Raises InputError for a batch of tiles or voltages of the wrong shape.
     """
     network = Network(stack)
     cells = stack.cells_s.detach().cpu().numpy()
@@ -87,7 +88,7 @@ def inputs_of(stack: Stack, voltages: Tensor) -> Plane:
 
 
 def held_of(stack: Stack, held: Tensor | None) -> Plane:
-    """Return the voltages that hold the bit lines as (bit planes, columns), zero for none. Raises InputError."""
+    """Return the voltages at which the bit lines are held as (bit planes, columns), zero for None. Raises InputError."""
     want = (stack.bit_planes, stack.columns)
     return np.zeros(want) if held is None else _volts(held, "voltages that hold bit lines", want, "(bit planes, columns)")
 
@@ -102,7 +103,7 @@ def _volts(voltages: Tensor, what: str, want: tuple[int, int], axes: str) -> Pla
 
 @dataclass(frozen=True)
 class Network:
-    """The wires of a stack, ready for any cells."""
+    """The wires of a stack, for use with any cells."""
 
     stack: Stack
 
@@ -120,7 +121,7 @@ class Network:
         return LinearCells(stack, cells, words, bits)
 
     def solution(self, word: Plane, bit: Plane, current: Callable[[Plane], Plane], iterations: int) -> Solution:
-        """Return voltages and currents as tensors; `current` gives the cells' currents for the voltages across them."""
+        """Return voltages and currents as tensors; `current` computes the cells' currents from the voltages across them."""
         stack = self.stack
         drop = np.stack([word[word_plane(layer)] - bit[bit_plane(layer)] for layer in range(stack.layers)])
         cell = current(drop)
@@ -133,9 +134,9 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """Parallel lines in triangular factors: y_j = x_j + ratio_j · y_{j−1} going along, voltages v_j = y_j · share_j + ratio_{j+1} · v_{j+1} coming back.
+    """Triangular factors of parallel lines: y_j = x_j + ratio_j · y_{j−1} going forward, voltages v_j = y_j · share_j + ratio_{j+1} · v_{j+1} going back.
 
-    `ratio` and `share` are (lines, nodes); `bare` (nodes) is what only the wires conduct at each node.
+    `ratio` and `share` are (lines, nodes); `bare` (nodes) is the conductance of only the wires at each node.
     """
 
     ratio: Plane
@@ -145,15 +146,15 @@ class Factors:
 
 @dataclass(frozen=True)
 class _Lines:
-    """Parallel lines of one plane, each with conductances to elsewhere at its nodes.
+    """Parallel lines of one plane, each node with a load conductance to elsewhere.
 
     Attributes:
-        solve: from currents into the nodes, (lines, nodes), to voltages with the far ends of the loads at 0 V.
-        wire: only the wires, from voltages to the currents that they draw.
+        solve: maps currents into the nodes, (lines, nodes), to voltages with the far ends of the loads at 0 V.
+        wire: maps voltages to the currents drawn by only the wires.
         own: (lines, nodes) diagonal of the inverse.
         lead: conductance from a driver (or to ground) into the nodes of a line.
-        single: a line is one node.
-        factors: of lines with wires.
+        single: whether a line is one node.
+        factors: triangular factors of lines with wires.
     """
 
     solve: Solve
@@ -218,7 +219,7 @@ class _Lines:
 
 @dataclass(frozen=True)
 class LinearCells:
-    """A stack with ohmic (or linearised) cells: H, its preconditioner, and the solver. Bit-line fields are (bit planes, columns, rows)."""
+    """Stack with ohmic (or linearised) cells: H, its preconditioner and the solver. Bit-line fields are (bit planes, columns, rows)."""
 
     stack: Stack
     cells: Plane
@@ -228,8 +229,8 @@ class LinearCells:
     def solve(self, inputs: Plane, held: Plane, carried: Plane, start: Plane | None, tolerance: float) -> tuple[Plane, Plane, int]:
         """Return word-line and bit-line voltages and the number of iterations.
 
-        `held` (bit planes, columns) are the voltages behind the feet, `carried` (layers, rows, columns) is what the cells carry at 0 V;
-        `start` are bit-line voltages to begin with.
+        `held` (bit planes, columns) are the voltages behind the feet, `carried` (layers, rows, columns) the cell currents at 0 V,
+        `start` the initial bit-line voltages.
         """
         driven = self._driven(inputs, carried)
         fixed = self._by_words(None, driven)
@@ -243,14 +244,14 @@ class LinearCells:
         return word, bit.transpose(0, 2, 1), count
 
     def _driven(self, inputs: Plane, carried: Plane) -> Plane:
-        """Return the current into each word-line node from its drivers and out of its cells; the voltages themselves where lines are ideal."""
+        """Return the current into each word-line node from its drivers less that of its cells at 0 V; the voltages themselves if lines are ideal."""
         driven = np.stack([inputs[plane][:, None] * lines.lead for plane, lines in enumerate(self.words)])
         for layer in range(self.stack.layers):
             driven[word_plane(layer)] -= carried[layer]
         return driven if self.stack.wires.lead_ohm else np.broadcast_to(inputs[..., None], driven.shape)
 
     def _by_words(self, bit: Plane | None, driven: Plane) -> Plane:
-        """Return the word-line voltages for bit-line voltages (none: 0 V) and driven currents."""
+        """Return the word-line voltages for bit-line voltages (None: 0 V) and driven currents."""
         if not self.stack.wires.lead_ohm:
             return driven
         into = driven.copy()
@@ -263,7 +264,7 @@ class LinearCells:
         return np.stack([word[word_plane(layer)] for layer in range(self.stack.layers)])
 
     def _into_bits(self, current: Plane) -> Plane:
-        """Return what the cells' currents bring to each bit-line node."""
+        """Return the sum of the cells' currents into each bit-line node."""
         found = np.zeros((self.stack.bit_planes, self.stack.columns, self.stack.rows))
         for layer in range(self.stack.layers):
             found[bit_plane(layer)] += current[layer].T

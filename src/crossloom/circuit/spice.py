@@ -1,7 +1,8 @@
-"""A stack as a SPICE netlist, so that ngspice (or any other) can be asked the same question.
+"""SPICE netlists of stacks, for a cross-check with ngspice or another simulator.
 
-Nodes are `w0_3_7` (word plane 0, row 3, column 7) and `b0_3_7`; outputs are the currents of the sources `Vsense...` of 0 V, which
-stand for the sense amplifiers, or of the voltages at which bit lines are held. Resistances of 0 ohms are written as 0 V sources, and cells without conductance are left out.
+Nodes are `w0_3_7` (word plane 0, row 3, column 7) and `b0_3_7`. Outputs are the currents of the sources `Vsense...`, which stand for the
+sense amplifiers; these sources have 0 V, or the voltages at which bit lines are held. Resistances of 0 ohms are written as 0 V sources,
+and cells without conductance are left out.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from crossloom.errors import InputError
 
 
 def netlist(stack: Stack, voltages: Tensor, law: CellLaw | None = None, title: str = "crossbar", held: Tensor | None = None) -> str:
-    """Return the netlist of one tile under input voltages of shape (word planes, rows), with an operating-point analysis.
+    """Return the netlist of one tile with input voltages of shape (word planes, rows), with an operating-point analysis.
 
-    Cells are resistors, or follow a law; bit lines are held at `held` volts (bit planes, columns), or at ground. Output j of bit plane b is `-i(vsense_b_j)`, with both ends sensed plus `-i(vtop_b_j)`; `.print` lists them all.
+    Cells are resistors, or follow a law; bit lines are held at `held` volts (bit planes, columns), or at ground.
+    Output j of bit plane b is `-i(vsense_b_j)`; if both ends are sensed, `-i(vtop_b_j)` is added. `.print` lists them all.
     """
     given, feet = inputs_of(stack, voltages), held_of(stack, held)
     names = _Names(stack)
@@ -43,14 +45,14 @@ def netlist(stack: Stack, voltages: Tensor, law: CellLaw | None = None, title: s
 
 
 class _Names:
-    """Writes the elements of a stack."""
+    """Writer of a stack's netlist elements."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack, self.wires = stack, stack.wires
 
     @staticmethod
     def resistor(name: str, a: str, b: str, ohm: float) -> str:
-        """Return a resistor, or a short where it has no resistance."""
+        """Return a resistor, or a short for a resistance of zero."""
         return f"R{name} {a} {b} {ohm!r}" if ohm else f"Vshort{name} {a} {b} 0"
 
     def word_line(self, plane: int, row: int, volts: float) -> Iterator[str]:
@@ -75,14 +77,14 @@ class _Names:
             yield f"Vtop{plane}_{column} top{plane}_{column} 0 {volts!r}"
 
     def cells(self) -> Iterator[str]:
-        """Yield the cells, their access resistance included."""
+        """Yield the cells, including their access resistances."""
         conductance = self.stack.cells_s.detach().cpu()
         for layer, row, column in torch.nonzero(conductance).tolist():
             word, bit = f"w{word_plane(layer)}_{row}_{column}", f"b{bit_plane(layer)}_{row}_{column}"
             yield f"Rcell{layer}_{row}_{column} {word} {bit} {1 / float(conductance[layer, row, column])!r}"
 
     def curved(self, law: CellLaw) -> Iterator[str]:
-        """Yield cells that follow a law, each with its access resistance in front."""
+        """Yield cells that follow a law, each in series with its access resistance."""
         for layer, row, column in torch.nonzero(self.stack.conductance_s).tolist():
             word, bit = f"w{word_plane(layer)}_{row}_{column}", f"b{bit_plane(layer)}_{row}_{column}"
             if self.wires.access_ohm:
@@ -101,7 +103,7 @@ class _Names:
 
 
 def ngspice(stack: Stack, voltages: Tensor, law: CellLaw | None = None, seconds: float = 600.0, held: Tensor | None = None) -> Tensor:
-    """Return the output currents that ngspice finds, (bit planes, columns) amperes. Raises InputError if it is missing or fails."""
+    """Return the output currents computed by ngspice, (bit planes, columns) amperes. Raises InputError if ngspice is missing or fails."""
     program = which("ngspice")
     if program is None:
         raise InputError("ngspice is not installed; install the system package ngspice")
@@ -114,7 +116,7 @@ def ngspice(stack: Stack, voltages: Tensor, law: CellLaw | None = None, seconds:
     ends = 2 if stack.wires.bit_ends == "both" else 1
     if len(seen) != found.numel() * ends:
         complaint = next((line for line in (done.stdout + done.stderr).splitlines() if "rror" in line), "no result")
-        raise InputError(f"ngspice could not solve the netlist ({complaint.strip()[:120]}); see it with crossloom.circuit.netlist")
+        raise InputError(f"ngspice could not solve the netlist ({complaint.strip()[:120]}); print it with crossloom.circuit.netlist")
     for plane, column, current in seen:
         found[int(plane), int(column)] += float(current)
     return found

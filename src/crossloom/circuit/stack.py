@@ -1,4 +1,4 @@
-"""What a crossbar is to a circuit: planes of parallel wires, and a cell wherever two neighbouring planes cross."""
+"""Geometry of crossbars as circuits: planes of parallel wires, with a cell at each crossing of two neighbouring planes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from crossloom.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wires:
-    """Resistances in ohms; every wire of a kind is alike.
+    """Resistances in ohms; all wires of a kind are equal.
 
-    A segment lies between two neighbouring cells, one more before the first and one after the last (as in badcrossbar and in the
+    There is one segment between any two neighbouring cells, one before the first cell and one after the last (as in badcrossbar and in the
     layout of a tile that abuts its drivers).
 
     Attributes:
-        word_ohm, bit_ohm: one segment of a word line, of a bit line.
+        word_ohm, bit_ohm: resistance of one segment of a word line, of a bit line.
         source_ohm: output resistance of a driver, in front of a word line's first segment.
-        sense_ohm: input resistance of what holds a bit line at ground (or at another voltage), behind its last segment.
-        access_ohm: in series with each cell.
-        word_ends: word lines are driven only at the first column, or at both ends.
-        bit_ends: bit lines are sensed only behind the last row, or at both ends; the currents of both add up.
+        sense_ohm: input resistance of the circuit that holds a bit line at ground (or at another voltage), behind its last segment.
+        access_ohm: resistance in series with each cell.
+        word_ends: whether word lines are driven only at the first column, or at both ends.
+        bit_ends: whether bit lines are sensed only behind the last row, or at both ends; the two currents are then added.
     """
 
     word_ohm: float = 0.0
@@ -39,31 +39,33 @@ class Wires:
         for name in ("word_ohm", "bit_ohm", "source_ohm", "sense_ohm", "access_ohm"):
             value = getattr(self, name)
             if not 0 <= value < 1e12:
-                raise InputError(f"wires: {name} must be at least 0 and below 1e12 ohms, got {value:g}; an open wire is cells without conductance")
+                raise InputError(
+                    f"wires: {name} must be at least 0 and below 1e12 ohms, got {value:g}; model an open wire by cells without conductance"
+                )
         for name in ("word_ends", "bit_ends"):
             if getattr(self, name) not in ("one", "both"):
                 raise InputError(f"wires: {name} must be one or both, got {getattr(self, name)!r}")
 
     @property
     def lead_ohm(self) -> float:
-        """From a driver to the first cell of its word line."""
+        """Resistance from a driver to the first cell of its word line."""
         return self.source_ohm + self.word_ohm
 
     @property
     def foot_ohm(self) -> float:
-        """From the last cell of a bit line to ground."""
+        """Resistance from the last cell of a bit line to ground."""
         return self.sense_ohm + self.bit_ohm
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Crossbars on top of each other: electrode planes alternate between word lines and bit lines, beginning with word lines.
+    """Stacked crossbars: electrode planes alternate between word lines and bit lines, starting with word lines.
 
-    Layer l of cells lies between plane l and plane l + 1, so that neighbouring layers share a plane: one layer is the planar crossbar,
-    two are the stack with a common middle electrode (bit lines), and so on.
+    Layer l of cells lies between plane l and plane l + 1, so neighbouring layers share a plane. One layer is the planar crossbar,
+    two layers are the stack with a common middle electrode (bit lines), and so on.
 
     Attributes:
-        conductance_s: (..., layers, rows, columns) siemens, of the cells only; leading dimensions are tiles.
+        conductance_s: (..., layers, rows, columns) siemens of the cells, without access resistances; leading dimensions are tiles.
         wires: resistances.
     """
 
@@ -73,49 +75,49 @@ class Stack:
     def __post_init__(self) -> None:
         g = self.conductance_s
         if g.dim() < 3 or 0 in g.shape:
-            raise InputError(f"a stack of crossbars wants conductances of shape (..., layers, rows, columns), got {list(g.shape)}")
+            raise InputError(f"conductances of a stack must have shape (..., layers, rows, columns), got {list(g.shape)}")
         if not bool((torch.isfinite(g) & (g >= 0)).all()):
-            raise InputError("conductances must be finite and not negative; an open cell has 0 S, a shorted one a large value")
+            raise InputError("conductances must be finite and not negative; give an open cell 0 S, a shorted one a large value")
 
     @property
     def layers(self) -> int:
-        """Layers of cells."""
+        """Number of cell layers."""
         return int(self.conductance_s.shape[-3])
 
     @property
     def rows(self) -> int:
-        """Word lines of one plane."""
+        """Number of word lines per plane."""
         return int(self.conductance_s.shape[-2])
 
     @property
     def columns(self) -> int:
-        """Bit lines of one plane."""
+        """Number of bit lines per plane."""
         return int(self.conductance_s.shape[-1])
 
     @property
     def word_planes(self) -> int:
-        """Planes of word lines."""
+        """Number of word-line planes."""
         return self.layers // 2 + 1
 
     @property
     def bit_planes(self) -> int:
-        """Planes of bit lines."""
+        """Number of bit-line planes."""
         return (self.layers + 1) // 2
 
     @property
     def cells_s(self) -> Tensor:
-        """Conductances with the access resistance in series, as float64."""
+        """Cell conductances (S, float64) including the access resistance in series."""
         g = self.conductance_s.to(torch.float64)
         return g / (1 + g * self.wires.access_ohm) if self.wires.access_ohm else g
 
     def at(self, conductance_s: Tensor) -> Stack:
-        """Return the same wires with other cells."""
+        """Return a stack with the same wires and other cells."""
         return replace(self, conductance_s=conductance_s)
 
     def turned(self) -> Stack:
-        """Return the planar crossbar with word lines and bit lines exchanged, and both counted from the other end.
+        """Return the planar crossbar with word lines and bit lines exchanged, and both numbered from the other end.
 
-        By reciprocity its transfer matrix is the transpose, counted the same way: drivers sit where the sense amplifiers were.
+        By reciprocity its transfer matrix is the transpose, numbered the same way: drivers are where the sense amplifiers were.
         """
         w = self.wires
         wires = Wires(
@@ -131,15 +133,15 @@ class Stack:
 
 
 def word_plane(layer: int) -> int:
-    """Return which plane of word lines a layer touches."""
+    """Return the index of the word-line plane adjacent to a layer."""
     return (layer + 1) // 2
 
 
 def bit_plane(layer: int) -> int:
-    """Return which plane of bit lines a layer touches."""
+    """Return the index of the bit-line plane adjacent to a layer."""
     return layer // 2
 
 
 def planar(conductance_s: Tensor, wires: Wires | None = None) -> Stack:
-    """Return one layer of cells, (..., rows, columns) siemens, as a stack of one."""
+    """Return one layer of cells, (..., rows, columns) siemens, as a stack of one layer."""
     return Stack(conductance_s.unsqueeze(-3), wires or Wires())

@@ -1,23 +1,23 @@
-"""The exact linear map from word-line voltages to bit-line currents of a stack with ohmic cells: block elimination.
+"""Exact linear map from word-line voltages to bit-line currents of a stack with ohmic cells, by block elimination.
 
-Work downwards, row after row. Let w be the voltages of the bit-line nodes of a row (columns of all bit planes, n of them), and d the
+The elimination goes downwards, row by row. Let w be the voltages of the bit-line nodes of a row (columns of all bit planes, n in total), and d the
 current that flows down out of them towards the sense amplifiers. Everything above is a Norton equivalent, d = c − Q·w, with an n × n
 conductance matrix Q and one column of c for each input voltage met so far.
 
 * **A row** adds S to Q and its own column to c. Word lines are eliminated exactly: with A = (tridiagonal wire + its cells' conductances),
   a word line held at v gives its cells the currents G·(u − w), u = A⁻¹·(lead·v + G·w); hence S = G − G·A⁻¹·G and the column
-  G·A⁻¹·lead. In a plane that two layers of cells share, G is two diagonal blocks and S couples the bit planes on both sides.
+  G·A⁻¹·lead. In a plane shared by two layers of cells, G is two diagonal blocks and S couples the bit planes on both sides.
 * **A segment** of r ohms between two rows: with E = r·Q and N = E·(1 + E)⁻¹, (Q, c) becomes (N/r, c − N·c). E is symmetric, positive and small
-  (wires are short beside cells). N is found in halves, from small quantities only: (1 + E)⁻¹ itself would bury them under the 1.
+  (wires conduct far better than cells). N is found by recursive halving, from small quantities only: in (1 + E)⁻¹ they would be lost beside the 1.
 * **The foot**: through r = segment + sense amplifier to ground, the output is d = c − N·c.
 
-A⁻¹ needs no factorisation: seen from node j, the line to the left is a conductance s_j, to the right t_j, by s_j = g_j + s_{j−1} ∥ 1/r and
-likewise t. Then (A⁻¹)_jj = 1/(s_j + t_{j+1} ∥ 1/r), and from there to the right each node has ρ = 1/(1 + r·t) of its neighbour's voltage.
-Sums of positive terms throughout: no cancellation at any ratio of cells to wires.
+A⁻¹ needs no factorisation. Seen from node j, the line to the left is a conductance s_j and to the right t_j, with s_j = g_j + s_{j−1} ∥ 1/r and
+similarly for t. Then (A⁻¹)_jj = 1/(s_j + t_{j+1} ∥ 1/r), and from there to the right each node has ρ = 1/(1 + r·t) of its neighbour's voltage.
+All terms summed are positive, so nothing cancels at any ratio of cells to wires.
 
-Cost: for each row N (about 3n³ flops) and its product with c (2n² for each row above), n = columns · bit planes: about 4·rows·n³ flops for
-a square tile, nearly all in matrix products. A planar crossbar is turned if it has more columns than rows.
-Memory: a few n². It is plain torch, so leading dimensions are batches of tiles, gradients flow to the conductances, and tensors may lie on
+Cost: per row, N (about 3n³ flops) and its product with c (2n² for each row above), n = columns · bit planes: about 4·rows·n³ flops for
+a square tile, nearly all in matrix products. A planar crossbar with more columns than rows is turned first.
+Memory: a few n². The code is plain torch, so leading dimensions are batches of tiles, gradients flow to the conductances, and tensors may be on
 a GPU.
 """
 
@@ -31,16 +31,16 @@ from torch import Tensor
 from crossloom.circuit.stack import Stack, Wires, bit_plane, word_plane
 
 LEAF = 64
-"""Order up to which a matrix is inverted as a whole. Measured on one core: an inverse of order 128 takes 237 µs whole, 173 µs in halves of 64."""
+"""Largest order inverted as a whole. Measured on one core: an inverse of order 128 takes 237 µs as a whole, 173 µs in halves of 64."""
 FAINT = 1e-250
-"""A product of voltage ratios smaller than this is near underflow; logarithms take over."""
+"""Products of voltage ratios below this are near underflow; logarithms are used instead."""
 
 
 def transfer(stack: Stack) -> Tensor:
     """Return T with T[..., b, j, w, i] the current (A per V) out of column j of bit plane b for the voltage on row i of word plane w.
 
-    Shape (..., bit planes, columns, word planes, rows), float64, differentiable with respect to the conductances. Word lines that are
-    not named by an input are held at 0 V by their drivers.
+    Shape (..., bit planes, columns, word planes, rows), float64, differentiable with respect to the conductances. For each input, all other
+    word lines are held at 0 V by their drivers.
     """
     wide = stack.layers == 1 and stack.columns > stack.rows
     flat = _swept(stack.turned()).mT.flip(-1, -2) if wide else _swept(stack)
@@ -49,7 +49,7 @@ def transfer(stack: Stack) -> Tensor:
 
 
 def _swept(stack: Stack) -> Tensor:
-    """Return T as (..., outputs, inputs), inputs row after row."""
+    """Return T as (..., outputs, inputs), with inputs row by row."""
     cells = stack.cells_s
     lines = _lines(stack, cells)
     size = stack.bit_planes * stack.columns
@@ -69,8 +69,9 @@ def _swept(stack: Stack) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What is above a row, as seen from its bit-line nodes: d = currents − matrix · w, and if the tops of the bit lines are sensed as
-    well, the current there as top_nodes · w + top_inputs.
+    """Equivalent of everything above a row, seen from its bit-line nodes: d = currents − matrix · w.
+
+    If the tops of the bit lines are sensed too, the current there is top_nodes · w + top_inputs.
     """
 
     matrix: Tensor
@@ -85,7 +86,7 @@ def _with_top(view: _View, ohm: float) -> _View:
 
 
 def _through(view: _View, ohm: float) -> _View:
-    """Return the view from behind a resistance in each bit line."""
+    """Return the view through a resistance in each bit line."""
     damping = _damping(view.matrix * ohm)
     currents = view.currents - damping @ view.currents
     if view.top_nodes is None or view.top_inputs is None:
@@ -95,10 +96,10 @@ def _through(view: _View, ohm: float) -> _View:
 
 
 def _damping(x: Tensor) -> Tensor:
-    """Return x·(1 + x)⁻¹ for a symmetric positive semidefinite matrix, to the relative accuracy of its entries however small they are.
+    """Return x·(1 + x)⁻¹ for a symmetric positive semidefinite matrix, with full relative accuracy even for small entries.
 
-    With halves a, b, d of x and y = (1 + a)⁻¹·b, s = d − bᵀ·y, the result has the corners D(a) − y·(1 − D(s))·yᵀ and D(s), and beside them
-    y·(1 − D(s)).
+    With blocks a, b, d of x, y = (1 + a)⁻¹·b and s = d − bᵀ·y, the diagonal blocks of the result are D(a) − y·(1 − D(s))·yᵀ and D(s), and the
+    off-diagonal block is y·(1 − D(s)).
     """
     size = x.shape[-1]
     if size <= LEAF:
@@ -117,8 +118,10 @@ def _damping(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """Word lines eliminated, (..., word planes, rows, columns) each: the diagonal of A⁻¹, the products of voltage ratios from the left end,
-    their logarithms where the products underflow, and A⁻¹·lead, the voltages of a line driven at 1 V whose cells lead to 0 V.
+    """Eliminated word lines; all fields are (..., word planes, rows, columns).
+
+    The diagonal of A⁻¹, the products of voltage ratios from the left end, their logarithms if the products underflow, and A⁻¹·lead, the
+    voltages of a line driven at 1 V with the far ends of its cells at 0 V.
     """
 
     own: Tensor
@@ -128,7 +131,7 @@ class _Lines:
 
 
 def _lines(stack: Stack, cells: Tensor) -> _Lines:
-    """Return the word lines' elimination."""
+    """Return the elimination of the word lines."""
     wires, load = stack.wires, _load(stack, cells)
     both = wires.word_ends == "both"
     if not wires.lead_ohm:
@@ -162,12 +165,12 @@ def _load(stack: Stack, cells: Tensor) -> Tensor:
 
 
 def _behind(conductance: Tensor, ohm: float) -> Tensor:
-    """Return conductances to ground as seen through a resistance."""
+    """Return conductances to ground, seen through a resistance."""
     return conductance / (1 + conductance * ohm)
 
 
 def _seen(load: Tensor, wires: Wires, driven: bool, backwards: bool = False) -> Tensor:
-    """Return, for each node of each word line, the conductance to its drivers and through its cells on one side, the node's included."""
+    """Return, for each node of each word line, the conductance to its drivers and through its cells on one side, including the node's own."""
     count = load.shape[-1]
     seen: list[Tensor] = [load[..., 0]] * count
     order = range(count - 1, -1, -1) if backwards else range(count)
@@ -181,7 +184,7 @@ def _seen(load: Tensor, wires: Wires, driven: bool, backwards: bool = False) -> 
 
 
 def _joined(view: _View, lines: _Lines, row: int, stack: Stack, cells: Tensor) -> _View:
-    """Return the view with a row's cells and word lines added. `cells` are those of the row, (..., layers, columns)."""
+    """Return the view with a row's cells and word lines added. `cells` are the cells of the row, (..., layers, columns)."""
     columns, matrix = stack.columns, view.matrix
     fed = cells.new_zeros(*cells.shape[:-2], matrix.shape[-1], stack.word_planes)
     place = [slice(bit_plane(layer) * columns, (bit_plane(layer) + 1) * columns) for layer in range(stack.layers)]
@@ -203,13 +206,13 @@ def _cells_of(cells: Tensor, one: int, other: int) -> tuple[Tensor, Tensor]:
 
 
 def _pairs(stack: Stack) -> list[tuple[int, int]]:
-    """Return the pairs of layers (each with itself, too) that share a plane of word lines."""
+    """Return the pairs of layers (including each layer with itself) that share a word-line plane."""
     layers = range(stack.layers)
     return [(one, other) for one in layers for other in layers if word_plane(one) == word_plane(other)]
 
 
 def _lost(lines: _Lines, plane: int, row: int, one: Tensor, other: Tensor) -> Tensor:
-    """Return G·A⁻¹·G' of one word line, (..., columns, columns): from each node to the right the voltage falls by the ratios in between."""
+    """Return G·A⁻¹·G' of one word line, (..., columns, columns); to the right of a node the voltage falls by the ratios in between."""
     own = lines.own[..., plane, row, :]
     if lines.reach_log is not None:
         logs = lines.reach_log[..., plane, row, :]

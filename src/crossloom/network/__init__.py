@@ -1,4 +1,4 @@
-"""Networks: read from torch and ONNX, lowered to one small typed graph, folded, quantised, replayed.
+"""Networks: import from torch and ONNX, lowering to one small typed graph, folding, quantisation and replay.
 
-Nothing here knows of machines. What leaves this folder is a `Graph`: in floating point, or in integers.
+Nothing here depends on machines. This package returns a `Graph`, in floating point or in integers.
 """

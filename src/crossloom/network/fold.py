@@ -1,4 +1,4 @@
-"""Simplify a graph without changing what it computes: batch norms fold into the products before them, dead nodes go."""
+"""Graph simplification that preserves results: batch-norm folding, constant folding, removal of unused nodes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from crossloom.network.operators import Add, BatchNorm, Conv, ConvTranspose, Fak
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
-    """Return the graph with each batch norm absorbed by the convolution or linear layer whose only reader it is.
+    """Return the graph with each batch norm folded into the preceding convolution or linear layer if it is the layer's only reader.
 
-    weight' = weight · γ/√(var + ε), bias' = (bias − mean) · γ/√(var + ε) + β, in float64 and rounded once. A batch norm
-    that follows nothing of the kind becomes a multiplication and an addition.
+    weight' = weight · γ/√(var + ε), bias' = (bias − mean) · γ/√(var + ε) + β, in float64 and rounded once. Any other batch
+    norm becomes a multiplication and an addition.
     """
     nodes: dict[str, Node] = {}
     constants = dict(graph.constants)
@@ -37,7 +37,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
 
 
 def fold_constants(graph: Graph) -> Graph:
-    """Return the graph with every node computed that reads only constants and gives the same for any batch."""
+    """Return the graph with constants in place of nodes that read only constants and do not depend on the batch size."""
     constants = dict(graph.constants)
     nodes = []
     for node in graph.nodes:
@@ -50,7 +50,7 @@ def fold_constants(graph: Graph) -> Graph:
 
 
 def drop_unused(graph: Graph) -> Graph:
-    """Return the graph without nodes that no output depends on."""
+    """Return the graph without the nodes that no output depends on."""
     needed, kept = set(graph.outputs), []
     for node in reversed(graph.nodes):
         if node.name in needed:

@@ -1,4 +1,4 @@
-"""The network as everything behind the importers sees it: typed nodes in topological order."""
+"""Graph representation of a network after import: typed nodes in topological order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crossloom.network.types import TensorType
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One computation. Its result is the tensor of the same name; `origin` is its place in the source model."""
+    """One operation. Its result is the tensor of the same name; `origin` is its place in the source model."""
 
     name: str
     op: Operator
@@ -29,11 +29,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network: inputs, nodes in topological order, outputs by name, constants as tensors.
+    """A network: inputs, nodes in topological order, names of outputs, constants as tensors.
 
-    `batch` is None when the graph runs at any batch size; otherwise the one size it was exported for, and `fixed` says why.
-    `quantization` says how each tensor is held in integers; it is empty for a network in floating point. `samples` are a few inputs that it was
-    calibrated on, one tensor for each input: machines that set their converters by what a layer gives look at them.
+    `batch` is None if the graph runs at any batch size. Otherwise it is the only batch size the graph supports, and `fixed` gives the reason.
+    `quantization` holds the quantisation of each integer tensor; it is empty for a network in floating point. `samples` holds a few of the
+    inputs used for calibration, one tensor per input. Machines that set their converter ranges from a layer's results use them.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Graph:
 
     @cached_property
     def users(self) -> dict[str, tuple[Node, ...]]:
-        """Nodes that read each tensor."""
+        """The nodes that read each tensor, by name of the tensor."""
         users: dict[str, list[Node]] = {name: [] for name in self.types}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
@@ -83,7 +83,7 @@ class Graph:
         return self.by_name[name]
 
     def with_nodes(self, nodes: Sequence[Node], **changes: object) -> Graph:
-        """Return a graph with other nodes and without constants and quantisations that nothing uses."""
+        """Return a copy of the graph with these nodes, without constants and quantisations that are no longer used."""
         used = {name for node in nodes for name in node.inputs} | set(self.outputs)
         constants = {name: t for name, t in {**self.constants, **changes.pop("constants", {})}.items() if name in used}  # type: ignore[dict-item]
         graph = replace(self, nodes=tuple(nodes), constants=constants, **changes)  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ def bound(op: Operator, batch: int) -> Operator:
 
 
 def infer(op: Operator, types: Sequence[TensorType], batch: int) -> TensorType:
-    """Return the type of the operator's result, by running it on tensors without storage."""
+    """Return the type of the operator's result, found by running it on tensors without storage."""
     from crossloom.network.types import DTYPES
 
     operands = [torch.empty(t.sizes(batch), dtype=DTYPES[t.dtype], device="meta") for t in types]
@@ -125,9 +125,9 @@ def infer(op: Operator, types: Sequence[TensorType], batch: int) -> TensorType:
 
 
 def verify(graph: Graph) -> None:
-    """Check that the graph is whole: names unique, inputs defined before use, types as the operators give them.
+    """Check that names are unique, inputs are defined before use, and every output is computed.
 
-    Raises ModelError naming the node. A quantised graph's types are those of its real values.
+    Raises ModelError naming the node. In a quantised graph, types are those of the real values.
     """
     known: dict[str, TensorType] = dict(graph.inputs)
     known |= {name: TensorType.of(tensor) for name, tensor in graph.constants.items()}
@@ -138,11 +138,11 @@ def verify(graph: Graph) -> None:
             raise ModelError(f"graph {graph.name}: node {node.name} reads {missing[0]} before it is computed; reorder the nodes")
         known[node.name] = node.type
     if missing := [name for name in graph.outputs if name not in known]:
-        raise ModelError(f"graph {graph.name}: output {missing[0]} is computed by no node")
+        raise ModelError(f"graph {graph.name}: no node computes output {missing[0]}")
 
 
 def digest(tensor: Tensor) -> str:
-    """Return eight hexadecimal digits that identify a tensor's content."""
+    """Return a hash of a tensor's content, as eight hexadecimal digits."""
     data = tensor.detach().cpu().contiguous()
     raw = data.view(torch.uint8).numpy().tobytes() if data.dim() else data.reshape(1).view(torch.uint8).numpy().tobytes()
     return hashlib.blake2b(raw, digest_size=4).hexdigest()

@@ -1,7 +1,7 @@
-"""Turn attention masks into what they mean, so that they survive in integers.
+"""Conversion of additive attention masks to Boolean ones, which can be quantised.
 
-Models hide positions by adding −∞ or the smallest float to the scores, which no integer can hold. `find_masks` gives
-the softmax a second input that says which positions count.
+Models hide positions by adding −∞ or the smallest float to the scores, which no integer can represent. `find_masks`
+gives the softmax a second input instead, which is true for the positions that count.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from crossloom.network.operators import Add, Compare, Conv, ConvTranspose, Linea
 from crossloom.network.types import TensorType
 
 HIDDEN = -1e4
-"""What is added to a score to hide it is at most this; scores themselves are far from it."""
+"""Largest addend that counts as hiding a position. Scores are much smaller in magnitude."""
 
 
 def find_masks(graph: Graph) -> Graph:
-    """Return the graph with each `softmax(where(m, x, −∞))` and `softmax(x + m)` as `softmax(x, m)`."""
+    """Return the graph with each `softmax(where(m, x, −∞))` and `softmax(x + m)` rewritten as `softmax(x, m)`."""
     native = native_tensors(graph)
     constants = dict(graph.constants)
     nodes: list[Node] = []
@@ -49,10 +49,10 @@ def find_masks(graph: Graph) -> Graph:
 
 
 def native_tensors(graph: Graph) -> set[str]:
-    """Return the names of tensors that depend on constants and on integer or truth-value inputs alone.
+    """Return the names of tensors that depend only on constants and on integer or Boolean inputs.
 
-    They stay in their own type when the rest becomes integers: masks and position numbers are of this kind. Data begin where
-    a table is looked up or a layer with weights begins, whatever its inputs were made of.
+    Masks and position indices are of this kind. They keep their own type when the rest of the graph is quantised. The result of
+    a table look-up or of a layer with weights counts as data, whatever its inputs depend on.
     """
     native = set(graph.constants) | {name for name, type in graph.inputs if type.dtype != "f32"}
     for node in graph.nodes:
@@ -66,7 +66,7 @@ def native_tensors(graph: Graph) -> set[str]:
 
 
 def _looks_up_weights(graph: Graph, node: Node) -> bool:
-    """Whether a node picks rows of a table of real numbers: an embedding is where data begins."""
+    """Whether a node selects rows from a table of real numbers, as an embedding does."""
     table = graph.constants.get(node.inputs[0]) if node.inputs else None
     picks = len(node.inputs) == 2 and node.inputs[1] not in graph.constants
     return table is not None and table.is_floating_point() and table.dim() >= 2 and picks and type(node.op).__name__ == "Gather"
@@ -78,7 +78,7 @@ def _all_hidden(constants: dict[str, torch.Tensor], name: str) -> bool:
 
 
 def _added_mask(graph: Graph, add: Node, native: set[str]) -> tuple[str, str] | None:
-    """Return (scores, mask) if one operand of the addition hides positions and depends on no data; it may be a bias besides."""
+    """Return (scores, mask) if one operand of the addition hides positions and does not depend on data. It may also contain a bias."""
     for scores, mask in (add.inputs, add.inputs[::-1]):
         if mask in native and scores not in native:
             value = graph.constants.get(mask)

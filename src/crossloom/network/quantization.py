@@ -1,4 +1,4 @@
-"""How a tensor of real numbers is held in integers."""
+"""Representation of a real-valued tensor in integers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 class Quantization:
     """real = scale · (integer − zero), integers of `bits` bits.
 
-    `scale` has one entry, or one for each index along `axis` (weights per output channel; `zero` is 0 then).
-    A `narrow` range leaves out the most negative integer, so that it is symmetric; weights use it. There are 1 to 16 bits, or 17
-    for a constant of 16 bits whose zero point was taken out.
+    `scale` has one entry, or one for each index along `axis` (weights per output channel; `zero` is then 0).
+    A `narrow` range excludes the most negative integer and is therefore symmetric; it is used for weights. `bits` is 1 to 16,
+    or 17 for a 16-bit constant whose zero point was removed.
     """
 
     scale: tuple[float, ...]
@@ -43,19 +43,19 @@ class Quantization:
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
 
     def scale_of(self, dims: int) -> Tensor:
-        """Scale as float32, shaped to broadcast against a tensor of `dims` dimensions."""
+        """Return the scale as float32, shaped to broadcast against a tensor of `dims` dimensions."""
         scale = torch.tensor(self.scale, dtype=torch.float32)
         if self.axis is None:
             return scale.reshape(())
         return scale.reshape([-1 if i == self.axis % dims else 1 for i in range(dims)])
 
     def quantize(self, real: Tensor) -> Tensor:
-        """Integers (float32 carrier) nearest to `real`: float32 division, round half to even, saturate."""
+        """Return the integers (in float32) nearest to `real`: float32 division, rounding half to even, saturation."""
         steps = torch.round(real.to(torch.float32) / self.scale_of(real.dim()).to(real.device))
         return torch.clamp(steps + self.zero, self.low, self.high)
 
     def dequantize(self, integers: Tensor) -> Tensor:
-        """Real numbers (float32) that the integers stand for."""
+        """Return the real numbers (float32) that the integers represent."""
         return (integers.to(torch.float32) - self.zero) * self.scale_of(integers.dim()).to(integers.device)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Quantization:
 
 
 def carrier(q: Quantization) -> torch.dtype:
-    """Return the smallest integer type of torch that holds the integers and the usual arithmetic of one step."""
+    """Return a torch integer type that holds the integers and the usual arithmetic of one step on them."""
     if q.bits <= 8:
         return torch.int8 if q.signed else torch.uint8
     return torch.int16 if q.signed and q.bits <= 16 else torch.int32

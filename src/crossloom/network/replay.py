@@ -1,4 +1,4 @@
-"""Run a graph in floating point, node after node: what the source model computed."""
+"""Floating-point execution of a graph, node by node, equivalent to the source model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crossloom.network.types import Batch
 def batch_of(graph: Graph, inputs: Sequence[Tensor]) -> int:
     """Return the batch size of the inputs. Raises DataError if their number or shapes do not fit the graph."""
     if len(inputs) != len(graph.inputs):
-        raise DataError(f"{graph.name} takes {len(graph.inputs)} inputs and got {len(inputs)}; give one tensor for each")
+        raise DataError(f"{graph.name} takes {len(graph.inputs)} inputs, got {len(inputs)}; give one tensor per input")
     batch = graph.batch
     for (name, type), given in zip(graph.inputs, inputs, strict=True):
         fits = given.dim() == len(type.shape)
@@ -25,12 +25,12 @@ def batch_of(graph: Graph, inputs: Sequence[Tensor]) -> int:
             else:
                 fits = fits and want == have
         if not fits:
-            raise DataError(f"input {name} of {graph.name} wants shape {list(type.shape)} and got {list(given.shape)}; reshape the data")
+            raise DataError(f"input {name} of {graph.name} needs shape {list(type.shape)}, got {list(given.shape)}; reshape the data")
     return batch or 1
 
 
 def last_uses(graph: Graph) -> list[list[str]]:
-    """Return, for each node, the tensors that nothing reads after it."""
+    """Return, for each node, the tensors that are not read after it."""
     seen = set(graph.outputs) | set(graph.constants)
     uses: list[list[str]] = []
     for node in reversed(graph.nodes):
@@ -42,7 +42,7 @@ def last_uses(graph: Graph) -> list[list[str]]:
 def replay(graph: Graph, inputs: Sequence[Tensor], watch: Callable[[str, Tensor], None] | None = None) -> tuple[Tensor, ...]:
     """Return the outputs for inputs of any batch size; each tensor is dropped after its last use.
 
-    `watch` is shown every input and every result by name: calibration looks at them.
+    `watch` is called with the name and value of every input and every result; calibration uses it.
     """
     batch = batch_of(graph, inputs)
     device = inputs[0].device if inputs else None

@@ -1,8 +1,8 @@
-"""Random samples for a network, and the question whether its samples are independent of each other.
+"""Random samples for a network, and a check that the samples of a batch are independent.
 
-Time and costs are those of one inference, which means something only if a sample's result does not depend on what else is in the
-batch. Shapes cannot tell (`y - y.mean(0)` has that of `y`), so the question is put to the network: of a batch of two, one sample is
-exchanged for another, and nothing of the sample that stays may change.
+Time and cost are given per inference, which is meaningful only if a sample's result does not depend on the rest of its batch.
+Shapes cannot show this (`y - y.mean(0)` has the shape of `y`), so the network is run on a batch of two. Replacing one sample
+must not change the result of the other.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from crossloom.network.replay import replay
 from crossloom.network.types import Batch, TensorType
 
 TOLERANCE = 1e-4
-"""Of a tensor's largest value. Both runs do the same arithmetic on sample 0, so what differs by more has another cause than rounding."""
+"""Relative to a tensor's largest value. Both runs do the same arithmetic on the sample that stays, so rounding cannot cause a larger difference."""
 
 
 DRAWS = 3
-"""Batches that the network is asked with: one may by chance hide what another shows. With few numbers in play chance is likelier."""
+"""Number of random batches. One batch may hide a dependency by chance, especially where inputs take only a few values."""
 LARGE = 5_000_000
-"""Parameters from which on one batch must do: the question should not cost more than the answer."""
+"""Number of parameters above which only one batch is run, to limit the cost of the check."""
 SHOWN = 0.75
-"""Share of truth-value inputs that are true; most are masks that show more than they hide."""
+"""Share of true elements in Boolean inputs, most of which are masks that hide a minority of positions."""
 
 
 def random_samples(graph: Graph, samples: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Return standard normal inputs; whole numbers below the vocabulary for integers, either truth value."""
+    """Return random inputs: standard normal, or integers below the vocabulary size, or Boolean."""
     return tuple(_drawn(graph, name, type.sizes(samples), type.dtype, generator) for name, type in graph.inputs)
 
 
@@ -41,11 +41,11 @@ def _drawn(graph: Graph, name: str, size: tuple[int, ...], dtype: str, generator
         return torch.randn(size, generator=generator)
     if dtype == "bool":
         return torch.rand(size, generator=generator) < SHOWN
-    return torch.randint(0, vocabulary(graph, name) or 2, size, generator=generator)  # without a table it is most likely a mask
+    return torch.randint(0, vocabulary(graph, name) or 2, size, generator=generator)  # without a table, most likely a mask
 
 
 def vocabulary(graph: Graph, name: str) -> int | None:
-    """Return the number of rows of the smallest table that an input, perhaps moved about, chooses from; None if there is none."""
+    """Return the number of rows of the smallest table that an input indexes, directly or after moves and casts; None if there is none."""
     moved, rows = {name}, []
     for node in graph.nodes:
         if node.inputs and node.inputs[0] in moved and isinstance(node.op, Move | Cast):
@@ -56,10 +56,10 @@ def vocabulary(graph: Graph, name: str) -> int | None:
 
 
 def mixing_node(graph: Graph) -> str | None:
-    """Return the node from which on a sample's result depends on other samples of its batch, or None if none is seen to.
+    """Return the first node at which a sample's result depends on other samples of its batch, or None if no such node is found.
 
-    A graph of one fixed batch size is one inference; one without weights in hand cannot be asked, nor one
-    that random inputs lead astray.
+    A graph with a fixed batch size counts as one inference and is not checked. Nor is a graph whose weights have no values,
+    or one that fails on random inputs.
     """
     if graph.batch is not None or any(constant.is_meta for constant in graph.constants.values()):
         return None
@@ -78,7 +78,7 @@ def mixing_node(graph: Graph) -> str | None:
 
 
 def _mixing(graph: Graph, generator: torch.Generator) -> str | None:
-    """Exchange either sample of one batch of two and return the first node that shows it in the other."""
+    """Replace each sample of a batch of two and return the first node at which the other sample's result changes."""
     two, others = random_samples(graph, 2, generator), random_samples(graph, 2, generator)
     asked = replace(graph, outputs=_witnesses(graph))
     before = replay(asked, two)
@@ -91,7 +91,7 @@ def _mixing(graph: Graph, generator: torch.Generator) -> str | None:
 
 
 def _witnesses(graph: Graph) -> tuple[str, ...]:
-    """Return the outputs, and in place of choices (an argmax) the real numbers that they are chosen by: a choice may hide a change."""
+    """Return the outputs, with choices (an argmax) replaced by the real values they are based on: a choice may hide a change."""
     found, todo = [], list(graph.outputs)
     while todo:
         name = todo.pop()
@@ -104,13 +104,13 @@ def _witnesses(graph: Graph) -> tuple[str, ...]:
 
 
 def _exchanged(batch: Tensor, others: Tensor, stays: int) -> Tensor:
-    """Return the batch with the sample other than `stays` taken from elsewhere."""
+    """Return the batch with the sample other than `stays` taken from `others`."""
     half = len(batch) // 2
     return torch.cat([batch[:half], others[half:]] if stays == 0 else [others[:half], batch[half:]])
 
 
 def _first_changed(graph: Graph, two: Sequence[Tensor], mixed: Sequence[Tensor], stays: int) -> str:
-    """Return the first node whose result for the sample that stays is another."""
+    """Return the first node whose result for the sample that stays has changed."""
     seen: dict[str, Tensor] = {}
     changed: list[str] = []
     replay(graph, two, seen.__setitem__)
@@ -119,10 +119,10 @@ def _first_changed(graph: Graph, two: Sequence[Tensor], mixed: Sequence[Tensor],
 
 
 def _unchanged(type: TensorType, stays: int, a: Tensor, b: Tensor) -> bool:
-    """Whether two results agree on everything that belongs to the sample that stays.
+    """Whether two results agree on all elements of the sample that stays.
 
-    Along a dimension of one entry for each sample that is its entry; where entries of a sample may be strewn over a longer
-    dimension, half of all must agree; without such a dimension, all.
+    If a dimension has one entry per sample, that sample's entry is compared. If it has several per sample, their order is
+    unknown, and half of all elements must agree. Without a batch dimension, all elements must agree.
     """
     axis = next((axis for axis, dim in enumerate(type.shape) if isinstance(dim, Batch)), None)
     strewn = axis is not None and type.shape[axis] != Batch(1)
@@ -137,11 +137,14 @@ def _unchanged(type: TensorType, stays: int, a: Tensor, b: Tensor) -> bool:
 
 
 def check_independent(graph: Graph) -> None:
-    """Raise ModelError if the samples of a batch influence each other."""
+    """Raise ModelError if the samples of a batch are not independent."""
     if (name := mixing_node(graph)) is not None:
         raise ModelError(f"{graph.name}: {mixes(name)}")
 
 
 def mixes(name: str) -> str:
-    """Return the line that tells a user so."""
-    return f"from {name} on, a sample's result depends on the other samples of its batch, so that no single inference can be priced; keep the first dimension apart"
+    """Return the error message for a node at which samples mix."""
+    return (
+        f"from {name} on, a sample's result depends on the other samples of its batch, so the cost per inference is undefined; "
+        "keep the samples of the first dimension independent"
+    )

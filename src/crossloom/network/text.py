@@ -1,4 +1,4 @@
-"""The graph as text that prints and parses; constants stay behind under their names.
+"""Text form of a graph, for printing and parsing; constants appear only by name and type.
 
 graph small
 input x: f32[N, 3, 8, 8]
@@ -25,7 +25,7 @@ from crossloom.network.quantization import Quantization
 from crossloom.network.types import DTYPES, Batch, TensorType
 
 _KINDS: dict[str, Any] = {"Quantization": Quantization, **OPERATORS}
-"""What may stand within an operator's attributes."""
+"""Types that may be nested in an operator's attributes."""
 
 
 def print_graph(graph: Graph) -> str:
@@ -45,7 +45,7 @@ _TENSOR = re.compile(r"(?P<name>[^\s:]+): (?P<type>\w+\[.*\])")
 
 
 def parse_graph(text: str, constants: Mapping[str, Tensor] | None = None) -> Graph:
-    """Return the graph that a text describes. Constants not given are zeros of their type.
+    """Return the graph that a text describes. Constants without a value are filled with zeros.
 
     Raises ModelError with the number of the line that cannot be read.
     """
@@ -71,7 +71,7 @@ def parse_graph(text: str, constants: Mapping[str, Tensor] | None = None) -> Gra
             elif keyword:
                 nodes.append(_node(line.strip()))
         except (ValueError, SyntaxError, KeyError, TypeError) as error:
-            raise ModelError(f"graph text, line {number}: {error}; compare it with the form in crossloom.network.text") from error
+            raise ModelError(f"graph text, line {number}: {error}; see crossloom.network.text for the format") from error
     graph = Graph(name, tuple(inputs), tuple(nodes), tuple(outputs), tensors, batch=batch)
     verify(graph)
     return graph
@@ -114,7 +114,7 @@ def _node(line: str) -> Node:
 
 
 def _value(tree: ast.expr) -> Any:
-    """Evaluate a literal in which `N` and `k * N` stand for the batch, and `Quantization(...)` and operators within others for themselves."""
+    """Evaluate a literal, where `N` and `k * N` are multiples of the batch size, and `Quantization(...)` and operators may be nested."""
     if isinstance(tree, ast.Name) and tree.id in ("N", "inf", "nan"):
         return Batch() if tree.id == "N" else float(tree.id)
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):

@@ -1,7 +1,7 @@
-"""A quantised network as a program of torch: `torch.export.save` writes it, anybody's torch runs it, and reading it back gives the same integers.
+"""Export of a quantised network as a torch program, which `torch.export.save` writes and any torch installation runs.
 
-Every tensor that is held in integers passes torch's fake quantisation, constants included, so that nothing is left to calibrate. What computes a
-node is said to come from a module of that name, so that layers are called the same when they are read back.
+Reading the program back gives the same integers. Every integer tensor, constants included, passes through torch's fake quantisation,
+so no calibration is needed. Each operation carries its node's name as its module name, so layers keep their names when read back.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from crossloom.network.types import Batch, TensorType
 
 
 def to_program(graph: Graph) -> ExportedProgram:
-    """Return a quantised network as an exported program for any batch size, or for the one that the network runs at.
+    """Return a quantised network as an exported program for any batch size, or for the network's fixed batch size.
 
-    Raises ModelError if the network is in floating point, or if what is read back would not give the same integers: operators that torch
-    writes in another way, biases beyond the precision of float32.
+    Raises ModelError if the network is in floating point, or if the program read back would not give the same integers. That is the case for
+    operators that torch exports differently, and for biases beyond float32 precision.
     """
     if not graph.quantized:
         raise ModelError(f"{graph.name} is in floating point; quantise it first (crossloom.quantize)")
@@ -39,9 +39,9 @@ def to_program(graph: Graph) -> ExportedProgram:
             program = _named(export(_Rounded(graph), example, dynamic_shapes=_open(graph), strict=False), graph)
         again = quantize(from_program(program, name=graph.name))
     except (ModelError, RuntimeError, ValueError, TypeError) as problem:
-        raise ModelError(f"{graph.name}: it cannot be written as a program of torch ({one_line(problem)})") from problem
+        raise ModelError(f"{graph.name}: cannot be exported as a torch program ({one_line(problem)})") from problem
     if not _alike(graph(*inputs), again(*inputs)):
-        raise ModelError(f"{graph.name}: as a program of torch it would not give the same integers; keep the module and quantise it again")
+        raise ModelError(f"{graph.name}: exported as a torch program it would not give the same integers; keep the module and quantise it again")
     return program
 
 
@@ -51,7 +51,7 @@ def _alike(before: Tensor | Sequence[Tensor], after: Tensor | Sequence[Tensor]) 
 
 
 def _of_two(tensor: Tensor, type: TensorType) -> Tensor:
-    """Return an input for two samples where it grows with the batch: torch takes a dimension of one to be always one."""
+    """Return the input for two samples if it has a batch dimension: torch treats a dimension of size 1 as fixed."""
     for axis, dim in enumerate(type.shape):
         if isinstance(dim, Batch):
             tensor = torch.cat([tensor, tensor], axis).narrow(axis, 0, 2 * dim.times)
@@ -59,7 +59,7 @@ def _of_two(tensor: Tensor, type: TensorType) -> Tensor:
 
 
 def _open(graph: Graph) -> Any:
-    """Return which dimensions torch is to leave open."""
+    """Return the dimensions that the exported program keeps open."""
     if graph.batch is not None:
         return None
     batch = Dim("batch")
@@ -67,7 +67,7 @@ def _open(graph: Graph) -> Any:
 
 
 class _Rounded(nn.Module):
-    """Computes a quantised graph in floating point, each tensor rounded to its grid."""
+    """A quantised graph computed in floating point, with each tensor rounded to its grid."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class _Rounded(nn.Module):
                 self.register_buffer(f"c{place}_zero", torch.zeros(len(q.scale), dtype=torch.int32))
 
     def forward(self, *inputs: Tensor) -> Any:
-        """Return what the graph's outputs stand for."""
+        """Return the real values of the graph's outputs."""
         graph, batch = self._graph, _batch(self._graph, inputs)
         tensors = {name: self._constant(place, name) for place, name in enumerate(graph.constants)}
         tensors |= {name: self._rounded(name, given) for (name, _), given in zip(graph.inputs, inputs, strict=True)}
@@ -106,7 +106,7 @@ class _Rounded(nn.Module):
 
 
 class _Step(nn.Module):
-    """Computes one node; as a module, so that the program says of each operation which node it belongs to."""
+    """One node as a module, so that the program records the node each operation belongs to."""
 
     def __init__(self, op: Operator) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class _Step(nn.Module):
 
 
 def _named(program: ExportedProgram, graph: Graph) -> ExportedProgram:
-    """Return the program with the nodes' names in place of the numbers that their modules have here."""
+    """Return the program with module numbers replaced by node names."""
     for operation in program.graph.nodes:
         stack = operation.meta.get("nn_module_stack") or {}
         for key, (path, kind) in list(stack.items()):
@@ -128,14 +128,14 @@ def _named(program: ExportedProgram, graph: Graph) -> ExportedProgram:
 
 
 def _computed(op: Operator, operands: Sequence[Tensor]) -> Tensor:
-    """Return what an operator computes; a softmax's mask is written as models write it, the least number where a position is hidden."""
+    """Return an operator's result. A softmax mask is written as models write it, with the lowest number at hidden positions."""
     if isinstance(op, Softmax) and len(operands) > 1:
         return op(torch.where(operands[1], operands[0], torch.finfo(torch.float32).min))
     return op(*operands)
 
 
 def _batch(graph: Graph, inputs: Sequence[Tensor]) -> int:
-    """Return the batch size, which is a symbol while torch looks on."""
+    """Return the batch size, which is symbolic while torch traces the program."""
     for given, (_, type) in zip(inputs, graph.inputs, strict=True):
         for size, dim in zip(given.shape, type.shape, strict=True):
             if isinstance(dim, Batch):
@@ -144,7 +144,7 @@ def _batch(graph: Graph, inputs: Sequence[Tensor]) -> int:
 
 
 def _biases(graph: Graph) -> dict[str, Tensor]:
-    """Return the real values of biases, which are held as steps of their layer's accumulator."""
+    """Return the real values of biases, which are stored in units of their layer's accumulator."""
     found = {}
     for node in graph.nodes:
         if isinstance(node.op, Conv | ConvTranspose | Linear) and len(node.inputs) > 2 and node.inputs[1] in graph.quantization:
@@ -155,7 +155,7 @@ def _biases(graph: Graph) -> dict[str, Tensor]:
 
 @contextmanager
 def _open_rounding() -> Iterator[None]:
-    """Tell torch what shapes its fake quantisation returns, which it does not know where a dimension is open; forgotten again afterwards."""
+    """Temporarily register shape rules for torch's fake quantisation, which torch lacks for open dimensions."""
     library = Library("aten", "IMPL", "Meta")  # type: ignore[no-untyped-call]
     library.impl("fake_quantize_per_tensor_affine_cachemask", _as_large)  # type: ignore[no-untyped-call]
     library.impl("fake_quantize_per_channel_affine_cachemask", _as_large)  # type: ignore[no-untyped-call]

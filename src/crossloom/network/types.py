@@ -1,7 +1,7 @@
-"""Shapes whose batch dimension is left open.
+"""Tensor types and shapes with an open batch dimension.
 
-A graph runs at any batch size, so a dimension is a number or a multiple of the batch: `Batch(64)` for the
-64 windows that a shifted-window transformer makes of each image.
+A graph runs at any batch size, so a dimension is a number or a multiple of the batch size. For example, `Batch(64)`
+stands for the 64 windows into which a shifted-window transformer cuts each image.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A dimension of `times` elements for each sample of the batch."""
+    """A dimension of `times` elements per sample of the batch."""
 
     times: int = 1
 
@@ -39,7 +39,7 @@ Dim = int | Batch
 
 
 def resolve(shape: Sequence[Dim], batch: int | None = None) -> tuple[int, ...]:
-    """Return the shape in numbers at a batch size. Raises ValueError if it is open and no batch size is given."""
+    """Return the numeric shape at a batch size. Raises ValueError if the shape is open and no batch size is given."""
     if batch is None and any(isinstance(dim, Batch) for dim in shape):
         raise ValueError(f"shape {tuple(shape)} depends on the batch size and none was given")
     return tuple(dim.times * (batch or 0) if isinstance(dim, Batch) else dim for dim in shape)
@@ -57,7 +57,7 @@ class TensorType:
 
     @classmethod
     def of(cls, tensor: torch.Tensor) -> TensorType:
-        """Return the type of a tensor; all its dimensions are numbers."""
+        """Return the type of a tensor, with fixed dimensions only."""
         return cls(_NAMES.get(tensor.dtype, str(tensor.dtype).removeprefix("torch.")), tuple(tensor.shape))
 
     @property
@@ -66,9 +66,9 @@ class TensorType:
         return any(isinstance(dim, Batch) for dim in self.shape)
 
     def count(self, batch: int = 1) -> int:
-        """Number of elements at a batch size."""
+        """Return the number of elements at a batch size."""
         return prod(resolve(self.shape, batch))
 
     def sizes(self, batch: int = 1) -> tuple[int, ...]:
-        """Return the shape in numbers at a batch size."""
+        """Return the numeric shape at a batch size."""
         return resolve(self.shape, batch)

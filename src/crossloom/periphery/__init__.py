@@ -1,8 +1,8 @@
-"""Circuits around the arrays that are small networks of RRAM and inverters: shift-and-add (NNS+A) and converter (NNADC).
+"""Peripheral circuits built as small networks of RRAM and inverters: shift-and-add (NNS+A) and converter (NNADC).
 
-After Cao et al., IEEE Transactions on Computers 71(9), 2022, Section 4, and Cao et al., ICCAD 2019. Here live their transistors, cells,
-networks, training, their errors and their netlists; what a crossbar makes of them is the crossbar engine's. The mathematics is in
-docs/periphery.md. Signals are differences from mid-supply, in volts, float64.
+After Cao et al., IEEE Transactions on Computers 71(9), 2022, Section 4, and Cao et al., ICCAD 2019. This package holds their transistors,
+cells, networks, training, errors and netlists; their use in a crossbar belongs to the crossbar engine. The mathematics is in
+docs/periphery.md. Signals are voltages relative to mid-supply, float64.
 """
 
 from crossloom.periphery.adder import Adder as Adder

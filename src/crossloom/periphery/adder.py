@@ -1,15 +1,15 @@
 """NNS+A: shift-and-add by a network of RRAM and inverters, accumulated cycle by cycle through a sample-and-hold.
 
-With digits of N bits, the lowest first, and Q_i = Σ_j 2^j v_j the slices that cycle i gives,
+With digits of N bits, lowest first, and Q_i = Σ_j 2^j v_j the weighted slices of cycle i,
 
     v_i = 2^−N v_{i−1} + Q_i / β,        β = 255 / (1 − 2^−N),
 
-so that the last v is the dot product times 2^−N(C−1)/β, and stays within the range for any input. cao2022 prints the feedback divided by β as well
-(its Step 3, as extracted): then what came first would count β times too little. That form is not used.
+so the last v is the dot product times 2^−N(C−1)/β and stays within the range for any input. cao2022 prints the feedback divided by β as well
+(its Step 3, as extracted); the first digits would then count β times too little, so that form is not used.
 
-Signals are −0.25 to 0.25 V about the middle of 0 to 0.5 V, the range of its Table 1. Ten pairs of lines: eight slices, the feedback, and a bias tied
-to the supply. A signal has as many rows as its share of the sum asks for (`ROWS`): with one row each, the slice of weight 128 takes a gain of 8.3
-from the neurons, which amplifies their mismatch as well; with six of 18 rows, 2.4.
+Signals are −0.25 to 0.25 V about the middle of 0 to 0.5 V, the range of its Table 1. There are ten pairs of lines: eight slices, the feedback, and a
+bias tied to the supply. The number of rows of a signal follows its share of the sum (`ROWS`). With one row each, the slice of weight 128 needs a neuron
+gain of 8.3, which amplifies the neurons' mismatch too; with six of 18 rows it needs 2.4.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ SLICES = 8
 SPAN_V = 0.5
 HALF_V = SPAN_V / 2
 BIAS_V = 0.6
-"""The bias pair lies at the supply and at ground: half the supply from the middle."""
+"""The bias pair is at the supply and at ground: half the supply from the middle."""
 ROWS = {
     1: (1, 1, 1, 1, 1, 1, 2, 4, 8, 1),
     2: (1, 1, 1, 1, 1, 2, 3, 6, 4, 1),
     4: (1, 1, 1, 1, 1, 2, 3, 6, 1, 1),
 }
-"""Rows of the eight slices, the feedback and the bias, for digits of 1, 2 and 4 bits; about in proportion to what each adds."""
+"""Rows of the eight slices, the feedback and the bias, for digits of 1, 2 and 4 bits; roughly proportional to each signal's contribution."""
 PLAIN_ROWS = (1,) * (SLICES + 2)
-"""One row each, as cao2022 has it."""
+"""One row each, as in cao2022."""
 HOLD_F = 50e-15
 """Capacitor of a sample-and-hold (assumed)."""
 LOSS = 1e-3
-"""Share of the charge that a transfer loses (assumed)."""
+"""Fraction of the charge lost in a transfer (assumed)."""
 THERMAL_J = 1.380649e-23 * 300
 
 
@@ -49,32 +49,32 @@ def noise_v(capacitor_f: float) -> float:
 
 
 def target(digit_bits: int) -> Tensor:
-    """Return what each of the ten signals should count: the slices, the feedback, the bias."""
+    """Return the target weights of the ten signals: the slices, the feedback, the bias."""
     beta = 255 / (1 - 2.0**-digit_bits)
     return torch.tensor([*(2.0**j / beta for j in range(SLICES)), 2.0**-digit_bits, 0.0], dtype=torch.float64)
 
 
 def shift_and_add(digit_bits: int, counts: tuple[int, ...]) -> FitTask:
-    """Return the sum that an adder for digits of some bits forms in one cycle, with `rows` rows of each signal."""
+    """Return the task of an adder for digits of `digit_bits` bits in one cycle, with `counts` rows of each signal."""
     return FitTask(target(digit_bits), counts, inputs, noise_v(HOLD_F))
 
 
 @dataclass(frozen=True)
 class Adder:
-    """A trained network and the bits of the digits that it is for."""
+    """A trained network and the digit width it is for."""
 
     network: PairNetwork
     digit_bits: int
 
     @cached_property
     def target(self) -> Tensor:
-        """What each signal should count (10,)."""
+        """Target weight of each signal (10,)."""
         return target(self.digit_bits)
 
     def accumulate(self, built: Instances, slices: Tensor, generator: torch.Generator | None, loss: float = LOSS) -> Tensor:
-        """Return the outputs (B, P) of instances for slices (C, 8, P) or (B, C, 8, P) of C cycles, the lowest digit first.
+        """Return the outputs (B, P) of instances for slices (C, 8, P) or (B, C, 8, P) of C cycles, lowest digit first.
 
-        With a generator every sample has its noise. Each transfer, the last one too, loses a share of the charge.
+        With a generator, every sample has noise. Each transfer, including the last, loses a fraction of the charge.
         """
         slices = slices.expand(len(built), *slices.shape[-3:])
         held = torch.zeros(len(built), slices.shape[-1], dtype=torch.float64)
@@ -87,7 +87,7 @@ class Adder:
         return held
 
     def exact(self, slices: Tensor) -> Tensor:
-        """Return what perfect circuits would give (..., P) for slices (..., C, 8, P)."""
+        """Return the outputs (..., P) of ideal circuits for slices (..., C, 8, P)."""
         held = torch.zeros(*slices.shape[:-3], slices.shape[-1], dtype=torch.float64)
         for cycle in range(slices.shape[-3]):
             held = 2.0**-self.digit_bits * held + torch.einsum("j,...jp->...p", self.target[:SLICES], slices[..., cycle, :, :])
@@ -95,7 +95,7 @@ class Adder:
 
 
 def inputs(count: int, generator: torch.Generator) -> Tensor:
-    """Return signals (10, count) drawn evenly from their range, the bias at its place."""
+    """Return signals (10, count) drawn uniformly from their range, with the bias at its fixed voltage."""
     drawn = (torch.rand(SLICES + 2, count, generator=generator, dtype=torch.float64) - 0.5) * SPAN_V
     drawn[-1] = BIAS_V
     return drawn
@@ -103,7 +103,7 @@ def inputs(count: int, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors of instances against the target over drawn inputs (V², V): one number for each instance."""
+    """Errors of instances against the target over drawn inputs (V², V), one number per instance."""
 
     mse: Tensor
     offset: Tensor
@@ -114,7 +114,7 @@ class Errors:
 
     @classmethod
     def of(cls, adder: Adder, count: int = 1000, points: int = 1000, seed: int = 11, noisy: bool = True) -> Errors:
-        """Return the errors of `count` drawn instances; `noisy` adds the noise of all samples to the output."""
+        """Return the errors of `count` drawn instances; `noisy` adds the noise of all samples, referred to the output."""
         generator = torch.Generator().manual_seed(seed)
         signals = inputs(points, generator)
         wanted = adder.target @ signals
@@ -134,7 +134,7 @@ def _chunks(built: Instances, size: int) -> list[Instances]:
 
 @dataclass(frozen=True)
 class Sinad:
-    """Signal to noise and distortion of accumulated results over instances (dB); which power counts as the signal is said."""
+    """Signal-to-noise-and-distortion ratio (dB) of accumulated results over instances, for three definitions of the signal power."""
 
     with_mean: Tensor
     without_mean: Tensor
@@ -142,9 +142,9 @@ class Sinad:
 
     @classmethod
     def of(cls, adder: Adder, count: int = 1000, points: int = 500, seed: int = 21) -> Sinad:
-        """Return the ratios for inputs of 8 bits drawn evenly, as many cycles as they take.
+        """Return the ratios for uniformly drawn 8-bit inputs over the number of cycles they take.
 
-        `with_mean` counts the 0.25 V of mid-range as signal (cao2022, Section 5.3, does not say), `without_offset` leaves the mean error out.
+        `with_mean` counts the 0.25 V of mid-range as signal (cao2022, Section 5.3, does not specify this); `without_offset` excludes the mean error.
         """
         generator = torch.Generator().manual_seed(seed)
         cycles = -(-8 // adder.digit_bits)

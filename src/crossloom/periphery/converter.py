@@ -1,16 +1,16 @@
-"""NNADC: a converter of eight bits as a pipeline of stages, each of them networks of RRAM and inverters.
+"""NNADC: an eight-bit pipelined converter whose stages are networks of RRAM and inverters.
 
-A stage compares its input with M thresholds D apart and hands the rest on, amplified:
+A stage compares its input with M thresholds D apart and passes on the amplified residue:
 
     s_i = sign(x − t_i),  t_i = D (i − (M−1)/2),        y = G · (x − D/2 · Σ_i s_i).
 
-The M decisions are a thermometer code: neighbouring levels differ in one bit, and no bit toggles twice (cao2019 asks for such smooth codes). Each
-comparator is one node of a crossbar, w_v·x + w_b·bias, with an amplifying neuron and a clocked latch behind it; the rest is a network of pairs
-trained for that sum. With G·D = 0.25 V the rest fills half of the next stage's range: the other half takes up what comparators decide wrongly.
-What is digital weighs the decisions, with weights that are found once for each converter by least squares on known inputs (calibration). A
-last stage has only comparators. For narrower ranges a first stage with fewer comparators amplifies by four.
+The M decisions form a thermometer code: neighbouring levels differ in one bit, and no bit toggles twice (cao2019 requires such smooth codes). Each
+comparator is one node of a crossbar, w_v·x + w_b·bias, followed by an amplifying neuron and a clocked latch. The residue comes from a pair network
+trained for that sum. With G·D = 0.25 V the residue fills half of the next stage's range; the other half absorbs wrong comparator decisions.
+Digital logic weights the decisions; the weights are found once per converter by least squares on known inputs (calibration). The last
+stage has only comparators. For narrower ranges, a first stage with fewer comparators amplifies by four.
 
-cao2022 gives neither stages nor hidden neurons. Plain stages without the spare half do not reach eight bits (docs/periphery.md).
+cao2022 specifies neither the stages nor the number of hidden neurons. Plain stages without the spare half do not reach eight bits (docs/periphery.md).
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from crossloom.periphery.task import FitTask
 
 BITS = 8
 V_ROWS, BIAS_ROWS = 8, 4
-"""Rows of a comparator's input and of its bias."""
+"""Number of rows for a comparator's input and for its bias."""
 PREAMPLIFIER = Neuron(8.0, 0.05)
 LATCH_V = 3e-3
-"""Offset of a latch, one standard deviation (assumed); the amplifier divides it."""
+"""Offset of a latch, one standard deviation (assumed); referred to the input it is divided by the amplifier's gain."""
 REST_ROWS = 20
-"""Rows of the input in the network that makes the rest."""
+"""Number of rows for the input in the residue network."""
 HOLDS_F = {0.5: (200e-15,), 0.25: (400e-15, 100e-15), 0.125: (2000e-15, 200e-15)}
-"""Capacitors of the first samples for each range, chosen so that thermal noise leaves eight bits; later ones have `LATER_F`."""
+"""Capacitors of the first samples for each range, sized so that thermal noise permits eight bits; later samples use `LATER_F`."""
 LATER_F = 50e-15
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: comparators with thresholds `width_v` apart, and the network that makes the residue; None in the last stage."""
+    """A stage: comparators with thresholds `width_v` apart, and the residue network (None in the last stage)."""
 
     width_v: float
     comparators: int
@@ -51,22 +51,22 @@ class Stage:
 
     @property
     def thresholds_v(self) -> Tensor:
-        """Where the comparators should switch (M,)."""
+        """Nominal thresholds (V) of the comparators (M,)."""
         return self.width_v * (torch.arange(self.comparators, dtype=torch.float64) - (self.comparators - 1) / 2)
 
     @cached_property
     def levels(self) -> Tensor:
-        """Levels (M, rows) of the comparators' cells gU: those of the input, then those of the bias."""
+        """Levels (M, rows) of the comparators' cells gU: first the rows of the input, then those of the bias."""
         return torch.stack([_comparator(float(threshold)) for threshold in self.thresholds_v])
 
     def task(self) -> FitTask:
-        """Return the sum that the network of the rest forms, of the input, the decisions and a bias."""
+        """Return the task of the residue network: a sum of the input, the decisions and a bias."""
         share = -self.gain * self.width_v / 2 / BIAS_V
         target = torch.tensor([self.gain, *[share] * self.comparators, 0.0], dtype=torch.float64)
         return FitTask(target, (REST_ROWS, *[1] * self.comparators, 1), partial(_signals, self), noise_v(LATER_F), 0.4)
 
     def parts(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> StageParts:
-        """Return cells, offsets and the parts of the rest's network for a number of instances."""
+        """Return the cells, offsets and residue-network parts of a number of instances."""
         amplifier = PREAMPLIFIER.curves
         offset = (amplifier[1:, 0] * PREAMPLIFIER.sigmas).square().sum() / amplifier[0, 1].square() / 2 + (LATCH_V / PREAMPLIFIER.strength) ** 2
         return StageParts(
@@ -76,7 +76,7 @@ class Stage:
         )
 
     def built(self, parts: StageParts) -> StageInstances:
-        """Return the stages that have these parts."""
+        """Return the stages built from these parts."""
         upper, lower = parts.cells
         weights = ((upper - lower) / (upper + lower).sum(-1, keepdim=True)).mean(1)
         limit = parts.offset_v - BIAS_V * weights[..., V_ROWS:].sum(-1)
@@ -86,7 +86,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageParts:
-    """What stages are built of: comparators' cells gU and gL (B, 2, M, rows), their offsets (B, M) at the nodes, the network of the rest."""
+    """Parts of stages: comparator cells gU and gL (B, 2, M, rows), their offsets (B, M) at the nodes, and the parts of the residue network."""
 
     cells: tuple[Tensor, Tensor]
     offset_v: Tensor
@@ -95,7 +95,7 @@ class StageParts:
 
 @dataclass(frozen=True)
 class StageInstances:
-    """Stages as built: comparators decide slope·x > limit, both (B, M); what makes the rest."""
+    """Stages as built: comparators that decide slope·x > limit, both (B, M), and the residue networks."""
 
     slope: Tensor
     limit: Tensor
@@ -105,7 +105,7 @@ class StageInstances:
         return StageInstances(self.slope[chosen], self.limit[chosen], self.rest[chosen] if self.rest else None)
 
     def __call__(self, signal: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return decisions (B, M, P) as −1 and 1, and the rest (B, P), for inputs (B, P)."""
+        """Return decisions (B, M, P) as −1 and 1, and the residue (B, P), for inputs (B, P)."""
         decided = torch.where(self.slope[..., None] * signal[:, None] > self.limit[..., None], 1.0, -1.0).to(torch.float64)
         if self.rest is None:
             return decided, None
@@ -115,7 +115,7 @@ class StageInstances:
 
 @dataclass(frozen=True)
 class Converter:
-    """A pipeline of stages for inputs in a range around the middle."""
+    """A pipeline of stages for inputs in a range around mid-supply."""
 
     range_v: float
     stages: tuple[Stage, ...]
@@ -127,7 +127,7 @@ class Converter:
 
     @cached_property
     def weights(self) -> Tensor:
-        """What each decision counts in steps if everything is as it should be."""
+        """Nominal weight of each decision, in steps."""
         found, gain = [], 1.0
         for stage in self.stages:
             found += [stage.width_v / 2 / gain / self.lsb_v] * stage.comparators
@@ -136,12 +136,12 @@ class Converter:
 
     @property
     def noise_v(self) -> tuple[float, ...]:
-        """Thermal noise of each stage's sample (V), of a pair of capacitors."""
+        """Thermal noise of each stage's sample (V), on a pair of capacitors."""
         first = HOLDS_F[self.range_v]
         return tuple(noise_v(first[k] if k < len(first) else LATER_F) / 2**0.5 for k in range(len(self.stages)))
 
     def drawn(self, count: int, generator: torch.Generator, *, sigma: float = SIGMA, mismatch: float = 1.0, calibrate: int = 1024) -> Converters:
-        """Return drawn converters, each calibrated on known inputs; 0 inputs leave the nominal weights."""
+        """Return drawn converters, each calibrated on `calibrate` known inputs; with 0 they keep the nominal weights."""
         built = tuple(stage.built(stage.parts(count, generator, sigma, mismatch)) for stage in self.stages)
         weights = torch.cat((self.weights, torch.zeros(1, dtype=torch.float64))).expand(count, -1)
         plain = Converters(self, built, weights)
@@ -150,7 +150,7 @@ class Converter:
 
 @dataclass(frozen=True)
 class Converters:
-    """Converters as built, with the digital weights (B, decisions + 1) of each."""
+    """Converters as built, each with its digital weights (B, decisions + 1)."""
 
     design: Converter
     stages: tuple[StageInstances, ...]
@@ -163,7 +163,7 @@ class Converters:
         return Converters(self.design, tuple(stage[chosen] for stage in self.stages), self.weights[chosen])
 
     def decisions(self, signal: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return all decisions and a constant, (B, decisions + 1, P), for inputs (B, P) in volts; with noise if there is a generator."""
+        """Return all decisions and a constant, (B, decisions + 1, P), for inputs (B, P) in volts; with noise if a generator is given."""
         found = []
         for place, (stage, noise) in enumerate(zip(self.stages, self.design.noise_v, strict=True)):
             if place:
@@ -176,15 +176,15 @@ class Converters:
         return torch.cat((*found, torch.ones_like(found[0][:, :1])), 1)
 
     def __call__(self, signal: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return codes (B, P), 0 to 255, for inputs (B, P) or (P,) in volts around the middle."""
+        """Return codes (B, P), 0 to 255, for inputs (B, P) or (P,) in volts relative to mid-supply."""
         decided = self.decisions(signal.expand(len(self), signal.shape[-1]), generator)
         steps = torch.einsum("bn,bnp->bp", self.weights, decided)
         return (steps + (1 << (BITS - 1))).floor().clamp(0, (1 << BITS) - 1)
 
     def calibrated(self, samples: int, generator: torch.Generator) -> Converters:
-        """Return the converters with weights that are best on known inputs, in 64ths of a step.
+        """Return the converters with weights optimised on known inputs, in 64ths of a step.
 
-        Ridge regression of what is missing; a decision that never changes keeps the weight that it should have.
+        The correction is found by ridge regression on the error; a decision that never changes keeps its nominal weight.
         """
         known = (torch.rand(len(self), samples, generator=generator, dtype=torch.float64) - 0.5) * self.design.range_v * 1.02
         found = []
@@ -199,7 +199,7 @@ class Converters:
 
 
 def trained(train: Callable[[FitTask], PairNetwork]) -> dict[float, Converter]:
-    """Return the converters of the three ranges, each different network trained once."""
+    """Return the converters of the three ranges; each distinct network is trained once."""
     networks: dict[Stage, PairNetwork] = {}
     found = {}
     for range_v in HOLDS_F:
@@ -212,13 +212,13 @@ def trained(train: Callable[[FitTask], PairNetwork]) -> dict[float, Converter]:
 
 
 def stages_for(range_v: float) -> tuple[Stage, ...]:
-    """Return the stages of a converter for a range of 0.5, 0.25 or 0.125 V, their networks still to be trained."""
+    """Return the stages of a converter for a range of 0.5, 0.25 or 0.125 V, with untrained networks."""
     first = {0.5: (), 0.25: (Stage(0.0625, 3, 4.0),), 0.125: (Stage(0.0625, 1, 4.0),)}[range_v]
     return (*first, *(Stage(0.0625, 7, 4.0) for _ in range(3)), Stage(0.03125, 15))
 
 
 def _comparator(threshold_v: float) -> Tensor:
-    """Return the levels of a comparator's cells: of all sums of odd weights the ratio nearest to the threshold, and of those the largest."""
+    """Return the levels of a comparator's cells: of all sums of odd weights, those whose ratio is nearest to the threshold; of equals, the largest."""
     choices = [
         (abs(BIAS_V * bias / signal - threshold_v) + 1e-4 * (7 * V_ROWS - signal) / 14, signal, bias)
         for signal in range(5 * V_ROWS, 7 * V_ROWS + 1, 2)
@@ -229,13 +229,13 @@ def _comparator(threshold_v: float) -> Tensor:
 
 
 def _odd(total: int, rows: int) -> list[int]:
-    """Return odd weights of a number of rows with a given sum, as even as possible."""
+    """Return odd weights for a number of rows with a given sum, as equal as possible."""
     steps = (total + 7 * rows) // 2
     return [-7 + 2 * (steps // rows + (place < steps % rows)) for place in range(rows)]
 
 
 def _signals(stage: Stage, count: int, generator: torch.Generator) -> Tensor:
-    """Return inputs of the network of the rest as they occur: an input of the stage, the decisions on it, the bias."""
+    """Return inputs of the residue network as they occur in use: an input of the stage, the decisions on it, the bias."""
     reach = stage.width_v * (stage.comparators + 1) / 2
     signal = (torch.rand(count, generator=generator, dtype=torch.float64) - 0.5) * 2 * reach
     decided = torch.where(signal > stage.thresholds_v[:, None], BIAS_V, -BIAS_V).to(torch.float64)

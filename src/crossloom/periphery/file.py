@@ -1,4 +1,4 @@
-"""Trained networks as files: levels, rows and gains, and the command that made them. JSON, checked when read."""
+"""Files of trained networks: levels, rows, gains, and the command that made them. JSON, validated when read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from crossloom.periphery.pairs import LEVELS, PairNetwork
 
 ORIGIN = "EKV transistors with parameters typical of 130 nm CMOS (assumed), solved by crossloom.periphery.transistor"
 SHIPPED = ("nns-a-1", "nns-a-2", "nns-a-4", "nns-a-4-plain", "nnadc")
-"""Those that come with Crossloom: adders for digits of 1, 2 and 4 bits, one trained without deviations on one row a signal, and the converter."""
+"""Files that ship with Crossloom: adders for digits of 1, 2 and 4 bits, one trained without deviations and with one row per signal, and the converter."""
 
 _Level = Annotated[int, Field(strict=True, ge=0, lt=LEVELS)]
 _Small = Annotated[float, Field(gt=0, le=1000)]
 MOST = 512
-"""Rows, hidden neurons or stages of a file: more is not a circuit of this kind."""
+"""Maximum number of rows, hidden neurons or stages in a file; no circuit of this kind needs more."""
 
 
 class _Entry(BaseModel):
@@ -41,7 +41,7 @@ class _Network(_Entry):
     @model_validator(mode="after")
     def _fits(self) -> _Network:
         if len(self.first) != len(self.second) or any(len(each) != len(self.rows) for each in self.first):
-            raise ValueError("the levels of the first layer need one row for each hidden neuron and one column for each row")
+            raise ValueError("the levels of the first layer need one row for each hidden neuron and one column for each entry of rows")
         return self
 
     @classmethod
@@ -90,23 +90,23 @@ class _ConverterFile(_Entry):
             if not 1 <= len(stages) <= MOST:
                 raise ValueError(f"a range needs 1 to {MOST} stages, got {len(stages)}")
             if any(stage.network is None or not stage.gain for stage in stages[:-1]) or stages[-1].network is not None:
-                raise ValueError("every stage but the last needs a network and a gain, and the last has only comparators")
+                raise ValueError("every stage but the last needs a network and a gain; the last must have only comparators")
         for stage in (stage for stages in self.ranges.values() for stage in stages):
             if stage.network is not None and not 0 <= stage.network < len(self.networks):
                 raise ValueError(f"a stage names network {stage.network} of {len(self.networks)}")
             if stage.network is not None and max(self.networks[stage.network].rows) != stage.comparators + 1:
-                raise ValueError(f"network {stage.network} is not for {stage.comparators} comparators")
+                raise ValueError(f"network {stage.network} does not fit a stage of {stage.comparators} comparators")
         return self
 
 
 def adder_text(adder: Adder, command: str) -> str:
-    """Return an adder as the text of a file."""
+    """Return the file text of an adder."""
     document = {"kind": "nns-a", "command": command, "origin": ORIGIN, "digit_bits": adder.digit_bits, "network": _Network.of(adder.network)}
     return json.dumps(document, indent=None) + "\n"
 
 
 def converters_text(converters: dict[float, Converter], command: str) -> str:
-    """Return converters for the three ranges as the text of a file; a network that several stages have is written once."""
+    """Return the file text of the converters for the three ranges; a network shared by several stages is written once."""
     networks: list[dict[str, Any]] = []
     ranges: dict[str, list[dict[str, Any]]] = {}
     for range_v, converter in converters.items():
@@ -122,14 +122,14 @@ def converters_text(converters: dict[float, Converter], command: str) -> str:
 
 @cache
 def load_adder(name: str) -> Adder:
-    """Return an adder that comes with Crossloom, or of a file. Raises InputError naming the file and what is wrong."""
+    """Return an adder that ships with Crossloom, or one from a file. Raises InputError naming the file and the problem."""
     entry = _read(name, _AdderFile)
     return Adder(entry.network.network(), entry.digit_bits)
 
 
 @cache
 def load_converters(name: str) -> dict[float, Converter]:
-    """Return the converters for the three ranges. Raises InputError naming the file and what is wrong."""
+    """Return the converters for the three ranges. Raises InputError naming the file and the problem."""
     entry = _read(name, _ConverterFile)
     networks = [each.network() for each in entry.networks]
     found = {}
@@ -148,7 +148,7 @@ def _read(name: str, kind: type[File]) -> File:
         return kind.model_validate_json(text)
     except (OSError, UnicodeDecodeError) as problem:
         raise InputError(
-            f"{name}: cannot be read ({problem}); give one of {', '.join(SHIPPED)}, or a file of 'crossloom train-peripheral'"
+            f"{name}: cannot be read ({problem}); give one of {', '.join(SHIPPED)}, or a file made with 'crossloom train-peripheral'"
         ) from problem
     except ValidationError as problem:
         error = problem.errors()[0]

@@ -1,4 +1,4 @@
-"""How good a converter is: differential and integral nonlinearity, and effective number of bits."""
+"""Linearity of converters: differential and integral nonlinearity (DNL, INL) and effective number of bits (ENOB)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from torch import Tensor
 from crossloom.periphery.converter import BITS, Converters
 
 PER_STEP = 32
-"""Points of the ramp for each step."""
+"""Ramp points per converter step."""
 SINE = 4096
 _CYCLES = 307
 
 
 @dataclass(frozen=True)
 class Linearity:
-    """One number for each converter; the curves (B, codes) on which they rest.
+    """DNL and INL curves (B, codes) and the ENOB (B,) of converters.
 
     Attributes:
-        dnl: width of each code but the first and the last over the mean width, less one, in steps.
-        inl: transition levels against the straight line that fits them best, in steps.
-        enob: log2(256 g / (√12 σ)) for a sine of 95 % of the range, noise included, g the amplitude found over that given, σ what a sine fit leaves.
+        dnl: width of each code except the first and the last over the mean width, minus one, in steps.
+        inl: deviation of the transition levels from their best-fit straight line, in steps.
+        enob: log2(256 g / (√12 σ)) for a sine over 95 % of the range, noise included; g is the fitted over the applied amplitude,
+            σ the residual of the sine fit.
     """
 
     dnl: Tensor
@@ -31,19 +32,19 @@ class Linearity:
 
     @classmethod
     def of(cls, converters: Converters, seed: int = 7) -> Linearity:
-        """Return the linearity of converters: a ramp without noise, a sine with noise."""
+        """Return the linearity of converters, measured with a ramp without noise and a sine with noise."""
         generator = torch.Generator().manual_seed(seed)
         parts = [converters[slice(start, start + 40)] for start in range(0, len(converters), 40)]
         found = [(*_ramp(part), _sine(part, generator)) for part in parts]
         return cls(*(torch.cat(each) for each in zip(*found, strict=True)))
 
     def within(self, dnl: float, inl: float, enob: float) -> Tensor:
-        """Return which converters meet three figures at once (B,)."""
+        """Return which converters (B,) meet all three limits."""
         return (self.dnl.abs().amax(1) <= dnl) & (self.inl.abs().amax(1) <= inl) & (self.enob >= enob)
 
 
 def _ramp(converters: Converters) -> tuple[Tensor, Tensor]:
-    """Return DNL and INL (B, codes) from how many points of a ramp give each code."""
+    """Return DNL and INL (B, codes) from the number of ramp points per code."""
     design, codes = converters.design, 1 << BITS
     half = design.range_v / 2 + 4 * design.lsb_v
     points = PER_STEP * (codes + 8)
@@ -59,7 +60,7 @@ def _ramp(converters: Converters) -> tuple[Tensor, Tensor]:
 
 
 def _sine(converters: Converters, generator: torch.Generator) -> Tensor:
-    """Return the effective bits (B,)."""
+    """Return the effective number of bits (B,)."""
     design = converters.design
     phase = 2 * torch.pi * torch.arange(SINE, dtype=torch.float64) * _CYCLES / SINE
     code = converters(0.475 * design.range_v * torch.sin(phase + 0.1), generator)

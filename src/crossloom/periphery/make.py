@@ -1,4 +1,4 @@
-"""A peripheral from start to end: trained, measured on drawn circuits, as the text of a file."""
+"""Production of a trained peripheral: training, measurement on drawn circuits, and the file text."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from crossloom.periphery.task import FitTask
 from crossloom.periphery.training import TrainingSchedule, train
 
 DNL, INL, ENOB = 0.55, 0.62, 7.85
-"""What cao2022 reports of its converter (Table 1), in steps and bits."""
+"""Figures reported by cao2022 for its converter (Table 1), in steps and bits."""
 MSE = 1e-5
-"""What cao2022 reports of its adder (Section 4.3), in V²."""
+"""Mean squared error reported by cao2022 for its adder (Section 4.3), in V²."""
 USUAL = {"nns-a": 12, "nnadc": 8}
-"""Hidden neurons."""
+"""Default number of hidden neurons."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A peripheral, what was measured of it by title and figure, and its file."""
+    """A peripheral, its measurements by title and figure, and its file text."""
 
     peripheral: Adder | dict[float, Converter]
     measured: dict[str, dict[str, Any]]
@@ -40,14 +40,14 @@ def make(
 
     Args:
         kind: "nns-a", shift-and-add, or "nnadc", the converter for three ranges.
-        command: how to make it again, for the file.
-        digit_bits: of an adder, 1, 2 or 4.
-        hidden: hidden neurons, 0 for what is usual.
-        steps: of Adam.
-        seed: of weights, inputs and drawn circuits.
+        command: command that reproduces it, recorded in the file.
+        digit_bits: digit width of an adder, 1, 2 or 4.
+        hidden: number of hidden neurons, 0 for the default.
+        steps: number of Adam steps.
+        seed: seed of weights, inputs and drawn circuits.
         plain: one row for each signal of an adder.
         aware: whether cells, transistors and samples deviate during training.
-        draws: circuits to measure.
+        draws: number of circuits to measure.
     """
     recipe = TrainingSchedule(hidden=hidden or USUAL[kind], aware=aware, steps=steps)
     if kind == "nns-a":
@@ -64,7 +64,7 @@ def make(
 
 
 def errors(adder: Adder, draws: int) -> dict[str, Any]:
-    """Return what cao2022 reports of an adder (Sections 4.3 and 5.3, Table 1), over drawn circuits."""
+    """Return the figures that cao2022 reports for an adder (Sections 4.3 and 5.3, Table 1), over drawn circuits."""
     found, ratio = Errors.of(adder, draws), Sinad.of(adder, draws)
     return {
         "mean squared error as designed (V2)": found.nominal_mse,
@@ -81,7 +81,7 @@ def errors(adder: Adder, draws: int) -> dict[str, Any]:
 
 
 def linearity(converter: Converter, draws: int) -> dict[str, Any]:
-    """Return what cao2022 reports of a converter (Table 1), over drawn circuits."""
+    """Return the figures that cao2022 reports for a converter (Table 1), over drawn circuits."""
     found = Linearity.of(converter.drawn(draws, torch.Generator().manual_seed(1)))
     return {
         "largest |DNL| of any circuit (steps)": float(found.dnl.abs().max()),

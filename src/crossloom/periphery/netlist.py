@@ -1,7 +1,7 @@
-"""Trained circuits as SPICE netlists with every cell and every transistor, so that ngspice (or any other) can be asked the same question.
+"""SPICE netlists of trained circuits with every cell and transistor, for a cross-check with ngspice or another simulator.
 
-A transistor is a current source with the equation of `transistor.py`; everything around it (loads, dividers, Kirchhoff's law) is SPICE's. Signal k is
-the pair of nodes `xp<k>`, `xn<k>`; outputs are `op`, `on`. Source followers in front of the first layer are ideal here.
+A transistor is a current source with the equation of `transistor.py`; SPICE solves everything around it (loads, dividers, Kirchhoff's laws). Signal k
+is the pair of nodes `xp<k>`, `xn<k>`; outputs are `op`, `on`. Source followers in front of the first layer are ideal here.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _SIDES = (("xp", "xn"), ("xn", "xp"))
 
 
 def network_netlist(network: PairNetwork, parts: Parts, instance: int, signals: Tensor) -> str:
-    """Return the netlist of one instance, solved for each column of signals (signals, points) in volts from the middle."""
+    """Return the netlist of one instance, solved for each column of signals (signals, points) in volts relative to mid-supply."""
     lines = ["* network of RRAM pairs and inverters", *_inputs(range(network.signals), network.neuron.process)]
     lines += _network(network, parts, instance, "")
     return _asked(lines, signals, network.neuron.process, ["op", "on"])
 
 
 def stage_netlist(stage: Stage, parts: StageParts, instance: int, inputs: Tensor) -> str:
-    """Return the netlist of one instance of a converter's stage, solved for each input (points,) in volts from the middle.
+    """Return the netlist of one instance of a converter's stage, solved for each input (points,) in volts relative to mid-supply.
 
-    Latches are steep sources at the rails; `s<m>` are the decisions.
+    Latches are steep sources at the rails; the nodes `xp<1 + m>` carry the decisions.
     """
     process = PREAMPLIFIER.process
     bias = stage.comparators + 1
@@ -74,7 +74,7 @@ def _network(network: PairNetwork, parts: Parts, instance: int, name: str) -> It
 
 
 def _comparator(parts: StageParts, instance: int, m: int, bias: int, process: Process) -> Iterator[str]:
-    """Yield the cells of a comparator's two nodes, its amplifier, and a latch whose offset stands at the nodes."""
+    """Yield the cells of a comparator's two nodes, its amplifier, and a latch whose offset is referred to the nodes."""
     upper, lower = parts.cells
     for side, (same, other) in enumerate(_SIDES):
         for row in range(upper.shape[3]):
@@ -119,7 +119,7 @@ def _current(process: Process, gate: str, drain: str, threshold: float, beta: fl
 
 
 def _asked(lines: list[str], signals: Tensor, process: Process, outputs: list[str]) -> str:
-    """Return the netlist with an operating point for each column of signals; rows that are not numbers are not inputs."""
+    """Return the netlist with an operating point for each column of signals; rows of NaN are not inputs."""
     lines = [*lines, ".options reltol=1e-7 abstol=1e-15 vntol=1e-10 gmin=1e-15", ".control", "set numdgt=12"]
     for point in range(signals.shape[1]):
         given = [(k, float(value)) for k, value in enumerate(signals[:, point]) if not torch.isnan(value)]
@@ -129,7 +129,7 @@ def _asked(lines: list[str], signals: Tensor, process: Process, outputs: list[st
 
 
 def ngspice_voltages(netlist: str, outputs: int, seconds: float = 600.0) -> Tensor:
-    """Return the voltages (points, outputs) that ngspice finds. Raises InputError if it is missing or fails."""
+    """Return the voltages (points, outputs) computed by ngspice. Raises InputError if ngspice is missing or fails."""
     program = which("ngspice")
     if program is None:
         raise InputError("ngspice is not installed; install the system package ngspice")

@@ -1,17 +1,18 @@
-"""Networks of one hidden layer whose weights are pairs of RRAM cells between the two sides of differential signals.
+"""Networks with one hidden layer whose weights are pairs of RRAM cells between the two sides of differential signals.
 
-Each signal x is a pair of lines at middle ± x. A cell gU joins a line to the node of the same side, a cell gL the other line: the node settles at
+Each signal x is a pair of lines at mid-supply ± x. A cell gU connects a node to the line of its own side, a cell gL to the other line. The node
+settles at
 
     h = Σ_k (gU_k − gL_k) x_k / Σ_k (gU_k + gL_k)          (cao2022, Equation 9),
 
-so that the magnitudes of a node's weights sum to less than one for any cells (its Equation 11). Cells have eight levels, from g_min to
-g_max = 10 g_min. Here the two cells of a pair are complementary, at levels l and 7 − l: the sum over a node is the same for any weights, and a
-weight is w·r/(7n) for one of n rows, w = 2l − 7 odd and r = 9/11. That is the interval of ±1/n to which the paper clips. A signal may have
-several rows. Cells of both sides deviate one by one by factors exp(θ), θ ~ N(0, σ), and each of the 2H inverters has transistors of its own.
+so the magnitudes of a node's weights sum to less than one for any cells (its Equation 11). Cells have eight levels, from g_min to
+g_max = 10 g_min. Here the two cells of a pair are complementary, at levels l and 7 − l. The sum over a node is then the same for any weights, and
+a weight is w·r/(7n) for one of n rows, with w = 2l − 7 odd and r = 9/11. The paper clips to this interval, ±1/n. A signal may have
+several rows. Cells of both sides deviate independently by factors exp(θ), θ ~ N(0, σ), and each of the 2H inverters has its own transistors.
 
-The second layer joins the outputs f of hidden neurons and their mirrored twins in the same way. Its cells load the neurons: with an output
-conductance G of a neuron and the conductances a, b of its two cells to the output nodes p, q, f becomes (G f + a p + b q)/(G + a + b), linear,
-so that it is a matter of the second layer's weights.
+The second layer connects the outputs f of hidden neurons and their mirrored twins in the same way. Its cells load the neurons. With output
+conductance G of a neuron and conductances a, b of its two cells to the output nodes p, q, f becomes (G f + a p + b q)/(G + a + b). This is
+linear, so the load is included in the second layer's weights.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ LEVELS = 8
 RATIO = 10.0
 """g_max over g_min (assumed: cao2022 prints neither)."""
 SIGMA = 0.025
-"""Of the logarithm of a cell's conductance (cao2022, Section 4.1)."""
+"""Standard deviation of the logarithm of a cell's conductance (cao2022, Section 4.1)."""
 REST = (RATIO - 1) / (RATIO + 1)
-"""r: a weight of ±7 of one row of one, (g_max − g_min)/(g_max + g_min)."""
+"""r: the weight for w = ±7 in a node with one row, (g_max − g_min)/(g_max + g_min)."""
 HIGHEST_S = 2e-6
-"""g_max (assumed): small beside the neurons' output conductance."""
+"""g_max (assumed): small compared with the neurons' output conductance."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class PairNetwork:
     """A network as built.
 
     Attributes:
-        rows: the signal of each row of the first layer.
-        first: levels (H, rows) of its cells gU.
-        second: levels (H,) of the second layer's.
+        rows: index of the signal on each row of the first layer.
+        first: levels (H, rows) of the first layer's cells gU.
+        second: levels (H,) of the second layer's cells gU.
         neuron: the hidden neuron.
     """
 
@@ -59,12 +60,12 @@ class PairNetwork:
 
     @property
     def hidden(self) -> int:
-        """Hidden neurons on each side."""
+        """Number of hidden neurons per side."""
         return len(self.second)
 
     @property
     def cells(self) -> int:
-        """RRAM cells, both sides."""
+        """Number of RRAM cells on both sides."""
         return 4 * (self.first.numel() + self.second.numel())
 
     @cached_property
@@ -73,16 +74,16 @@ class PairNetwork:
         return self.built(self.parts(1, torch.Generator(), 0.0, 0.0))
 
     def drawn(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> Instances:
-        """Return a number of instances, each with its own cells and transistors."""
+        """Return `count` instances, each with its own cells and transistors."""
         return self.built(self.parts(count, generator, sigma, mismatch))
 
     def parts(self, count: int, generator: torch.Generator, sigma: float = SIGMA, mismatch: float = 1.0) -> Parts:
-        """Return the cells and transistors of a number of instances."""
+        """Return the cells and transistors of `count` instances."""
         deviations = mismatch * self.neuron.drawn((count, 2, self.hidden), generator)
         return Parts(cells_of(self.first, count, generator, sigma), cells_of(self.second, count, generator, sigma), deviations)
 
     def built(self, parts: Parts) -> Instances:
-        """Return the instances that have these cells and transistors."""
+        """Return the instances built from these cells and transistors."""
         joined = torch.zeros(len(self.rows), self.signals, dtype=torch.float64)
         joined[torch.arange(len(self.rows)), torch.tensor(self.rows)] = 1.0
         upper, lower = parts.first
@@ -91,13 +92,13 @@ class PairNetwork:
         return Instances(inner, self.neuron.of(parts.deviations), _outer(*parts.second, self.neuron.conductance_s), self.neuron.reach_v)
 
     def with_strength(self, strength: float) -> PairNetwork:
-        """Return the network with neurons of another gain."""
+        """Return the network with another neuron gain."""
         return replace(self, neuron=replace(self.neuron, strength=strength))
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What networks are built of: cells gU and gL of both layers (B, 2, H, rows) and (B, 2, H) in units of g_min, deviations (B, 2, H, 8)."""
+    """Parts of networks: cells gU and gL of both layers (B, 2, H, rows) and (B, 2, H) in units of g_min, deviations (B, 2, H, 8)."""
 
     first: tuple[Tensor, Tensor]
     second: tuple[Tensor, Tensor]
@@ -120,13 +121,13 @@ class Instances:
         return Instances(self.inner[chosen], self.curves[chosen], self.outer[chosen], self.reach_v)
 
     def __call__(self, signals: Tensor) -> Tensor:
-        """Return the outputs (B, points) for signals (signals, points) that all share, or (B, signals, points)."""
+        """Return the outputs (B, points) for signals (signals, points) common to all instances, or (B, signals, points)."""
         hidden = torch.einsum("bshk,kp->bshp" if signals.dim() == 2 else "bshk,bkp->bshp", self.inner, signals)
         hidden = hidden.clamp_(-self.reach_v, self.reach_v)
         return torch.einsum("bsh,bshp->bp", self.outer, evaluate(self.curves[..., None, :], hidden))
 
     def linear(self) -> Tensor:
-        """Return the slopes (B, signals) in the middle."""
+        """Return the slopes (B, signals) at mid-supply."""
         return torch.einsum("bsh,bshk->bk", self.outer * self.curves[..., 1], self.inner)
 
 
@@ -141,9 +142,9 @@ def cells_of(levels: Tensor, count: int, generator: torch.Generator, sigma: floa
 
 
 def _outer(upper: Tensor, lower: Tensor, neuron_s: float) -> Tensor:
-    """Return the weights (B, 2, H) of the neurons of both sides in the differential output, the load of the cells included.
+    """Return the weights (B, 2, H) of the neurons of both sides in the differential output, including the load of the cells.
 
-    Node p hears cells upper[:, 0] of its own side and lower[:, 0] of the other; node q upper[:, 1] and lower[:, 1].
+    Node p is connected to the cells upper[:, 0] of its own side and lower[:, 0] of the other; node q to upper[:, 1] and lower[:, 1].
     """
     scale = HIGHEST_S / RATIO
     to_p = torch.stack((upper[:, 0], lower[:, 0]), 1)
@@ -166,5 +167,5 @@ def levels_of(odd: Tensor) -> Tensor:
 
 
 def rows_of(counts: Sequence[int]) -> tuple[int, ...]:
-    """Return the signal of each row, for `rows` rows of each signal."""
+    """Return the signal index of each row, for `counts` rows of each signal."""
     return tuple(signal for signal, count in enumerate(counts) for _ in range(count))

@@ -1,4 +1,4 @@
-"""What a network of pairs is trained to do: a weighted sum of its signals."""
+"""Training task of a pair network: a weighted sum of its signals."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Sampler = Callable[[int, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class FitTask:
-    """A sum to be formed.
+    """A weighted sum to be learned.
 
     Attributes:
-        target: what each signal should count (signals,).
-        counts: rows of each signal.
-        inputs: draws `count` signals as they occur, (signals, count).
-        noise_v: of each signal's sample; the last signal is a supply and has none.
-        reach_v: output swing of a hidden neuron within which its curve has to be known.
+        target: weight of each signal (signals,).
+        counts: number of rows of each signal.
+        inputs: draws `count` sets of signals from their distribution in use, (signals, count).
+        noise_v: noise (V) of each signal's sample; the last signal is a supply and has none.
+        reach_v: output swing of a hidden neuron over which its curve must be known.
     """
 
     target: Tensor
@@ -32,7 +32,7 @@ class FitTask:
     reach_v: float = 0.45
 
     def fitted(self, network: PairNetwork) -> PairNetwork:
-        """Return the network with the neurons' gain such that its slope is right on average."""
+        """Return the network with the neurons' gain set so that its slope is right on average."""
         points = self.inputs(4000, torch.Generator().manual_seed(5))
         wanted = self.target @ points
         for _ in range(4):
@@ -42,10 +42,10 @@ class FitTask:
         return network
 
     def guess(self, rows: tuple[int, ...], hidden: int, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
-        """Return weights in −1 to 1 of both layers in proportion to the target, a little shuffled, and the gain that they take of the neurons.
+        """Return initial weights (−1 to 1) of both layers, proportional to the target and slightly perturbed, and the neuron gain they need.
 
-        The slope of signal j is a·r²/(R·H) · Σ_h w2_h Σ_rows w1; with all of the second layer at −1, Σ_rows w1 = n_j for the signal with the
-        least room.
+        The slope of signal j is a·r²/(R·H) · Σ_h w2_h Σ_rows w1. With the whole second layer at −1, Σ_rows w1 = n_j for the signal with the
+        least headroom.
         """
         wanted = self.target.tolist()
         room = min(count / abs(w) for count, w in zip(self.counts, wanted, strict=True) if w)

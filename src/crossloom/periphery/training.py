@@ -1,4 +1,4 @@
-"""Hardware-aware training: weights of eight levels, cells and transistors drawn anew at every step (cao2022, Section 4.1, Steps 1 to 4)."""
+"""Hardware-aware training: weights of eight levels, with cells and transistors redrawn at every step (cao2022, Section 4.1, Steps 1 to 4)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TOP = LEVELS - 1
 
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """How a network is trained.
+    """Settings of a training run.
 
     Attributes:
-        hidden: hidden neurons.
+        hidden: number of hidden neurons.
         aware: whether cells, transistors and samples deviate during training, and levels are balanced after it.
-        steps, batch, instances: of Adam; inputs and drawn instances of each step.
-        rate: first learning rate; it falls as a cosine.
+        steps, batch, instances: number of Adam steps, and of inputs and drawn instances per step.
+        rate: initial learning rate; it decays as a cosine.
     """
 
     hidden: int = 12
@@ -35,7 +35,7 @@ class TrainingSchedule:
 
 
 def train(task: FitTask, recipe: TrainingSchedule, seed: int = 0) -> PairNetwork:
-    """Return a trained network: Adam on the squared error through rounded levels; of the states on the way that with the least error."""
+    """Return a trained network: Adam on the squared error through rounded levels, keeping the state with the least error on the way."""
     generator = torch.Generator().manual_seed(seed)
     rows = rows_of(task.counts)
     first, second, strength = task.guess(rows, recipe.hidden, generator)
@@ -61,10 +61,10 @@ def train(task: FitTask, recipe: TrainingSchedule, seed: int = 0) -> PairNetwork
 
 
 def balanced(task: FitTask, network: PairNetwork) -> PairNetwork:
-    """Return the network with levels moved by one, where that brings the slopes nearer to the target's proportions.
+    """Return the network with levels moved by one where that brings the slopes closer to the target's proportions.
 
-    Rounding leaves each slope S_j = Σ_h w2_h Σ_rows w1_hr, a sum of odd products, off by several steps; single moves and moves of two cells of
-    neurons with unlike second weights make up for it.
+    Rounding leaves each slope S_j = Σ_h w2_h Σ_rows w1_hr, a sum of odd products, off by several steps. Moves of one cell, or of two cells of
+    neurons with different second-layer weights, correct it.
     """
     first, second = 2 * network.first - TOP, 2 * network.second - TOP
     rows = torch.tensor(network.rows)
@@ -77,7 +77,7 @@ def balanced(task: FitTask, network: PairNetwork) -> PairNetwork:
 
 
 def _nearer(weights: Tensor, second: Tensor, wanted: float) -> Tensor:
-    """Return odd weights (H, rows) of one signal, a few of them moved by 2, whose weighted sum is as near as that gets to what is wanted."""
+    """Return the odd weights (H, rows) of one signal, a few of them moved by 2 so that their weighted sum is as close as possible to `wanted`."""
     flat, factor = weights.flatten().clone(), second.repeat_interleave(weights.shape[1])
     moves = torch.cat([torch.stack((torch.arange(len(flat)), torch.full((len(flat),), step)), 1) for step in (2, -2)])
     for _ in range(len(flat)):
@@ -100,7 +100,7 @@ def _nearer(weights: Tensor, second: Tensor, wanted: float) -> Tensor:
 
 @dataclass
 class _State:
-    """Weights in training: what Adam changes."""
+    """Weights during training, as updated by Adam."""
 
     task: FitTask
     recipe: TrainingSchedule
@@ -124,19 +124,19 @@ class _State:
         return (found - task.target @ points).square().mean() * 1e4
 
     def network(self) -> PairNetwork:
-        """Return the network of the present levels, its gain fitted."""
+        """Return the network of the current levels, with its gain fitted."""
         first, second = (torch.round(_levels(weights)).detach().to(torch.int64) for weights in (self.first, self.second))
         return self.task.fitted(PairNetwork(self.rows, first, second, self.neuron))
 
 
 def _levels(weights: Tensor) -> Tensor:
-    """Return levels 0 to 7 of weights in −1 to 1, rounded; the gradient passes as if they were not."""
+    """Return the rounded levels 0 to 7 of weights in −1 to 1; the gradient ignores the rounding (straight-through)."""
     exact = (weights + 1) * (TOP / 2)
     return exact + (torch.round(exact).clamp(0, TOP) - exact).detach()
 
 
 def _cost(task: FitTask, network: PairNetwork, aware: bool) -> float:
-    """Return the mean squared error on drawn instances, the same for every state; without deviations if they were left out."""
+    """Return the mean squared error on drawn instances, the same ones for every state; on the nominal network if `aware` is false."""
     generator = torch.Generator().manual_seed(7)
     points = task.inputs(600, generator)
     built = network.drawn(24, generator) if aware else network.nominal

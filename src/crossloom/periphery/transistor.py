@@ -1,12 +1,12 @@
-"""A transistor in one equation, smooth from weak to strong inversion, and the inverter made of two of them.
+"""Transistor model in one equation, smooth from weak to strong inversion, and the inverter made of two transistors.
 
 Enz, Krummenacher and Vittoz, Analog Integrated Circuits and Signal Processing 8, 1995 (the EKV model), with channel-length modulation:
 
     I = 2 n β U_T² · (F(V_P / 2U_T) − F((V_P − V_D) / 2U_T)) · (1 + λ |V_D|),     F(x) = ln²(1 + e^x),    V_P = (V_G − V_T) / n,
 
-voltages from the source. A transistor of width W and length L has β = K W/L and λ = λ₁/L; threshold and β of one device deviate from those of
-its neighbour by A_VT/√(WL) and A_β/√(WL) (Pelgrom et al., IEEE JSSC 24(5), 1989). Parameters are typical of 130 nm CMOS, and assumed:
-cao2022 says 130 nm and 1.2 V, and gives no more.
+with voltages relative to the source. A transistor of width W and length L has β = K W/L and λ = λ₁/L. The threshold and β of one device deviate
+from those of its neighbour by A_VT/√(WL) and A_β/√(WL) (Pelgrom et al., IEEE JSSC 24(5), 1989). The parameters are typical of 130 nm CMOS and
+assumed: cao2022 gives only 130 nm and 1.2 V.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BOLTZMANN_EV_K = 8.617e-5
-"""Boltzmann's constant over the charge of the electron (V/K)."""
+"""Boltzmann's constant over the elementary charge (V/K)."""
 P_WIDTH = 3.0
-"""Width of an inverter's p transistor over that of its n transistor, so that both are equally strong."""
+"""Width of an inverter's p transistor relative to its n transistor, for equal strength."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A corner: supply (V), temperature (K), thresholds (V) and transconductances (A/V²) at 300 K, and their local deviations (assumed)."""
+    """A process corner: supply (V), temperature (K), thresholds (V) and transconductances (A/V²) at 300 K, and their local deviations (assumed)."""
 
     supply_v: float = 1.2
     temperature_k: float = 300.0
@@ -45,13 +45,13 @@ class Process:
 
     @property
     def thresholds_v(self) -> tuple[float, float]:
-        """Thresholds of n and p: they fall by 1 mV/K."""
+        """Thresholds (V) of n and p, which fall by 1 mV/K."""
         fall = 1e-3 * (self.temperature_k - 300)
         return self.n_threshold_v - fall, self.p_threshold_v - fall
 
     @property
     def betas_a_v2(self) -> tuple[float, float]:
-        """K of n and p: mobility falls as T^-1.5."""
+        """K (A/V²) of n and p; mobility falls as T^-1.5."""
         factor = (self.temperature_k / 300) ** -1.5
         return self.n_beta_a_v2 * factor, self.p_beta_a_v2 * factor
 
@@ -71,7 +71,7 @@ class Size:
 
 NONE = (0.0, 0.0, 0.0, 0.0)
 Deviation = tuple[Tensor | float, Tensor | float, Tensor | float, Tensor | float]
-"""Of the thresholds of n and p (V), and of their relative β."""
+"""Deviations of the thresholds of n and p (V), and of their relative β."""
 
 
 def current_a(gate_v: Tensor, drain_v: Tensor, threshold_v: Tensor | float, beta: Tensor | float, *, modulation: float, process: Process) -> Tensor:
@@ -83,7 +83,7 @@ def current_a(gate_v: Tensor, drain_v: Tensor, threshold_v: Tensor | float, beta
 
 
 def inverter_a(gate_v: Tensor, output_v: Tensor, size: Size, process: Process, deviation: Deviation = NONE) -> Tensor:
-    """Return the current (A) that an inverter drives out of its output node at some voltages (V)."""
+    """Return the current (A) that an inverter drives out of its output node at given gate and output voltages (V)."""
     (n_threshold, p_threshold), (n_beta, p_beta) = process.thresholds_v, process.betas_a_v2
     strength, modulation = size.width_um / size.length_um, process.modulation_um_v / size.length_um
     sunk = current_a(gate_v, output_v, n_threshold + deviation[0], n_beta * strength * (1 + deviation[2]), modulation=modulation, process=process)
@@ -95,7 +95,7 @@ def inverter_a(gate_v: Tensor, output_v: Tensor, size: Size, process: Process, d
 
 
 def solve(net: object, low: Tensor, high: Tensor, steps: int = 50) -> Tensor:
-    """Return where a falling function of the voltage is zero between two bounds, by bisection to 2^-steps of their distance."""
+    """Return the zero of a decreasing function of the voltage between two bounds, by bisection to 2^-steps of their distance."""
     assert callable(net)
     for _ in range(steps):
         middle = 0.5 * (low + high)

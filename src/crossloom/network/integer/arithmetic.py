@@ -1,4 +1,4 @@
-"""What the integer semantics are made of: operands, exact sums, requantisation."""
+"""Building blocks of the integer semantics: operands, exact sums, requantisation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crossloom.network.quantization import Quantization, carrier
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A tensor as an operator reads it: integers with their quantisation, or native values without one."""
+    """An operand: integers with their quantisation, or native values without one."""
 
     values: Tensor
     q: Quantization | None
@@ -30,7 +30,7 @@ class Operand:
 
     @property
     def real(self) -> Tensor:
-        """The real values (float64), or the native values as they are."""
+        """The real values (float64), or the native values unchanged."""
         if self.q is None:
             return self.values
         return self.centred * self.q.scale_of(self.values.dim()).to(self.values.device, torch.float64)
@@ -38,7 +38,7 @@ class Operand:
 
 @contextmanager
 def plain_arithmetic(tensor: Tensor) -> Iterator[None]:
-    """On a GPU, keep libraries from trading exactness for speed: no 19-bit formats, no Winograd transforms."""
+    """On a GPU, prevent libraries from trading exactness for speed: no 19-bit formats, no Winograd transforms."""
     if not tensor.is_cuda:
         yield
         return
@@ -52,20 +52,20 @@ def plain_arithmetic(tensor: Tensor) -> Iterator[None]:
 
 
 def exact_sums(node: Node, data: Operand, weight: Operand, bias: Tensor | None) -> Tensor:
-    """Return the integer sums of products as float64, which holds every integer below 2⁵³ in any order of summation.
+    """Return the integer sums of products as float64, which is exact below 2⁵³ in any order of summation.
 
-    Raises ModelError if a sum could leave that range.
+    Raises ModelError if a sum could exceed that range.
     """
     left, right = data.centred, weight.centred
     terms = right.shape[-1] if isinstance(node.op, Linear) else right.shape[-2] if isinstance(node.op, MatMul) else right[0].numel()
     if terms * float(left.abs().amax()) * float(right.abs().amax()) >= 2.0**53:
-        raise ModelError(f"{node.name}: sums of {terms} products leave 53 bits; use fewer bits")
+        raise ModelError(f"{node.name}: sums of {terms} products can exceed 53 bits; use fewer bits")
     with plain_arithmetic(left):
         return node.op(left, right) if bias is None else node.op(left, right, bias.to(torch.float64))
 
 
 def multiplier(data: Quantization | None, weight: Quantization | None, result: Quantization, node: Node) -> Tensor:
-    """Return M (float32) of the requantisation, shaped to broadcast over the node's result."""
+    """Return the requantisation multiplier M (float32), shaped to broadcast over the node's result."""
     assert data is not None and weight is not None
     scale = torch.tensor(data.scale[0]) * torch.tensor(weight.scale)
     scale = scale / torch.tensor(result.scale[0])
@@ -75,13 +75,13 @@ def multiplier(data: Quantization | None, weight: Quantization | None, result: Q
 
 
 def requantize(sums: Tensor, factor: Tensor | float, q: Quantization) -> Tensor:
-    """Return clamp(round(f32(sums) · factor) + zero) in the result's carrier. `sums` may be overwritten if it is float32."""
+    """Return clamp(round(f32(sums) · factor) + zero) in the result's storage type. `sums` may be overwritten if it is float32."""
     factor = torch.as_tensor(factor, dtype=torch.float32, device=sums.device)
     return settle(sums.to(torch.float32).mul_(factor), q)
 
 
 def settle(steps: Tensor, q: Quantization) -> Tensor:
-    """Return real-valued steps rounded (ties to even), moved by zero and saturated. Overwrites `steps`."""
+    """Return real-valued steps rounded (ties to even), shifted by the zero point and saturated. Overwrites `steps`."""
     steps = steps.round_()
     if q.zero:
         steps += q.zero
@@ -89,7 +89,7 @@ def settle(steps: Tensor, q: Quantization) -> Tensor:
 
 
 def scale_of(x: Operand) -> float:
-    """Return the real value of one step of an operand that is held in integers per tensor."""
+    """Return the scale of an operand quantised per tensor."""
     assert x.q is not None and x.q.axis is None
     return x.q.scale[0]
 

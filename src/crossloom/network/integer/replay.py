@@ -1,4 +1,4 @@
-"""Run a quantised graph in integers, node after node."""
+"""Integer execution of a quantised graph, node by node."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from crossloom.network.quantization import carrier
 from crossloom.network.replay import batch_of, last_uses
 
 Accumulate = Callable[[Node, Operand, Operand, Tensor | None], Tensor]
-"""Computes the exact sums of products of a node from data, weights (or second data) and integer bias."""
+"""Function that returns a node's exact sums of products from data, weights (or a second data operand) and integer bias."""
 
 
 def integer_replay(graph: Graph, inputs: Sequence[Tensor], accumulate: Accumulate | None = None) -> tuple[Tensor, ...]:
-    """Return the real outputs of a quantised graph for real (or integer) inputs, computed only in integers."""
+    """Return the real outputs of a quantised graph for real (or integer) inputs, computed with the integer semantics."""
     batch = batch_of(graph, inputs)
     tensors = quantized_inputs(graph, inputs)
     device = inputs[0].device
@@ -46,7 +46,7 @@ def real_outputs(graph: Graph, tensors: dict[str, Tensor]) -> tuple[Tensor, ...]
 
 
 def evaluate(graph: Graph, node: Node, tensors: Sequence[Tensor], batch: int, accumulate: Accumulate | None = None) -> Tensor:
-    """Return the integers (or native values) of one node. `accumulate` computes the sums of products; exact if None."""
+    """Return the integers (or native values) of one node. `accumulate` computes the sums of products; they are exact if it is None."""
     q = graph.quantization.get(node.name)
     if q is None:
         native = [graph.quantization[n].dequantize(t) if n in graph.quantization else t for n, t in zip(node.inputs, tensors, strict=True)]
@@ -64,7 +64,7 @@ def evaluate(graph: Graph, node: Node, tensors: Sequence[Tensor], batch: int, ac
 
 
 def _operand(graph: Graph, name: str, tensor: Tensor) -> Operand:
-    """Return an operand; native real values (a mask times data) become integers where they meet data."""
+    """Return an operand. Native real values that are combined with data (a mask times data) are quantised."""
     q = graph.quantization.get(name)
     if q is not None and tensor.is_floating_point():
         tensor = q.quantize(tensor).to(carrier(q))

@@ -1,4 +1,4 @@
-"""What each operator computes in integers, but for the products; the package's docstring is the definition."""
+"""Integer rules of all operators except products; the package's docstring defines them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from crossloom.network.operators import (
 from crossloom.network.quantization import Quantization, carrier
 
 EXP_BITS = 20
-"""Fraction bits of the exponential's table in a softmax."""
+"""Fraction bits of the exponential table of a softmax."""
 
 
 def _move(op: Operator, operands: Sequence[Operand], q: Quantization) -> Tensor:
@@ -76,7 +76,7 @@ def _max_pool(op: MaxPool, operands: Sequence[Operand], q: Quantization) -> Tens
 
 
 def _table(op: Unary, operands: Sequence[Operand], q: Quantization) -> Tensor:
-    """Look each integer up; a ReLU or clip between equal quantisations only limits."""
+    """Look up each integer in a table. A ReLU or clip between equal quantisations only clamps."""
     x = operands[0]
     if x.q is None or isinstance(op, Cast):
         return q.quantize(op(x.values)).to(carrier(q))
@@ -88,14 +88,14 @@ def _table(op: Unary, operands: Sequence[Operand], q: Quantization) -> Tensor:
 
 
 def table_of(op: Unary, x: Quantization, y: Quantization) -> Tensor:
-    """Return the result's integer for each integer from x.low to x.high, computed once in float64."""
+    """Return the table of result integers for each integer from x.low to x.high, computed once in float64."""
     reals = (torch.arange(x.low, x.high + 1, dtype=torch.float64) - x.zero) * x.scale[0]
     steps = torch.nan_to_num(op(reals) / y.scale[0])
     return settle(steps, y)
 
 
 def look_up(table: Tensor, integers: Tensor, q: Quantization) -> Tensor:
-    """Return the table's entry for each integer of a tensor quantised as `q`."""
+    """Return the table entry for each integer of a tensor quantised as `q`."""
     index = integers.to(torch.int32) - q.low
     return table.index_select(0, index.reshape(-1)).reshape(integers.shape)
 
@@ -111,7 +111,7 @@ def _product_of_two(op: Mul, operands: Sequence[Operand], q: Quantization) -> Te
 
 
 def _both(operands: Sequence[Operand], q: Quantization) -> list[Operand]:
-    """Return operands with integers; native whole numbers count as integers of scale 1."""
+    """Return the operands in integers; native integers get scale 1."""
     return [x if x.q is not None else Operand(x.values, Quantization((1.0,), 0, 16)) for x in operands]
 
 
@@ -120,14 +120,14 @@ def _larger(op: Maximum | Minimum, operands: Sequence[Operand], q: Quantization)
 
 
 def _average(op: AvgPool, operands: Sequence[Operand], q: Quantization) -> Tensor:
-    """Integer sum of each window, then one requantisation with the number of elements that count."""
+    """Sum each window in integers, then requantise once with the number of elements that count."""
     x = operands[0]
     sums, counts = window_sums(op, x.centred, 0.0), window_sums(op, torch.ones_like(x.centred[:1, :1]), float(op.count_padding))
     return requantize(sums, ratio(scale_of(x), over=q.scale[0]).to(sums.device) / counts.to(torch.float32), q)
 
 
 def window_sums(op: AvgPool, x: Tensor, padding: float) -> Tensor:
-    """Return the sum of each window; the padding holds a given number, what lies beyond it nothing."""
+    """Return the sum of each window. `padding` is the value of padded elements; elements beyond the padding count as 0."""
     space, half = len(op.kernel), len(op.padding) // 2
     after = op(torch.empty(x.shape, device="meta")).shape[-space:]
     sides = zip(op.padding[:half], op.padding[half:], strict=True)
@@ -175,7 +175,7 @@ def exp_table(q: Quantization) -> Tensor:
 
 
 def _normalize(op: LayerNorm | GroupNorm | RmsNorm, operands: Sequence[Operand], q: Quantization) -> Tensor:
-    """(n·q − Σq) / √(n·Σq² − (Σq)² + ε·(n/s)²), times weight, plus bias; without the mean terms for RMS norm."""
+    """Return (n·q − Σq) / √(n·Σq² − (Σq)² + ε·(n/s)²), times weight, plus bias; without the mean terms for RMS norm."""
     x, affine = operands[0], [p.real.to(torch.float64) for p in operands[1:]]
     values = x.centred
     shape = values.shape
@@ -197,7 +197,7 @@ def _normalize(op: LayerNorm | GroupNorm | RmsNorm, operands: Sequence[Operand],
 
 
 def on_reals(op: Operator, operands: Sequence[Operand], q: Quantization) -> Tensor:
-    """Compute on real values in float64 and round once."""
+    """Compute on the real values in float64 and round once."""
     reals = [x.real.to(torch.float64) if x.q is not None or x.values.is_floating_point() else x.values for x in operands]
     return settle(torch.nan_to_num(op(*reals) / q.scale[0]), q)
 

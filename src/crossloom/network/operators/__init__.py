@@ -1,7 +1,7 @@
-"""The operators that a graph is made of: a few dozen, each a frozen dataclass that can be called.
+"""Graph operators: a few dozen callable frozen dataclasses.
 
-The importers lower everything to these. What belongs here: what an operator is and what it computes in floating
-point. What does not: integer semantics (`network/integer`), and on which engine of which machine it runs.
+The importers lower every model to these operators. This package defines them and their results in floating point.
+It contains neither integer semantics (`network/integer`) nor the choice of machine and engine.
 """
 
 from crossloom.network.operators.base import Move as Move

@@ -1,4 +1,4 @@
-"""What every operator is: a frozen description that can be called on tensors."""
+"""Base classes of the operators: frozen descriptions that can be called on tensors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from crossloom.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class Operator(ABC):
-    """One computation of a graph. Its fields are its attributes; calling it computes in floating point.
+    """One operation of a graph. Its fields are its attributes; calling it computes the result in floating point.
 
-    A subclass is final: it adds fields and says what `__call__` returns. The same call on tensors of the
-    `meta` device gives the shape and type of the result, so no operator needs a shape rule of its own.
+    Subclasses are final: they add fields and define `__call__`. The same call on tensors of the `meta` device
+    returns the shape and type of the result, so operators need no separate shape rules.
     """
 
     @abstractmethod
@@ -25,7 +25,7 @@ class Operator(ABC):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The fields by name, in the order of their definition."""
+        """The fields by name, in order of definition."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __str__(self) -> str:
@@ -35,17 +35,17 @@ class Operator(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Unary(Operator):
-    """A function of one tensor, element by element: a quantised graph may turn it into a look-up table."""
+    """An element-wise function of one tensor, which a quantised graph may turn into a look-up table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move(Operator):
-    """Rearranges elements of its first input and changes none of them."""
+    """An operator that rearranges elements of its first input without changing them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsupported(Operator):
-    """Stands for an operator of the source model that has no counterpart, so that a check can name all of them."""
+    """A placeholder for a source operator without a counterpart, so that a check can list all of them."""
 
     kind: str
     reason: str

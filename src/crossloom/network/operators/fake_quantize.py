@@ -1,4 +1,4 @@
-"""Rounding to a grid of integers, as a model exported with quantise/dequantise pairs prescribes it."""
+"""Rounding to a grid of integers, as specified by quantise-dequantise pairs in a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crossloom.network.quantization import Quantization
 
 @dataclass(frozen=True, slots=True)
 class FakeQuantize(Unary):
-    """The real number that the nearest integer of `quantization` stands for. On a constant it keeps the grid of the weights."""
+    """The real number that the nearest integer of `quantization` represents. On a constant, it preserves the grid of the weights."""
 
     quantization: Quantization
 

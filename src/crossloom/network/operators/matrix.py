@@ -1,4 +1,4 @@
-"""Products: what an in-memory array is made for."""
+"""Products, the operators that in-memory arrays compute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crossloom.network.operators.base import Move, Operator
 class Conv(Operator):
     """Convolution in one, two or three spatial dimensions: inputs (N, C, *space), (K, C/groups, *kernel)[, bias (K,)].
 
-    `padding` holds the pixels before each spatial dimension, then those after each, as in ONNX.
+    `padding` lists the pixels added before each spatial dimension, then those added after each, as in ONNX.
     """
 
     stride: tuple[int, ...]
@@ -30,7 +30,7 @@ class Conv(Operator):
         return convolve(x, weight, bias[0] if bias else None, self.stride, padding, self.dilation, self.groups)
 
     def padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """Return `x` and the symmetric padding that is left to do: torch pads both sides alike or not at all."""
+        """Return `x`, padded here if its sides differ, and the symmetric padding left for torch, which pads both sides equally."""
         before, after = self.padding[: len(self.stride)], self.padding[len(self.stride) :]
         if before == after:
             return x, before
@@ -65,10 +65,10 @@ class Linear(Operator):
 
 @dataclass(frozen=True, slots=True)
 class ProductAdd(Operator):
-    """A product and another activation on the same bit lines: inputs (x, weight, bias (C,), residual, gain (C,)), result product + gain · residual.
+    """A product with a residual on the same bit lines: inputs (x, weight, bias (C,), residual, gain (C,)), result product + gain · residual.
 
-    The residual has the shape of the result. In integers the gain is what brings its steps to the scale of the sums of products, a whole number for
-    each of the C results, and the whole is requantised once. Machines put it in; no importer makes it.
+    The residual has the shape of the result. In integers, the gain converts its steps to the scale of the sums of products; it is an integer
+    for each of the C outputs. The total is requantised once. Only machines insert this operator; importers do not.
     """
 
     product: Conv | Linear
@@ -78,19 +78,19 @@ class ProductAdd(Operator):
         return self.add(self.product(x, weight, bias), residual, gain)
 
     def add(self, sums: Tensor, residual: Tensor, gain: Tensor) -> Tensor:
-        """Return sums + gain · residual, in the type of the sums."""
+        """Return sums + gain · residual, in the dtype of the sums."""
         along = gain if isinstance(self.product, Linear) else gain.reshape(-1, *[1] * len(self.product.stride))
         return sums + along.to(sums.dtype) * residual.to(sums.dtype)
 
 
 def product_of(op: Operator) -> Operator:
-    """Return the product that an operator adds something to, or the operator itself."""
+    """Return the product inside a `ProductAdd`, or the operator itself."""
     return op.product if isinstance(op, ProductAdd) else op
 
 
 @dataclass(frozen=True, slots=True)
 class MatMul(Operator):
-    """Product of two tensors that are both data, as in attention: (..., M, K) by (..., K, P)."""
+    """Product of two data tensors, as in attention: (..., M, K) by (..., K, P)."""
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         left, right = tensors
@@ -99,10 +99,10 @@ class MatMul(Operator):
 
 @dataclass(frozen=True, slots=True)
 class Store(Move):
-    """The same elements, held in the cells of arrays: the operand that a product of two activations needs there.
+    """An operand written into the cells of arrays, for a product of two activations. The elements do not change.
 
-    It is written one index of `axis` (-1 or -2) after the other, as these come into being; the first `kept` of them are in the cells already, from
-    earlier inferences. There are `sets` of cells, which inferences take in turn. Machines put it in; no importer makes it.
+    It is written index by index along `axis` (-1 or -2), as the values are produced. The first `kept` indices are already in the cells from
+    earlier inferences. `sets` is the number of cell sets, which inferences use in rotation. Only machines insert this operator; importers do not.
     """
 
     axis: int

@@ -1,4 +1,4 @@
-"""Normalisations and softmax: functions of a whole row."""
+"""Normalisations and softmax."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LayerNorm(Operator):
 
 @dataclass(frozen=True, slots=True)
 class GroupNorm(Operator):
-    """Normalisation over each group of channels and all of space; inputs x, weight, bias. Instance norm has a group per channel."""
+    """Normalisation over each group of channels and all spatial dimensions; inputs x, weight, bias. Instance norm has one group per channel."""
 
     groups: int
     eps: float
@@ -61,14 +61,14 @@ class RmsNorm(Operator):
 
 
 HIDDEN = -1e30
-"""Far below any score, so that its exponential beside one is 0, and finite, so that a row of nothing else is no 0 / 0."""
+"""Far below any score, so that its exponential next to a score is 0. It is finite, so that a fully masked row does not give 0 / 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Softmax(Operator):
     """eˣ / Σ eˣ along one axis, or its logarithm; inputs x[, mask].
 
-    Where the mask is false, a position does not count; where none counts, all are 0 (log: −∞), as in torch's attention.
+    Positions where the mask is false are excluded. A row without any included position is 0 (log: −∞), as in torch's attention.
     """
 
     axis: int
@@ -84,7 +84,7 @@ class Softmax(Operator):
 
 @dataclass(frozen=True, slots=True)
 class LocalResponseNorm(Operator):
-    """x / (k + alpha/size · Σ x²)^beta over `size` neighbouring channels (AlexNet of 2012)."""
+    """x / (k + alpha/size · Σ x²)^beta over `size` neighbouring channels, as in AlexNet (2012)."""
 
     size: int
     alpha: float

@@ -1,4 +1,4 @@
-"""Functions of one element, or of elements that meet by broadcasting."""
+"""Element-wise operators of one tensor, or of several with broadcasting."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LeakyRelu(Unary):
 
 @dataclass(frozen=True, slots=True)
 class Elu(Unary):
-    """x where positive, alpha · (eˣ − 1) elsewhere, the whole times scale (SELU has both)."""
+    """x where positive, alpha · (eˣ − 1) elsewhere, the result times scale (SELU uses both)."""
 
     alpha: float = 1.0
     scale: float = 1.0
@@ -55,7 +55,7 @@ class Elu(Unary):
 
 @dataclass(frozen=True, slots=True)
 class Gelu(Unary):
-    """Gaussian error linear unit, exact or by its tanh approximation."""
+    """Gaussian error linear unit, exact or in its tanh approximation."""
 
     approximate: Literal["none", "tanh"] = "none"
 
@@ -106,7 +106,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True, slots=True)
 class Function(Unary):
-    """A function of one variable without parameters, by its name in `FUNCTIONS`."""
+    """A function of one variable without parameters, selected by its name in `FUNCTIONS`."""
 
     name: str
 
@@ -120,7 +120,7 @@ class Function(Unary):
 
 @dataclass(frozen=True, slots=True)
 class Cast(Unary):
-    """x as another type: "f32", "i64" (towards zero) or "bool"."""
+    """x converted to another type: "f32", "i64" (rounding towards zero) or "bool"."""
 
     to: Literal["f32", "i64", "bool"]
 
@@ -130,7 +130,7 @@ class Cast(Unary):
 
 @dataclass(frozen=True, slots=True)
 class Add(Operator):
-    """a + b with broadcasting: a residual joins here."""
+    """a + b with broadcasting, for example a residual addition."""
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         return torch.add(*tensors)
@@ -146,7 +146,7 @@ class Sub(Operator):
 
 @dataclass(frozen=True, slots=True)
 class Mul(Operator):
-    """a · b with broadcasting: a gate, a mask or a scale."""
+    """a · b with broadcasting, for example a gate, a mask or a scale."""
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         return torch.mul(*tensors)
@@ -154,21 +154,21 @@ class Mul(Operator):
 
 @dataclass(frozen=True, slots=True)
 class Div(Operator):
-    """a / b with broadcasting; rounded "floor" or "trunc" when asked."""
+    """a / b with broadcasting, optionally rounded ("floor" or "trunc")."""
 
     rounding: Literal["none", "floor", "trunc"] = "none"
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         a, b = tensors
         if self.rounding == "trunc" and not a.is_floating_point():
-            negative = b == -1  # the processor ends the program where the least integer is divided by it
+            negative = b == -1  # dividing the smallest integer by -1 would trap
             return torch.where(negative, -a, torch.div(a, torch.where(negative, 1, b), rounding_mode="trunc"))
         return torch.div(a, b, rounding_mode=None if self.rounding == "none" else self.rounding)
 
 
 @dataclass(frozen=True, slots=True)
 class Pow(Operator):
-    """a to the power of b with broadcasting."""
+    """a to the power of b, with broadcasting."""
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         return torch.pow(*tensors)
@@ -176,7 +176,7 @@ class Pow(Operator):
 
 @dataclass(frozen=True, slots=True)
 class Maximum(Operator):
-    """The larger of a and b with broadcasting."""
+    """The larger of a and b, with broadcasting."""
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         return torch.maximum(*tensors)
@@ -184,7 +184,7 @@ class Maximum(Operator):
 
 @dataclass(frozen=True, slots=True)
 class Minimum(Operator):
-    """The smaller of a and b with broadcasting."""
+    """The smaller of a and b, with broadcasting."""
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         return torch.minimum(*tensors)
@@ -205,7 +205,7 @@ COMPARISONS = {
 
 @dataclass(frozen=True, slots=True)
 class Compare(Operator):
-    """A truth value for each pair of elements, by its name in `COMPARISONS`; masks are made of these."""
+    """A comparison or logical operation, selected by its name in `COMPARISONS`, with broadcasting. Masks are built from these."""
 
     name: str
 
@@ -219,7 +219,7 @@ class Compare(Operator):
 
 @dataclass(frozen=True, slots=True)
 class Not(Operator):
-    """The opposite truth value."""
+    """Logical negation."""
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         return torch.logical_not(tensors[0])

@@ -1,4 +1,4 @@
-"""Windows and reductions."""
+"""Pooling and reductions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from crossloom.network.operators.base import Operator
 
 
 def _sides(padding: tuple[int, ...]) -> list[int]:
-    """Turn (before..., after...) into torch's order: last dimension first, before and after together."""
+    """Return padding (before..., after...) in torch's order: last dimension first, in pairs (before, after)."""
     half = len(padding) // 2
     return [side for pair in reversed(list(zip(padding[:half], padding[half:], strict=True))) for side in pair]
 
 
 @dataclass(frozen=True, slots=True)
 class MaxPool(Operator):
-    """Largest element of each window of x (N, C, *space); padding never wins."""
+    """Largest element of each window of x (N, C, *space); padding is never chosen."""
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
@@ -39,7 +39,7 @@ class MaxPool(Operator):
 
 @dataclass(frozen=True, slots=True)
 class AvgPool(Operator):
-    """Mean of each window of x (N, C, *space); `count_padding` says whether the padding counts as elements."""
+    """Mean of each window of x (N, C, *space); `count_padding` specifies whether padded elements count."""
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
@@ -62,7 +62,7 @@ class AvgPool(Operator):
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveAvgPool(Operator):
-    """Mean over windows that divide space into `size` parts as evenly as whole pixels allow."""
+    """Mean over windows that divide the spatial dimensions into `size` parts, as evenly as whole pixels allow."""
 
     size: tuple[int, ...]
 
@@ -73,7 +73,7 @@ class AdaptiveAvgPool(Operator):
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveMaxPool(Operator):
-    """Largest element of windows that divide space into `size` parts as evenly as whole pixels allow."""
+    """Largest element of windows that divide the spatial dimensions into `size` parts, as evenly as whole pixels allow."""
 
     size: tuple[int, ...]
 
@@ -84,7 +84,7 @@ class AdaptiveMaxPool(Operator):
 
 @dataclass(frozen=True, slots=True)
 class Reduce(Operator):
-    """Sum, mean, largest, smallest or product over some axes. A mean over space is global average pooling."""
+    """Sum, mean, maximum, minimum or product over some axes. A mean over the spatial axes is global average pooling."""
 
     kind: Literal["sum", "mean", "max", "min", "prod"]
     axes: tuple[int, ...]
@@ -104,7 +104,7 @@ class Reduce(Operator):
 
 @dataclass(frozen=True, slots=True)
 class ArgMax(Operator):
-    """Index of the first largest element along one axis."""
+    """Index of the first maximum along one axis."""
 
     axis: int
     keep: bool = False
@@ -115,7 +115,7 @@ class ArgMax(Operator):
 
 @dataclass(frozen=True, slots=True)
 class CumSum(Operator):
-    """Running sum along one axis: position numbers are made so."""
+    """Cumulative sum along one axis, for example to compute position indices."""
 
     axis: int
 

@@ -1,7 +1,7 @@
-"""Operators that move elements and compute nothing.
+"""Operators that move elements.
 
-A dimension given as an attribute is an `int` or a `Batch`; `Reshape` and `Expand` are bound to a batch size
-by `at` before they are called, because only the caller knows it.
+A dimension given as an attribute is an `int` or a `Batch`. `Reshape` and `Expand` must be bound to a batch size
+with `at` before they are called, because only the caller knows it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crossloom.network.types import Dim, resolve
 
 @dataclass(frozen=True, slots=True)
 class Reshape(Move):
-    """The same elements in the same order under another shape; flatten, squeeze and unsqueeze are this."""
+    """The same elements in the same order in another shape; covers flatten, squeeze and unsqueeze."""
 
     shape: tuple[Dim, ...]
 
@@ -33,7 +33,7 @@ class Reshape(Move):
 
 @dataclass(frozen=True, slots=True)
 class Expand(Move):
-    """Repeat along dimensions of size one until the shape is reached."""
+    """The input repeated along dimensions of size one to give the shape."""
 
     shape: tuple[Dim, ...]
 
@@ -47,7 +47,7 @@ class Expand(Move):
 
 @dataclass(frozen=True, slots=True)
 class Transpose(Move):
-    """Dimension i of the result is dimension `order[i]` of the input."""
+    """Permutation of dimensions: dimension i of the result is dimension `order[i]` of the input."""
 
     order: tuple[int, ...]
 
@@ -57,9 +57,9 @@ class Transpose(Move):
 
 @dataclass(frozen=True, slots=True)
 class Slice(Move):
-    """Elements start, start+step, ... before stop along one axis. All are in range; a negative step runs backwards.
+    """Elements start, start+step, ... before stop along one axis. All indices are in range; a negative step runs backwards.
 
-    `stop` is None where the slice runs to the end whatever the length.
+    `stop` is None if the slice runs to the end, whatever the length.
     """
 
     axis: int
@@ -79,7 +79,7 @@ class Slice(Move):
 
 @dataclass(frozen=True, slots=True)
 class Concat(Move):
-    """The inputs one after the other along an axis."""
+    """Concatenation of the inputs along an axis."""
 
     axis: int
 
@@ -89,7 +89,7 @@ class Concat(Move):
 
 @dataclass(frozen=True, slots=True)
 class Pad(Move):
-    """`padding` (before each dimension, then after each) elements more, of a value or by "reflect", "replicate", "circular"."""
+    """Padding by `padding` elements (before each dimension, then after each) with a constant, or by "reflect", "replicate" or "circular"."""
 
     padding: tuple[int, ...]
     mode: Literal["constant", "reflect", "replicate", "circular"] = "constant"
@@ -108,9 +108,9 @@ class Pad(Move):
 
 @dataclass(frozen=True, slots=True)
 class Interleave(Move):
-    """x (N, C·times, ..., W) as (N, C, ..., size): channels c·times, c·times + 1, ... side by side along the last axis, what is beyond `size` left out.
+    """x (N, C·times, ..., W) as (N, C, ..., size): channels c·times, c·times + 1, ... interleaved along the last axis and cut to `size`.
 
-    It undoes what a convolution does that computes several positions at once. Machines put it in; no importer makes it.
+    It reorders the result of a convolution that computes several positions in parallel. Only machines insert this operator; importers do not.
     """
 
     times: int
@@ -137,7 +137,7 @@ class Resize(Operator):
 
 @dataclass(frozen=True, slots=True)
 class Gather(Operator):
-    """Entries of `x` along one axis, chosen by an integer tensor: inputs x, indices. An embedding is Gather(0)."""
+    """Entries of `x` along one axis, selected by an integer tensor: inputs x, indices. An embedding is Gather(0)."""
 
     axis: int
 
@@ -151,7 +151,7 @@ class Gather(Operator):
 
 @dataclass(frozen=True, slots=True)
 class GatherElements(Operator):
-    """For each element of the indices, the entry of `x` at that place along one axis: inputs x, indices."""
+    """For each element of the indices, the entry of `x` at that index along one axis: inputs x, indices."""
 
     axis: int
 

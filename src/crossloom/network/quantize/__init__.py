@@ -1,1 +1,1 @@
-"""From floating point to integers: calibration, post-training quantisation, QDQ graphs, ternary weights."""
+"""Quantisation of networks: calibration, post-training quantisation, QDQ graphs, ternary weights."""

@@ -1,4 +1,4 @@
-"""From observed values to ranges: how much of a tensor's spread its integers should cover."""
+"""Calibration: choice of the range of real values that a tensor's integers cover, from observed values."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from crossloom.network.quantization import Quantization
 from crossloom.network.replay import replay
 
 SAMPLE = 1 << 14
-"""Elements kept of each tensor and batch for calibrators that need the distribution."""
+"""Number of elements kept per tensor and batch, for calibrators that need the distribution."""
 
 
 @dataclass
 class Observed:
-    """What was seen of one tensor: exact extremes, and an evenly spaced sample of its elements."""
+    """Observed values of one tensor: exact extremes, and an evenly spaced sample of its elements."""
 
     low: float = float("inf")
     high: float = float("-inf")
     parts: list[Tensor] = field(default_factory=list)
 
     def see(self, tensor: Tensor) -> None:
-        """Take note of one batch."""
+        """Record one batch."""
         low, high = torch.aminmax(tensor)
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
         flat = tensor.reshape(-1)
@@ -40,16 +40,16 @@ class Observed:
 
 
 class Calibrator(Protocol):
-    """Decides which range of real values the integers cover."""
+    """A rule for the range of real values that the integers cover."""
 
     def __call__(self, observed: Observed, bits: int) -> tuple[float, float]:
-        """Return the lowest and the highest real value to cover."""
+        """Return the lowest and highest real value to cover."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class MinMax:
-    """Cover everything that was seen."""
+    """Full range of the observed values."""
 
     def __call__(self, observed: Observed, bits: int) -> tuple[float, float]:
         return observed.low, observed.high
@@ -57,7 +57,7 @@ class MinMax:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """Cover all but the outermost values: `keep` percent of them lie within each bound."""
+    """Range without outliers: `keep` percent of the values lie within each bound."""
 
     keep: float = 99.99
 
@@ -73,7 +73,7 @@ class Percentile:
 
 @dataclass(frozen=True, slots=True)
 class Mse:
-    """Shrink the range in `steps` steps to the one with the least mean squared error between values and integers."""
+    """Range of least mean squared quantisation error, found by shrinking the full range in `steps` steps towards the share `smallest`."""
 
     steps: int = 40
     smallest: float = 0.3
@@ -89,29 +89,29 @@ class Mse:
 
 
 def symmetric(low: float, high: float, bits: int) -> Quantization:
-    """Return the quantisation with zero at 0: unsigned if nothing is negative, else signed."""
+    """Return the quantisation with zero point 0: unsigned if no value is negative, otherwise signed."""
     if low >= 0:
         return Quantization((_scale(high, (1 << bits) - 1),), 0, bits, signed=False)
     return Quantization((_scale(max(-low, high), (1 << (bits - 1)) - 1),), 0, bits, signed=True)
 
 
 def affine(low: float, high: float, bits: int) -> Quantization:
-    """Return the unsigned quantisation whose range is [low, high] stretched to hold 0, which is held exactly."""
+    """Return the unsigned quantisation of [low, high], extended to include 0, which is represented exactly."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = _scale(high - low, (1 << bits) - 1)
     return Quantization((scale,), min(max(round(-low / scale), 0), (1 << bits) - 1), bits, signed=False)
 
 
 def _scale(span: float, steps: int) -> float:
-    """Return a float32 step size; a tensor that is always zero gets one that makes it zero again."""
+    """Return a float32 step size, or 1 for a tensor that is always zero."""
     scale = float(torch.tensor(span / steps, dtype=torch.float32))
     return scale if scale > 1e-30 else 1.0
 
 
 def observe(graph: Graph, batches: Iterable[Sequence[Tensor]]) -> dict[str, Observed]:
-    """Run the float graph on batches of inputs and return what was seen of each real tensor.
+    """Run the floating-point graph on batches of inputs and return the observed values of each real tensor.
 
-    Raises DataError if there is no batch, or a value is not finite, naming the tensor.
+    Raises DataError if there is no batch, or if a value is not finite, in which case it names the tensor.
     """
     seen: dict[str, Observed] = {}
 
@@ -130,7 +130,7 @@ def observe(graph: Graph, batches: Iterable[Sequence[Tensor]]) -> dict[str, Obse
 
 
 def _finite(name: str, tensor: Tensor) -> Tensor:
-    """Return the finite elements: −∞ stands for a masked position; anything else that is not finite is an error."""
+    """Return the finite elements. −∞ marks a masked position; any other non-finite value is an error."""
     if bool((torch.isnan(tensor) | (tensor == torch.inf)).any()):
         kind = "NaN" if bool(torch.isnan(tensor).any()) else "an infinite value"
         raise DataError(f"calibration: tensor {name} contains {kind}; check the data and the model's weights")

@@ -1,9 +1,9 @@
-"""Post-training quantisation: every weight and every activation gets integers and a scale.
+"""Post-training quantisation: integers and a scale for every weight and every activation.
 
-Weights are symmetric, per output channel or per tensor; those of a layer that are ternary already are held as −1, 0 and 1. Activations are
-per tensor: unsigned where nothing is negative, otherwise signed around zero, or with a zero point (`affine`). A product whose only reader is
-a ReLU or a clip takes that one's range, so nothing is lost between them; what is only moved takes the range that it is given where it arrives.
-What the integers then compute is defined in `network/integer`.
+Weights are symmetric, per output channel or per tensor. Weights of a layer that are already ternary are stored as −1, 0 and 1.
+Activations are per tensor: unsigned if no value is negative, otherwise signed around zero, or with a zero point (`affine`).
+A product whose only reader is a ReLU or a clip takes the range of that reader's result, so nothing is lost between them.
+A tensor that is only moved takes the range given at its destination. `network/integer` defines the integer arithmetic.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ from crossloom.network.quantize.ternary import narrowed, output_axis, project, t
 from crossloom.network.samples import check_independent
 
 KEPT, KEPT_BYTES = 16, 1 << 24
-"""Samples that a quantised graph keeps, and the bytes that they may take."""
+"""Largest number of samples that a quantised graph keeps, and the limit on their size in bytes."""
 OPERAND_BITS = 16
-"""Bits of a constant that is added or multiplied element by element: it costs a register, not an array."""
+"""Bits of a constant in element-wise addition or multiplication. Such a constant is held in a register, not in an array."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is quantised; bits are 2 to 16. Weights that are ternary, −a, 0 or a in each output channel, get 2 bits whatever `weights` says.
+    """Quantisation settings; bits are 2 to 16. Weights that are ternary (−a, 0 or a in each output channel) always get 2 bits, whatever `weights` is.
 
-    With a `sparsity` layers get the nearest ternary weights of which that share is zero, without any training: what such a network costs, not
-    how well one answers that was trained to it.
+    With a `sparsity`, each layer gets the nearest ternary weights with that share of zeros, without training. Such a network is suitable for
+    cost estimates; its accuracy is not that of a network trained with ternary weights.
     """
 
     weights: int = 8
@@ -68,13 +68,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.sparsity is not None and not 0 <= self.sparsity < 1:
-            raise ModelError(f"quantize: sparsity must be at least 0 and below 1, got {self.sparsity}; 0.8 leaves a fifth of the weights")
+            raise ModelError(f"quantize: sparsity must be at least 0 and below 1, got {self.sparsity}; 0.8 keeps a fifth of the weights")
         for what, bits in (("weights", self.weights), ("activations", self.activations)):
             if not 2 <= bits <= 16:
                 raise ModelError(f"quantize: {what} must have 2 to 16 bits, got {bits}")
 
     def activation(self, observed: Observed) -> Quantization:
-        """Return the quantisation of an activation of which this was seen."""
+        """Return the quantisation of an activation from its observed values."""
         low, high = self.calibrator(observed, self.activations)
         if self.scheme == "affine":
             return affine(low, high, self.activations)
@@ -82,11 +82,12 @@ class Recipe:
 
 
 def quantize(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | None = None, recipe: Recipe | None = None) -> Graph:
-    """Return the graph in integers, calibrated on batches of inputs (a tensor, or one for each input of the network).
+    """Return the quantised graph, calibrated on batches of inputs (a tensor, or one per input of the network).
 
-    What a network brings along of quantise-dequantise pairs is kept as it is; one that has them on every tensor needs no
-    calibration. Raises ModelError for a network that is quantised already, holds operators without a counterpart, mixes the samples
-    of a batch, or lacks a range and gets no samples; DataError for data that are empty or not finite.
+    Quantise-dequantise pairs in the network are kept unchanged; a network with a pair on every tensor needs no calibration.
+
+    Raises ModelError if the network is already quantised, contains unsupported operators, mixes the samples of a batch, or lacks a range
+    and no samples are given. Raises DataError for data that are empty or not finite.
     """
     check_quantizable(graph)
     return _quantized(graph, calibration, recipe or Recipe())
@@ -112,7 +113,7 @@ def _quantized(graph: Graph, calibration: Iterable[Sequence[Tensor] | Tensor] | 
 
 
 def first_samples(inputs: Sequence[Tensor], graph: Graph) -> tuple[Tensor, ...]:
-    """Return the first samples of a batch, as many as a graph keeps: 16 if they take less than 16 MiB, at least one; all of a fixed batch."""
+    """Return the samples of a batch that a graph keeps: the first 16, fewer if they exceed 16 MiB but at least one; all of a fixed batch."""
     batched = [type.batched for _, type in graph.inputs]
     each = sum(tensor[:1].nbytes for tensor, varies in zip(inputs, batched, strict=True) if varies)
     count = max(1, min(KEPT, KEPT_BYTES // max(1, each)))
@@ -121,7 +122,7 @@ def first_samples(inputs: Sequence[Tensor], graph: Graph) -> tuple[Tensor, ...]:
 
 
 def _noting(batches: Iterable[tuple[Tensor, ...]], kept: list[tuple[Tensor, ...]], graph: Graph) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the batches, and keep the first samples of the first one."""
+    """Yield the batches and keep the first samples of the first batch."""
     for batch in batches:
         if not kept:
             kept.append(first_samples(batch, graph))
@@ -129,7 +130,7 @@ def _noting(batches: Iterable[tuple[Tensor, ...]], kept: list[tuple[Tensor, ...]
 
 
 def needs_samples(graph: Graph) -> bool:
-    """Return whether quantising a network takes samples: whether some tensor brings no range of its own."""
+    """Return whether quantising a network needs samples, that is, whether some tensor has no range of its own."""
     _check(graph)
     try:
         _quantized(graph, None, Recipe())
@@ -139,37 +140,37 @@ def needs_samples(graph: Graph) -> bool:
 
 
 def check_quantizable(graph: Graph) -> None:
-    """Raise ModelError for what no calibration could help: a network in integers, operators or weights unfit for it, samples that mix."""
+    """Raise ModelError for a network that cannot be quantised: in integers already, with unsupported operators or weights, or mixing samples."""
     _check(graph)
     check_independent(graph)
 
 
 def _check(graph: Graph) -> None:
     if graph.quantized:
-        raise ModelError(f"{graph.name} is quantised already; start from the floating-point network")
+        raise ModelError(f"{graph.name} is already quantised; start from the floating-point network")
     for node in graph.nodes:
         if isinstance(node.op, Unsupported):
-            raise ModelError(f"{graph.name}: {node.name} ({node.op.kind}) has no counterpart; see 'crossloom check'")
+            raise ModelError(f"{graph.name}: {node.name} ({node.op.kind}) has no counterpart; run 'crossloom check' on the model")
     if (defect := next(defects(graph), None)) is not None:
         raise ModelError(f"{graph.name}: {defect[0]} {defect[1]}")
 
 
 def defects(graph: Graph) -> Iterator[tuple[str, str]]:
-    """Yield the tensors that no data can quantise, each with the reason and the remedy."""
+    """Yield the tensors that cannot be quantised with any data, each with the reason and the remedy."""
     for node in graph.nodes:
         if 0 in node.type.shape:
             yield node.name, f"has no elements (shape {list(node.type.shape)}); leave it out"
         if isinstance(node.op, FakeQuantize) and node.op.quantization.axis is not None and node.inputs[0] not in graph.constants:
-            yield node.name, "is quantised per channel and depends on the input; quantise activations per tensor, and only weights per channel"
+            yield node.name, "is quantised per channel and depends on the input; quantise activations per tensor and only weights per channel"
     for name, tensor in graph.constants.items():
         if problem := unfit(tensor):
             yield name, f"{problem}; repair the weights"
 
 
 def unfit(constant: Tensor) -> str | None:
-    """Return what keeps a constant from being quantised, if anything does: no values, NaN, or +∞ (−∞ masks a softmax)."""
+    """Return why a constant cannot be quantised (no values, NaN, or +∞), or None if it can. −∞ is allowed: it masks a softmax."""
     if constant.is_meta:
-        return "has no values (it lies on the meta device)"
+        return "has no values (it is on the meta device)"
     if not constant.is_floating_point():
         return None
     if bool(torch.isnan(constant).any()):
@@ -178,7 +179,7 @@ def unfit(constant: Tensor) -> str | None:
 
 
 def _activations(graph: Graph, seen: dict[str, Observed], given: dict[str, Quantization], recipe: Recipe) -> dict[str, Quantization]:
-    """Return the quantisation of inputs and results: as given, as the source's where data only move, else as observed."""
+    """Return the quantisation of inputs and results: as given, or that of the source for moved data, or from observed values."""
     native = native_tensors(graph)
     quantization = dict(given)
     wanted = [name for name, type in graph.inputs if type.dtype == "f32"]
@@ -204,10 +205,10 @@ def _activations(graph: Graph, seen: dict[str, Observed], given: dict[str, Quant
 
 
 def _hand_back(graph: Graph, quantization: dict[str, Quantization], given: set[str]) -> None:
-    """Give a tensor the quantisation of its one reader's result where a finer one would be lost there.
+    """Give a tensor the quantisation of its only reader's result, if a finer quantisation would be lost in that reader.
 
-    That is where the reader cuts the range, and where it hands the integers on into a quantisation that was given: rounding before data are
-    moved, or the largest is chosen, is rounding after it.
+    There are two such cases: the reader clips the range, or it passes the integers on to a tensor with a given quantisation. Rounding
+    before a move or a maximum is equivalent to rounding after it.
     """
     for name in (*(node.name for node in reversed(graph.nodes)), *(name for name, _ in graph.inputs)):
         readers = graph.users[name]
@@ -226,7 +227,7 @@ def _limits(node: Node) -> bool:
 
 
 def hands_on(node: Node) -> bool:
-    """Whether the result holds the same integers as the first input: data moves, or the largest is chosen."""
+    """Whether the result holds the same integers as the first input: a move, a maximum or a minimum."""
     op = node.op
     if isinstance(op, Concat | Gather):
         return False
@@ -238,7 +239,7 @@ def hands_on(node: Node) -> bool:
 
 
 def _with_integer_constants(node: Node, constants: dict[str, Tensor], quantization: dict[str, Quantization], recipe: Recipe) -> Node:
-    """Turn the constants that a node reads into integers; parameters of normalisations stay real."""
+    """Quantise the constants that a node reads; parameters of normalisations stay real."""
     if isinstance(node.op, LayerNorm | GroupNorm | RmsNorm) or node.name not in quantization:
         return node
     if isinstance(node.op, Conv | ConvTranspose | Linear) and node.inputs[1] in constants:
@@ -262,7 +263,7 @@ def _with_integer_constants(node: Node, constants: dict[str, Tensor], quantizati
 
 
 def _with_weights(node: Node, constants: dict[str, Tensor], quantization: dict[str, Quantization], recipe: Recipe) -> Node:
-    """Quantise weights, and the bias at the scale of the accumulator: input scale · weight scale."""
+    """Quantise the weights, and the bias at the accumulator's scale: input scale · weight scale."""
     name = node.inputs[1]
     axis = output_axis(node.op) if recipe.per_channel else None
     if name in quantization and quantization[name].axis not in (None, axis):
@@ -286,15 +287,13 @@ def _with_weights(node: Node, constants: dict[str, Tensor], quantization: dict[s
     bias = f"{node.name}.bias.integer"
     integers = torch.round(constants[node.inputs[2]].to(torch.float64) / scale)
     if bool((integers.abs() >= 2.0**53).any()):
-        raise ModelError(
-            f"{node.name}: its bias is {float(integers.abs().max()):.3g} steps of the accumulator, more than 53 bits hold; check the weights"
-        )
+        raise ModelError(f"{node.name}: its bias is {float(integers.abs().max()):.3g} accumulator steps, which exceeds 53 bits; check the weights")
     constants[bias] = integers.to(torch.int64)
     return replace(node, inputs=(node.inputs[0], name, bias))
 
 
 def weight_quantization(weight: Tensor, bits: int, axis: int | None) -> Quantization:
-    """Return the symmetric quantisation of a weight tensor that covers its largest magnitude, per index of `axis` or as a whole."""
+    """Return the symmetric quantisation that covers a weight tensor's largest magnitude, per index of `axis` or per tensor."""
     magnitude = weight.abs() if axis is None else weight.abs().transpose(0, axis).reshape(weight.shape[axis], -1)
     largest = magnitude.amax() if axis is None else magnitude.amax(1)
     steps = (largest / ((1 << (bits - 1)) - 1)).to(torch.float32).reshape(-1)
@@ -303,7 +302,7 @@ def weight_quantization(weight: Tensor, bits: int, axis: int | None) -> Quantiza
 
 
 def accumulator_scale(data: Quantization, weight: Quantization) -> Tensor:
-    """Return the real value (float64, per channel or one) of one unit in the sum of products."""
+    """Return the real value of one step of the sum of products (float64, per channel or a single one)."""
     return data.scale[0] * torch.tensor(weight.scale, dtype=torch.float64)
 
 
@@ -315,6 +314,6 @@ def _of_constant(value: Tensor, bits: int) -> Quantization:
 
 def _store(name: str, value: Tensor, q: Quantization, constants: dict[str, Tensor], quantization: dict[str, Quantization]) -> None:
     if not bool(torch.isfinite(value).all()):
-        raise ModelError(f"constant {name} holds an infinite value that is not a softmax mask; no integer represents it")
+        raise ModelError(f"constant {name} holds an infinite value that is not a softmax mask and cannot be quantised; check the model")
     constants[name] = q.quantize(value).to(carrier(q))
     quantization[name] = q

@@ -1,7 +1,7 @@
-"""Networks that come in as quantised: pairs of quantise and dequantise become the quantisations of tensors.
+"""Import of quantised networks: quantise-dequantise pairs become quantisations of tensors.
 
-An importer leaves a `FakeQuantize` node for each pair. `absorb` takes these nodes out and says which integers each tensor holds.
-Where a tensor is read both through a pair and directly, the direct readers get the integers too, as hardware would have it.
+An importer leaves a `FakeQuantize` node for each pair. `absorb` removes these nodes and returns each tensor's quantisation.
+If a tensor is read both through a pair and directly, the direct readers get the integers too, as in hardware.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from crossloom.network.quantization import Quantization
 
 
 def absorb(graph: Graph) -> tuple[Graph, dict[str, Quantization]]:
-    """Return the graph without quantise-dequantise pairs, constants still real, and the quantisation that each tensor was given.
+    """Return the graph without quantise-dequantise pairs, its constants still real, and the quantisation given for each tensor.
 
-    A second, different pair on the same tensor stays as a node: it is a function of one element like any other.
+    A second, different pair on the same tensor stays a node and is treated as any other element-wise function.
     """
     given: dict[str, Quantization] = {}
     renamed: dict[str, str] = {}
@@ -57,10 +57,10 @@ def _transposed(q: Quantization, op: Transpose) -> Quantization:
 
 
 def _without_zero(q: Quantization) -> Quantization:
-    """Return a quantisation around zero that holds the same values; a zero point costs a bit."""
+    """Return a quantisation with zero point 0 that covers the same values; removing a zero point takes one more bit."""
     return q if q.zero == 0 else replace(q, zero=0, bits=q.bits + 1, signed=True)
 
 
 def integers_of(value: Tensor, q: Quantization) -> Tensor:
-    """Return the integers of a constant that was dequantised with `q`: no rounding is left to do but that of float32."""
+    """Return the integers of a constant that was dequantised with `q`; rounding only removes float32 error."""
     return torch.clamp(torch.round(value.to(torch.float64) / q.scale_of(value.dim()).to(torch.float64)) + q.zero, q.low, q.high)

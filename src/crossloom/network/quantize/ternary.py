@@ -1,8 +1,8 @@
 """Ternary weights: −1, 0 or 1 times one scale for each output channel.
 
-Products with them are only additions and subtractions, and a zero costs nothing. The scale is one for each channel rather than one for each
-layer because it costs nothing either: it is a factor of the channel's sums and joins the multiplier of the requantisation, which batch norms
-make a channel's own anyway.
+A product with ternary weights needs only additions and subtractions, and zero weights cost nothing. A scale per channel instead of one per
+layer costs nothing either: it scales the channel's sums and is folded into the requantisation multiplier, which differs per channel anyway
+because of batch norms.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from crossloom.network.quantization import Quantization
 
 
 class Method(Protocol):
-    """Decides how many of a layer's smallest weights become zero."""
+    """A rule for the number of each layer's smallest weights that become zero."""
 
     def zeros(self, weights: Sequence[Tensor], done: float) -> list[int]:
-        """Return the number of zeros of each layer after a share `done` of the training; one weight of a layer is left at least."""
+        """Return the number of zeros in each layer after a share `done` of the training; each layer keeps at least one non-zero weight."""
         ...
 
 
 def is_number(value: Any) -> bool:
-    """Whether something is a real number, and no truth value."""
+    """Whether a value is a real number and not a Boolean."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
 class Twn:
-    """Zero is what does not exceed `factor` · E|W| of its layer (Li et al., arXiv 1605.04711): 42 % of normal weights at their 0.7."""
+    """Zeros by threshold: weights up to `factor` · E|W| of their layer (Li et al., arXiv 1605.04711). Their 0.7 makes 42 % of normal weights zero."""
 
     factor: float = 0.7
 
     def __post_init__(self) -> None:
         if not is_number(self.factor) or not 0 <= self.factor < float("inf"):
-            raise InputError(f"Twn.factor must be a number from 0 up, got {self.factor!r}; the paper has 0.7")
+            raise InputError(f"Twn.factor must be a finite number of at least 0, got {self.factor!r}; the paper uses 0.7")
 
     def zeros(self, weights: Sequence[Tensor], done: float) -> list[int]:
-        """Return how many weights of each layer the threshold does not let through."""
+        """Return the number of weights in each layer that do not exceed the threshold."""
         return [_but_one(int((w.abs() <= self.factor * w.abs().mean()).sum()), w) for w in weights]
 
 
 @dataclass(frozen=True, slots=True)
 class Sparse:
-    """Zero is a share of the weights, to one weight: the smallest of each layer, or of the network in units of each layer's E|W|.
+    """Zeros by share: the smallest weights of each layer, or of the network relative to each layer's E|W|; exact to one weight.
 
-    The share rises to `sparsity` over the first `ramp` of the training, from `start` and along a cubic, steeply first (Zhu and Gupta,
-    arXiv 1710.01878, equation 1). A `start` of 0.42 is what `Twn` makes of normal weights.
+    Over the first `ramp` of the training, the share rises from `start` to `sparsity` along a cubic, steeply at first (Zhu and Gupta,
+    arXiv 1710.01878, equation 1). A `start` of 0.42 is the share that `Twn` gives for normal weights.
     """
 
     sparsity: float = 0.85
@@ -64,7 +64,7 @@ class Sparse:
 
     def __post_init__(self) -> None:
         if not is_number(self.sparsity) or not 0 <= self.sparsity < 1:
-            raise InputError(f"sparsity must be at least 0 and below 1, got {self.sparsity!r}; 0.85 leaves 15 % of the weights")
+            raise InputError(f"sparsity must be at least 0 and below 1, got {self.sparsity!r}; 0.85 keeps 15 % of the weights")
         if self.scope not in ("layer", "network"):
             raise InputError(f"Sparse.scope must be layer or network, got {self.scope!r}")
         for what, share in (("ramp", self.ramp), ("start", self.start)):
@@ -72,12 +72,12 @@ class Sparse:
                 raise InputError(f"Sparse.{what} must be from 0 to 1, got {share!r}")
 
     def share(self, done: float) -> float:
-        """Return the share of zeros after a share of the training."""
+        """Return the share of zeros after a share `done` of the training."""
         left = max(0.0, 1 - done / self.ramp) if self.ramp else 0.0
         return self.sparsity - max(0.0, self.sparsity - self.start) * left**3
 
     def zeros(self, weights: Sequence[Tensor], done: float) -> list[int]:
-        """Return the number of zeros of each layer; of the network, where one layer's count depends on the others' weights."""
+        """Return the number of zeros in each layer. With scope "network", a layer's number depends on the weights of the others."""
         share = self.share(done)
         if self.scope == "layer":
             return [_but_one(round(share * w.numel()), w) for w in weights]
@@ -95,8 +95,8 @@ def _but_one(zeros: int, weight: Tensor) -> int:
 def project(weight: Tensor, zeros: int, axis: int | None) -> Tensor:
     """Return ternary weights with `zeros` zeros.
 
-    The smallest become zero, the others their sign times the mean magnitude that they have in their channel, an index of `axis` (in all, if it
-    is None): of all scales that one leaves the least squared distance (arXiv 1605.04711, equation 5).
+    The smallest weights become zero. Each other weight becomes its sign times the mean magnitude of the remaining weights in its channel, an
+    index of `axis` (in the whole tensor if it is None). This scale minimises the squared distance (arXiv 1605.04711, equation 5).
     """
     magnitude = weight.abs()
     kept = torch.zeros_like(magnitude).flatten()
@@ -108,17 +108,17 @@ def project(weight: Tensor, zeros: int, axis: int | None) -> Tensor:
 
 
 def output_axis(op: Operator) -> int | None:
-    """Return the axis of a layer's weights that counts its output channels, None where groups leave it without one."""
+    """Return the output-channel axis of a layer's weights, or None if there is none (grouped transposed convolution)."""
     if isinstance(op, ConvTranspose):
         return 1 if op.groups == 1 else None
     return 0
 
 
 def ternary_quantization(weight: Tensor, axis: int | None) -> Quantization | None:
-    """Return the two-bit integers −1, 0, 1 and their scales if they hold a layer's real weights exactly, else None.
+    """Return the quantisation to −1, 0, 1 (two bits) if it represents a layer's real weights exactly, otherwise None.
 
-    Each channel may have one magnitude beside zero. A single weight always does; so where a channel has no other weight, some channel's must
-    be zero for a layer to count as ternary.
+    Each channel may have one magnitude besides zero. A single weight always meets this condition, so a layer with one weight per channel
+    counts as ternary only if at least one weight is zero.
     """
     magnitude = weight.abs().reshape(1, -1) if axis is None else weight.abs().movedim(axis, 0).reshape(weight.shape[axis], -1)
     if not magnitude.numel() or (magnitude.shape[1] == 1 and not bool((magnitude == 0).any())):
@@ -131,7 +131,7 @@ def ternary_quantization(weight: Tensor, axis: int | None) -> Quantization | Non
 
 
 def narrowed(integers: Tensor, q: Quantization) -> Quantization:
-    """Return the quantisation of a layer's integers, at the same scale, in two bits if all are −1, 0 or 1."""
+    """Return the quantisation at the same scale, reduced to two bits if all integers are −1, 0 or 1."""
     if q.zero or q.bits <= 2 or not bool((integers.abs() <= 1).all()):
         return q
     return replace(q, bits=2, signed=True, narrow=True)
@@ -139,7 +139,7 @@ def narrowed(integers: Tensor, q: Quantization) -> Quantization:
 
 @dataclass(frozen=True, slots=True)
 class LayerWeights:
-    """The weights of one layer: how many, which share of them is zero, and whether all are −1, 0 or 1 times their channel's scale."""
+    """Weight statistics of one layer: number, share of zeros, and whether all are −1, 0 or 1 times their channel's scale."""
 
     name: str
     weights: int
@@ -148,7 +148,7 @@ class LayerWeights:
 
 
 def ternary_layers(graph: Graph) -> tuple[LayerWeights, ...]:
-    """Return what the weights of each convolution and linear layer are like, of a network in floating point or in integers."""
+    """Return the weight statistics of each convolution and linear layer of a network in floating point or in integers."""
     layers = (node for node in graph.nodes if isinstance(product_of(node.op), Conv | ConvTranspose | Linear))
     return tuple(_layer(node, graph) for node in layers if node.inputs[1] in graph.constants)
 

@@ -1,6 +1,6 @@
-"""Our own small definitions of well-known networks, with random weights: for costs, speed and tests.
+"""Network zoo: our own definitions of well-known networks with random weights, for cost estimates, benchmarks and tests.
 
-`build("resnet18")` returns the module and an example input. They are written after the papers named in their files.
+`build("resnet18")` returns the module and an example input. The definitions follow the papers named in their files.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ NAMES = tuple(_WHERE)
 
 
 def build(name: str, seed: int = 0, *, weights: bool = True) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return a network of the zoo in evaluation mode, its weights drawn from `seed`, and example inputs for one sample.
+    """Return a zoo network in evaluation mode, with weights drawn from `seed`, and example inputs for one sample.
 
-    Without `weights` tensors have only shapes, which is enough for times and costs and takes no time.
-    Raises ModelError for a name that is neither in `NAMES` nor brought along by a package.
+    Without `weights`, tensors have only shapes, which is fast and sufficient for latency and cost.
+    Raises ModelError for a name that is neither in `NAMES` nor provided by an installed package.
     """
     factory: Callable[[], tuple[nn.Module, tuple[Tensor, ...]]]
     others = plugins("networks")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def alexnet() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return AlexNet (Krizhevsky et al., NIPS 2012, without its split over two processors) and an example image."""
+    """Return AlexNet (Krizhevsky et al., NIPS 2012, without its split across two GPUs) and an example image."""
     network = nn.Sequential(
         nn.Conv2d(3, 96, 11, 4), nn.ReLU(), nn.MaxPool2d(3, 2),
         nn.Conv2d(96, 256, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
@@ -20,7 +20,7 @@ def alexnet() -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 
 def alexnet_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return AlexNet's five convolutions for images of 32×32 and 10 classes, the first of 3×3, with a classifier of 1024, and an example image."""
+    """Return AlexNet for 32×32 images and 10 classes, with a 3×3 first convolution and a classifier of width 1024, and an example image."""
     network = nn.Sequential(
         nn.Conv2d(3, 96, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(96, 256, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),

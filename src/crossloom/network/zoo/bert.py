@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Layer(nn.Module):
-    """Self-attention and feed-forward, each followed by a residual addition and layer norm."""
+    """Encoder layer: self-attention and feed-forward, each followed by a residual addition and layer norm."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Layer(nn.Module):
 
 
 class Bert(nn.Module):
-    """Token and position embeddings, encoder layers, two classes from the first token."""
+    """BERT with token and position embeddings, encoder layers, and two classes computed from the first token."""
 
     def __init__(self, length: int, layers: int = 12, width: int = 768, heads: int = 12) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Bert(nn.Module):
 
 
 def bert_base(length: int = 128) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return BERT-base with a classifier of two classes, and an example of `length` tokens."""
+    """Return BERT-base with a two-class classifier, and an example of `length` tokens."""
     return Bert(length), (torch.zeros(1, length, dtype=torch.int64),)
 
 
@@ -53,5 +53,5 @@ def bert_base_256() -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 
 def bert_base_512() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return BERT-base and an example of 512 tokens, the most that it was trained on."""
+    """Return BERT-base and an example of 512 tokens, its longest training sequence."""
     return bert_base(512)

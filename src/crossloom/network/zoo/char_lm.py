@@ -1,4 +1,4 @@
-"""A small causal language model of characters, in the manner of GPT-2 (Radford et al., 2019)."""
+"""Small causal character-level language model after GPT-2 (Radford et al., 2019)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from crossloom.network.zoo.prenorm import Layer
 
 VOCABULARY = 96
-"""A line's end and the 95 printable characters of ASCII."""
+"""Number of characters: the newline and the 95 printable ASCII characters."""
 
 
 class CharLm(nn.Module):
-    """Embeddings of characters and positions, two causal layers of four heads, a score for each character that may come next: 249 thousand weights."""
+    """Character and position embeddings, two causal layers of four heads, and a score for each possible next character: 249 thousand weights."""
 
     def __init__(self, length: int = 64, width: int = 96, layers: int = 2, heads: int = 4, vocabulary: int = VOCABULARY) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""DeepFace (Taigman et al., CVPR 2014, Figure 2): two convolutions, three layers with kernels of their own at each position, two full layers."""
+"""DeepFace (Taigman et al., CVPR 2014, Figure 2): two convolutions, three locally connected layers, two fully connected layers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class LocallyConnected(nn.Module):
-    """A convolution without padding whose kernels differ from position to position: one group of a 1×1 convolution for each window."""
+    """A convolution without padding and with different kernels at each position, built as a 1×1 convolution with one group per window."""
 
     def __init__(self, inputs: int, outputs: int, size: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class LocallyConnected(nn.Module):
 
 
 def deepface() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return DeepFace for 4030 identities, and an example of an aligned face."""
+    """Return DeepFace for 4030 identities, and an example input of the size of an aligned face."""
     network = nn.Sequential(
         nn.Conv2d(3, 32, 11), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Conv2d(32, 16, 9), nn.ReLU(),
         LocallyConnected(16, 16, 63, 9), nn.ReLU(), LocallyConnected(16, 16, 55, 7, 2), nn.ReLU(), LocallyConnected(16, 16, 25, 5), nn.ReLU(),

@@ -1,4 +1,4 @@
-"""A small convolutional network for the 8×8 images of handwritten digits that scikit-learn bundles."""
+"""Small convolutional network for the 8×8 handwritten digits bundled with scikit-learn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class DigitsCnn(nn.Module):
-    """Two convolutions with batch norm, a residual block, pooling and a classifier: 26 thousand weights for images of 8×8."""
+    """Two convolutions with batch norm, a residual block, pooling and a classifier: 26 thousand weights for 8×8 images."""
 
     def __init__(self, size: int = 8) -> None:
         super().__init__()

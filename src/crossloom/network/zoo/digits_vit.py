@@ -1,4 +1,4 @@
-"""A small vision transformer (after Dosovitskiy et al., ICLR 2021) for the 8×8 images of handwritten digits that scikit-learn bundles."""
+"""Small vision transformer (after Dosovitskiy et al., ICLR 2021) for the 8×8 handwritten digits bundled with scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crossloom.network.zoo.prenorm import Layer
 
 
 class DigitsVit(nn.Module):
-    """Sixteen patches of 2×2 pixels with learned positions, three layers of four heads, the mean over tokens, a classifier: 58 thousand weights."""
+    """Sixteen patches of 2×2 pixels with learned positions, three layers of four heads, token averaging and a classifier: 58 thousand weights."""
 
     def __init__(self, width: int = 48, layers: int = 3, heads: int = 4) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al., 2019, Table 2, its smallest): 12 layers, width 768, 12 heads, 50257 tokens, the scores with the embedding's weights."""
+"""GPT-2 (Radford et al., 2019, Table 2, smallest model): 12 layers, width 768, 12 heads, 50257 tokens, output weights tied to the embedding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONTEXT = 1024
 
 
 class Gpt2(nn.Module):
-    """Token and position embeddings, causal layers, scores of all tokens that may come next, for each token."""
+    """Token and position embeddings, causal layers, and for each token the scores of all possible next tokens."""
 
     def __init__(self, layers: int = 12, width: int = 768, heads: int = 12, vocabulary: int = 50257) -> None:
         super().__init__()
@@ -27,12 +27,12 @@ class Gpt2(nn.Module):
         return self.scores(x)
 
     def scores(self, x: Tensor) -> Tensor:
-        """Return the score of each token, by the weights that embed it."""
+        """Return the score of each token, computed with the embedding weights."""
         return nn.functional.linear(self.norm(x), self.tokens.weight)
 
 
 class Gpt2Step(nn.Module):
-    """One token more: takes the token (N, 1), and keys and values (N, 12, past, 64) of each layer; gives scores, and all keys and values."""
+    """One decoding step: from a token (N, 1) and each layer's keys and values (N, 12, past, 64) to scores and all keys and values."""
 
     def __init__(self, network: Gpt2, past: int) -> None:
         super().__init__()
@@ -49,21 +49,21 @@ class Gpt2Step(nn.Module):
 
 
 def gpt2(length: int = 128) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return GPT-2, and an example of `length` tokens: 1024 at most."""
+    """Return GPT-2, and an example of `length` tokens (1024 at most)."""
     return Gpt2(), (torch.zeros(1, length, dtype=torch.int64),)
 
 
 def gpt2_1024() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return GPT-2 with an example of all the tokens that it can look back on."""
+    """Return GPT-2, and an example of its full context of 1024 tokens."""
     return gpt2(CONTEXT)
 
 
 def gpt2_step(past: int = 127) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return the step of GPT-2 that adds a token after `past` others, and an example: the token, then keys and values of each layer in turn."""
+    """Return the decoding step of GPT-2 after `past` tokens, and an example: the token, then keys and values of each layer."""
     network = Gpt2()
     return Gpt2Step(network, past), (torch.zeros(1, 1, dtype=torch.int64), *(torch.zeros(1, 12, past, 64) for _ in range(2 * len(network.layers))))
 
 
 def gpt2_step_1024() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return the last step that GPT-2 can do: that after 1023 tokens."""
+    """Return the last decoding step of GPT-2, after 1023 tokens."""
     return gpt2_step(CONTEXT - 1)

@@ -20,7 +20,7 @@ _GOOGLENET = (
 
 
 class Branches(nn.Module):
-    """Several networks side by side on one input, their channels one after the other."""
+    """Parallel branches on one input, with their channels concatenated."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Branches(nn.Module):
 
 
 def _plain(inputs: int, *layers: tuple[int, int]) -> nn.Sequential:
-    """Return convolutions (outputs, kernel), each followed by a ReLU."""
+    """Return convolutions given as (outputs, kernel), each followed by a ReLU."""
     made: list[nn.Module] = []
     for outputs, kernel in layers:
         made += [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), nn.ReLU()]
@@ -40,7 +40,7 @@ def _plain(inputs: int, *layers: tuple[int, int]) -> nn.Sequential:
 
 
 def googlenet() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return GoogLeNet and an example image: Table 1, without local response normalisation, dropout and the two auxiliary classifiers."""
+    """Return GoogLeNet (Table 1, without local response normalisation, dropout and the two auxiliary classifiers) and an example image."""
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 7, 2, 3), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)]
     layers += [_plain(64, (64, 1), (192, 3)), nn.MaxPool2d(3, 2, ceil_mode=True)]
     inputs = 192
@@ -56,7 +56,7 @@ def googlenet() -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 
 def _conv(inputs: int, outputs: int, rows: int = 1, columns: int = 0, stride: int = 1, padded: bool = True) -> nn.Sequential:
-    """Return a convolution with batch norm and ReLU; the kernel is square without `columns`, and the image padded to keep its size."""
+    """Return a convolution with batch norm and ReLU. Without `columns` the kernel is square; if `padded`, the image keeps its size (at stride 1)."""
     kernel = rows, columns or rows
     padding = (kernel[0] // 2, kernel[1] // 2) if padded else (0, 0)
     return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False), nn.BatchNorm2d(outputs, eps=1e-3), nn.ReLU())
@@ -71,28 +71,28 @@ def _pooled(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _square(inputs: int, pool: int) -> Branches:
-    """Return the module of Figure 5: a 5×5 convolution as two of 3×3. As in the published model, one of 5×5 stands beside them."""
+    """Return the module of Figure 5, a 5×5 convolution as two 3×3 convolutions. As in the published model, a 5×5 branch runs in parallel."""
     five = nn.Sequential(_conv(inputs, 48), _conv(48, 64, 5))
     threes = nn.Sequential(_conv(inputs, 64), _conv(64, 96, 3), _conv(96, 96, 3))
     return Branches(_conv(inputs, 64), five, threes, _pooled(inputs, pool))
 
 
 def _factorised(width: int) -> Branches:
-    """Return the module of Figure 6 with n = 7: 7×7 convolutions as 1×7 and 7×1."""
+    """Return the module of Figure 6 with n = 7: 7×7 convolutions factorised into 1×7 and 7×1."""
     once = nn.Sequential(_conv(768, width), _conv(width, width, 1, 7), _conv(width, 192, 7, 1))
     twice = nn.Sequential(_conv(768, width), _conv(width, width, 7, 1), _conv(width, width, 1, 7), _conv(width, width, 7, 1), _conv(width, 192, 1, 7))
     return Branches(_conv(768, 192), once, twice, _pooled(768, 192))
 
 
 def _expanded(inputs: int) -> Branches:
-    """Return the module of Figure 7: 1×3 and 3×1 side by side."""
+    """Return the module of Figure 7: 1×3 and 3×1 convolutions in parallel."""
     once = nn.Sequential(_conv(inputs, 384), Branches(_conv(384, 384, 1, 3), _conv(384, 384, 3, 1)))
     twice = nn.Sequential(_conv(inputs, 448), _conv(448, 384, 3), Branches(_conv(384, 384, 1, 3), _conv(384, 384, 3, 1)))
     return Branches(_conv(inputs, 320), once, twice, _pooled(inputs, 192))
 
 
 def inception_v3() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return Inception v3 and an example image: the model that its authors published, without dropout and the auxiliary classifier."""
+    """Return Inception v3 (the model published by its authors, without dropout and the auxiliary classifier) and an example image."""
     stem = nn.Sequential(
         _conv(3, 32, 3, stride=2, padded=False), _conv(32, 32, 3, padded=False), _conv(32, 64, 3), nn.MaxPool2d(3, 2),
         _conv(64, 80), _conv(80, 192, 3, padded=False), nn.MaxPool2d(3, 2),

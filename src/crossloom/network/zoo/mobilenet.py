@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""Expansion, output channels, repetitions, stride of the first."""
+"""Expansion, output channels, repetitions, and stride of the first repetition."""
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, limit: bool = True) -> nn.Sequential:
@@ -15,7 +15,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int =
 
 
 class InvertedResidual(nn.Module):
-    """1×1 expansion, 3×3 depthwise, 1×1 projection without activation."""
+    """1×1 expansion, 3×3 depthwise convolution, and 1×1 projection without activation."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """The network at width 1.0 for 1000 classes."""
+    """MobileNet v2 at width 1.0 for 1000 classes."""
 
     def __init__(self) -> None:
         super().__init__()

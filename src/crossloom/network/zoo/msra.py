@@ -1,4 +1,4 @@
-"""The networks A, B and C of "Delving deep into rectifiers" (He et al., ICCV 2015, Table 3), here with ReLU; the paper trains PReLU, too."""
+"""Networks A, B and C of "Delving deep into rectifiers" (He et al., ICCV 2015, Table 3), here with ReLU; the paper also trains PReLU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Pyramid(nn.Module):
-    """Spatial pyramid pooling: the largest of each bin on grids of several sizes, as one vector."""
+    """Spatial pyramid pooling: the maximum of each bin on grids of several sizes, as one vector."""
 
     def __init__(self, *grids: int) -> None:
         super().__init__()
@@ -31,15 +31,15 @@ def _msra(depth: int, *widths: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 
 def msra_a() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return model A, 19 layers, and an example image."""
+    """Return model A (19 layers) and an example image."""
     return _msra(5, 256, 512, 512)
 
 
 def msra_b() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return model B, 22 layers, and an example image."""
+    """Return model B (22 layers) and an example image."""
     return _msra(6, 256, 512, 512)
 
 
 def msra_c() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return model C, 22 wider layers, and an example image."""
+    """Return model C (22 wider layers) and an example image."""
     return _msra(6, 384, 768, 896)

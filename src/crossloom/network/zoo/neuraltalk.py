@@ -1,4 +1,4 @@
-"""NeuralTalk, an LSTM that captions images (Karpathy and Fei-Fei, CVPR 2015), in the sizes that Han et al. list (EIE, ISCA 2016, Table III)."""
+"""NeuralTalk, an LSTM that captions images (Karpathy and Fei-Fei, CVPR 2015), with the sizes listed by Han et al. (EIE, ISCA 2016, Table III)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class NeuralTalk(nn.Module):
-    """Image features start the LSTM, each word takes it one step further, and after each word all words of the vocabulary get a score.
+    """Captioning LSTM: one step for the image features, then one step and the scores of all vocabulary words for each word.
 
-    Input, forget and output gate and the candidate come from one matrix, which takes the step's input and the hidden state before it.
+    One matrix computes the input, forget and output gates and the candidate from the step's input and the previous hidden state.
     """
 
     def __init__(self, features: int = 4096, width: int = 600, vocabulary: int = 8791) -> None:
@@ -34,7 +34,7 @@ class NeuralTalk(nn.Module):
 
 
 def neuraltalk(words: int = 8) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return the network, and for an example the features of an image and the embeddings of `words` words: one step of the LSTM more than words.
+    """Return the network, and an example: the features of an image and the embeddings of `words` words. The LSTM runs `words` + 1 steps.
 
     A caption has no fixed length; eight words are our choice.
     """

@@ -1,4 +1,4 @@
-"""The layer of transformers since GPT-2 (Radford et al., 2019, Section 2.3): layer norm before attention and feed-forward, residuals untouched."""
+"""Pre-norm transformer layer, as in GPT-2 (Radford et al., 2019, Section 2.3): layer norm before attention and feed-forward."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 Gelu = Literal["none", "tanh"]
-"""How the activation is computed: by the error function, or by the hyperbolic tangent that GPT-2 takes for it."""
+"""Form of the GELU: exact ("none"), or the tanh approximation used by GPT-2."""
 
 
 class Layer(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x)); a causal layer looks at no later token."""
+    """x + attention(norm(x)), then x + feed-forward(norm(x)). A causal layer does not attend to later tokens."""
 
     def __init__(self, width: int, heads: int, wide: int, *, causal: bool = False, eps: float = 1e-5, gelu: Gelu = "none") -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Layer(nn.Module):
         return self._after(x, nn.functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal))
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the result for one more token, and keys and values (N, heads, tokens, width of a head) of all so far."""
+        """Return the result for one more token, and the keys and values (N, heads, tokens, head width) of all tokens so far."""
         query, key, value = self._heads(x)
         keys, values = torch.cat([keys, key], 2), torch.cat([values, value], 2)
         return self._after(x, nn.functional.scaled_dot_product_attention(query, keys, values)), keys, values

@@ -1,4 +1,4 @@
-"""Residual networks (He et al., CVPR 2016, Table 1); the stride sits in the 3×3 convolution of a bottleneck."""
+"""Residual networks (He et al., CVPR 2016, Table 1), with the stride in the 3×3 convolution of a bottleneck."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequent
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions, or 1×1, 3×3, 1×1, beside a shortcut."""
+    """Two 3×3 convolutions, or a bottleneck (1×1, 3×3, 1×1), in parallel with a shortcut."""
 
     def __init__(self, inputs: int, width: int, stride: int, bottleneck: bool) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, four stages of blocks, global average, classifier for 1000 classes; a `small` one for images of 32×32 and 10 classes has a stem of 3×3."""
+    """Stem, four stages of blocks, global average and a 1000-class classifier; if `small`, a 3×3 stem for 32×32 images, and 10 classes."""
 
     def __init__(self, depths: tuple[int, ...], bottleneck: bool, small: bool = False) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def resnet18() -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 
 def resnet18_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return ResNet-18 for images of 32×32 and 10 classes, and an example image."""
+    """Return ResNet-18 for 32×32 images and 10 classes, and an example image."""
     return ResNet((2, 2, 2, 2), bottleneck=False, small=True), (torch.zeros(1, 3, 32, 32),)
 
 

@@ -1,6 +1,6 @@
-"""The Transformer (Vaswani et al., NIPS 2017): an encoder and a decoder of six layers each; base and big of Table 3.
+"""The Transformer (Vaswani et al., NIPS 2017): an encoder and a decoder of six layers each, in the sizes base and big of Table 3.
 
-About 37,000 tokens are shared by both languages, and one matrix embeds them and scores them (Sections 3.4 and 5.1).
+Both languages share about 37,000 tokens, and one matrix both embeds and scores them (Sections 3.4 and 5.1).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ VOCABULARY = 37000
 
 
 class Attention(nn.Module):
-    """Several heads that look from one sequence at another, or at their own."""
+    """Multi-head attention from one sequence to another or to itself."""
 
     def __init__(self, width: int, heads: int, causal: bool = False) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Attention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and feed-forward, each followed by a residual addition and layer norm."""
+    """Encoder layer: self-attention and feed-forward, each followed by a residual addition and layer norm."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, attention to the encoder's result, feed-forward."""
+    """Decoder layer: causal self-attention, attention to the encoder's result, and feed-forward."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class DecoderLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Source and target tokens in, for each target token the scores of the next one out."""
+    """Encoder and decoder: from source and target tokens to the scores of the next token at each target position."""
 
     def __init__(self, width: int, heads: int, layers: int = 6, length: int = 512) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
 
 
 def waves(length: int, width: int) -> Tensor:
-    """Return the encoding of positions (length, width): sines and cosines of wavelengths from 2π to 20000π (Section 3.5)."""
+    """Return the positional encoding (length, width): sines and cosines with wavelengths from 2π to 20000π (Section 3.5)."""
     angles = torch.arange(length)[:, None] / 10000 ** (torch.arange(0, width, 2) / width)
     return torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
 

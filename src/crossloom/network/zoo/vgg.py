@@ -1,4 +1,4 @@
-"""VGG networks (Simonyan and Zisserman, ICLR 2015, Table 1: A, B, D, E), and the small one that DNN+NeuroSim comes with."""
+"""VGG networks (Simonyan and Zisserman, ICLR 2015, Table 1: A, B, D, E), and smaller ones for 32×32 images, including the VGG-8 of DNN+NeuroSim."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def vgg19() -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 
 def vgg16_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return VGG configuration D for images of 32×32 and 10 classes, with a classifier of 512, and an example image."""
+    """Return VGG configuration D for 32×32 images and 10 classes, with a classifier of width 512, and an example image."""
     features = list(_vgg("D")[0].children())[:31]
     classifier = [nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)]
     return nn.Sequential(*features, *classifier), (torch.zeros(1, 3, 32, 32),)
 
 
 def vgg11_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return VGG configuration A for images of 32×32 and 10 classes, with one linear layer, and an example image."""
+    """Return VGG configuration A for 32×32 images and 10 classes, with one linear layer, and an example image."""
     features = list(_vgg("A")[0].children())[:21]
     return nn.Sequential(*features, nn.Flatten(), nn.Linear(512, 10)), (torch.zeros(1, 3, 32, 32),)
 
 
 def vgg9_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return a VGG of seven convolutions (2 of 64, 2 of 128, 3 of 256) and two linear layers for images of 32×32, and an example image."""
+    """Return a VGG of seven convolutions (2 of 64, 2 of 128, 3 of 256 channels) and two linear layers for 32×32 images, and an example image."""
     layers: list[nn.Module] = []
     inputs = 3
     for outputs, depth in ((64, 2), (128, 2), (256, 3)):
@@ -68,7 +68,7 @@ def vgg9_cifar() -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 
 def vgg8() -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return the VGG-8 of DNN+NeuroSim V1.3 (`models/VGG.py`): six convolutions and two linear layers for images of 32×32, and an example image."""
+    """Return the VGG-8 of DNN+NeuroSim V1.3 (`models/VGG.py`): six convolutions and two linear layers for 32×32 images, and an example image."""
     layers: list[nn.Module] = []
     inputs = 3
     for outputs in (128, 256, 512):

@@ -1,4 +1,4 @@
-"""ViT-Base with patches of 16×16 (Dosovitskiy et al., ICLR 2021, Table 1): 12 layers, width 768, feed-forward 3072, 12 heads."""
+"""ViT-Base with 16×16 patches (Dosovitskiy et al., ICLR 2021, Table 1): 12 layers, width 768, feed-forward 3072, 12 heads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crossloom.network.zoo.prenorm import Layer
 
 
 class Vit(nn.Module):
-    """Patches and a class token with learned positions, layers, 1000 classes from the class token."""
+    """Patches and a class token with learned positions, transformer layers, and 1000 classes computed from the class token."""
 
     def __init__(self, size: int = 224, patch: int = 16, layers: int = 12, width: int = 768, heads: int = 12) -> None:
         super().__init__()
