@@ -364,7 +364,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "a machine of costs alone": (("run", MODEL, "--on", "dadiannao"), "cost-only description"),
     "an override without value": ((*RUN, "--set", "adc.bits"), "field=value"),
     "an override of nothing": ((*RUN, "--set", "adc.bitz=3"), "no field"),
-    "an ambiguous override": ((*RUN, "--set", "bits=3"), "could be"),
+    "an ambiguous override": ((*RUN, "--set", "bits=3"), "is ambiguous"),
     "an override with a wrong unit": ((*RUN, "--set", "cycle=100 nm"), "expected s"),
     "settings that contradict": ((*RUN, "--set", "encoding=differential"), "flip"),
     "a network that does not fit": (

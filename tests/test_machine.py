@@ -105,7 +105,7 @@ def test_overrides_by_any_unambiguous_end(isaac: Machine) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"bits": 7}, "could be"),
+        ({"bits": 7}, "is ambiguous"),
         ({"adc_bit": 7}, "no field adc_bit"),
         ({"adc_bits": "seven"}, "not a quantity"),
         ({"adc_bits": -1}, "must be positive"),

@@ -1,6 +1,6 @@
-"""Demonstration networks, trained here on data that other packages bring along, and the demonstration itself.
+"""Demonstration networks, trained on data that other packages provide, and the demonstration itself.
 
-Each factory can be named on the command line: `crossloom diagnose crossloom.demo:digits_network --data crossloom.demo:digits_test ...`.
+Each factory can be used on the command line: `crossloom diagnose crossloom.demo:digits_network --data crossloom.demo:digits_test ...`.
 """
 
 from crossloom.demo.demo import demo as demo

@@ -1,7 +1,7 @@
-"""A small language model that learns English of the kind that comes with Python: the texts behind `help()`.
+"""Small language model trained on Python's help texts, those shown by `help()`.
 
-Every CPython has them (`pydoc_data.topics`; 345 thousand characters in Python 3.11). They differ from one version of Python to the next, and so does
-what the model learns. The last tenth of the topics is kept for the test. Topics share sections; what a test topic holds is not trained on.
+Every CPython includes them (`pydoc_data.topics`; 345 thousand characters in Python 3.11). They differ between Python versions, and so does the
+trained model. The last tenth of the topics is the test set. Topics share sections, so paragraphs of test topics are excluded from training.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from crossloom.network.zoo.char_lm import CharLm
 from crossloom.training.descent import Descent, one_thread, seeded
 
 LENGTH = 64
-"""Characters that the model looks back on."""
+"""Context length of the model, in characters."""
 STEPS = 1000
 BATCH = 32
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
-"""The vocabulary, in the order of its numbers."""
+"""The vocabulary, ordered by token number."""
 _PLAIN = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "…": "...", "\t": " "})
 
 
 def topics() -> dict[str, str]:
-    """Return Python's help texts by topic. Raises InputError where Python came without them."""
+    """Return Python's help texts by topic. Raises InputError if they are not installed."""
     try:
         from pydoc_data.topics import topics
     except ImportError as problem:
-        raise InputError("this Python came without its help texts (pydoc_data.topics); install the whole of its standard library") from problem
+        raise InputError("this Python has no help texts (pydoc_data.topics); install its complete standard library") from problem
     return dict(topics)
 
 
 def texts() -> tuple[str, str]:
-    """Return the text for training and that for the test, each paragraph once; none is in both."""
+    """Return the training text and the test text. Each paragraph occurs once, in only one of them."""
     found = topics()
     names = sorted(found)
     split = len(names) - max(1, len(names) // 10)
@@ -46,7 +46,7 @@ def texts() -> tuple[str, str]:
 
 
 def _paragraphs(texts: list[str], known: set[str]) -> dict[str, str]:
-    """Return the paragraphs of some texts that are not known, by their words; indentation makes no other paragraph."""
+    """Return the paragraphs that are not in `known`, keyed by their words. Paragraphs that differ only in white space count as the same."""
     found: dict[str, str] = {}
     for text in texts:
         for paragraph in re.split(r"\n\s*\n", text):
@@ -57,18 +57,18 @@ def _paragraphs(texts: list[str], known: set[str]) -> dict[str, str]:
 
 
 def encode(text: str) -> Tensor:
-    """Return the numbers of a text's characters; typographic ones become plain, and the few others are left out."""
+    """Return a text's token numbers. Typographic characters become plain ones; the few characters outside the vocabulary are dropped."""
     numbers = {character: number for number, character in enumerate(CHARACTERS)}
     return torch.tensor([numbers[character] for character in text.translate(_PLAIN) if character in numbers], dtype=torch.int64)
 
 
 def decode(numbers: Tensor) -> str:
-    """Return the text that numbers stand for."""
+    """Return the text of a sequence of token numbers."""
     return "".join(CHARACTERS[number] for number in numbers.tolist())
 
 
 def characters() -> tuple[Data, Data]:
-    """Return training and test windows (N, 64) that follow each other; the labels (N, 64) are the characters that come next."""
+    """Return consecutive training and test windows (N, 64). The labels (N, 64) are the next characters."""
     training, test = (_windows(encode(text)) for text in texts())
     return training, test
 
@@ -80,7 +80,7 @@ def _windows(numbers: Tensor) -> Data:
 
 
 def train_text(data: Data, seed: int, progress: Progress, steps: int = STEPS) -> nn.Module:
-    """Return the language model of the zoo after 1000 steps on 32 windows each, taken anywhere in the text."""
+    """Return the zoo's language model, by default after 1000 training steps of 32 windows at random positions in the text."""
     assert data.labels is not None
     text = torch.cat([data.inputs[0].flatten(), data.labels[-1, -1:]])
     network = seeded(CharLm, seed).train()

@@ -1,6 +1,6 @@
-"""The demonstration: a small network learns real digits and runs on a machine.
+"""Demonstration: a small network is trained on real digits and runs on a machine.
 
-Its parts are there for other commands, too: `crossloom diagnose crossloom.demo:digits_network --data crossloom.demo:digits_test ...`
+Other commands can use its parts, too: `crossloom diagnose crossloom.demo:digits_network --data crossloom.demo:digits_test ...`
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ def digits_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
 
 
 def digits_training() -> Data:
-    """Return the images that the network is trained on: `crossloom.demo:digits_training`."""
+    """Return the digits network's training images: `crossloom.demo:digits_training`."""
     return digits()[0]
 
 
 def digits_test() -> Data:
-    """Return the images that the network has never seen: `crossloom.demo:digits_test`."""
+    """Return the digits network's test images, not used in training: `crossloom.demo:digits_test`."""
     return digits()[1]
 
 
 def ternary_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
-    """Return the digits network with ternary weights, 85 % of them zero, and activations of 4 bits: `crossloom.demo:ternary_network`."""
+    """Return the digits network with ternary weights, 85 % of them zero, and 4-bit activations: `crossloom.demo:ternary_network`."""
     return ternary_digits(), (torch.zeros(1, 1, 8, 8),)
 
 
 def harder_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
-    """Return a network trained on digits anywhere on a larger ground, in noise: the factory `crossloom.demo:harder_network`."""
+    """Return a network trained on noisy digits at random positions of a larger image: the factory `crossloom.demo:harder_network`."""
     training, _ = harder_digits()
     return train(training, 0, lambda items, what, total: items), (torch.zeros(1, 1, 12, 12),)
 
 
 def harder_training() -> Data:
-    """Return what that network is trained on: `crossloom.demo:harder_training`."""
+    """Return the training images of the harder task: `crossloom.demo:harder_training`."""
     return harder_digits()[0]
 
 
 def harder_test() -> Data:
-    """Return images of the harder task that it has never seen: `crossloom.demo:harder_test`."""
+    """Return the test images of the harder task, not used in training: `crossloom.demo:harder_test`."""
     return harder_digits()[1]
 
 
@@ -65,12 +65,12 @@ def vit_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
 
 
 def vit_training() -> Data:
-    """Return what it is trained on: `crossloom.demo:vit_training`."""
+    """Return the vision transformer's training images: `crossloom.demo:vit_training`."""
     return digits()[0]
 
 
 def vit_test() -> Data:
-    """Return images that it has never seen: `crossloom.demo:vit_test`."""
+    """Return the vision transformer's test images, not used in training: `crossloom.demo:vit_test`."""
     return digits()[1]
 
 
@@ -81,17 +81,17 @@ def text_network() -> tuple[nn.Module, tuple[torch.Tensor]]:
 
 
 def text_training() -> Data:
-    """Return the windows of text that it is trained on, and each character's next as labels: `crossloom.demo:text_training`."""
+    """Return the language model's training windows, with the next characters as labels: `crossloom.demo:text_training`."""
     return characters()[0]
 
 
 def text_test() -> Data:
-    """Return windows of text that it has never seen: `crossloom.demo:text_test`."""
+    """Return the language model's test windows, not used in training: `crossloom.demo:text_test`."""
     return characters()[1]
 
 
 def demo(machine: Machine, seed: int = 0, progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None) -> Result:
-    """Train, quantise on 256 training images, run the test images on a machine."""
+    """Train the digits network, quantise it with 256 training images, and run the test images on a machine."""
     show = progress or (lambda items, what, total: items)
     graph, training, test = trained_digits(seed, show)
     return run(graph, machine, test, calibration=training.first(CALIBRATION), seed=seed, progress=show)

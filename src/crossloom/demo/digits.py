@@ -1,7 +1,7 @@
-"""A small network that learns real digits: what the demonstration, the tests and some claims run.
+"""Small network trained on real digits, used by the demonstration, the tests and some claims.
 
-The data are the 1,797 images of handwritten digits (8×8, 16 grey levels) that scikit-learn bundles, from the test set of
-Alpaydin and Kaynak's optical recognition data. Every fifth image is kept for the test and never seen in training or calibration.
+The data are the 1,797 images of handwritten digits (8×8, 16 grey levels) bundled with scikit-learn, from the test set of
+Alpaydin and Kaynak's optical recognition data. Every fifth image is a test image and is not used in training or calibration.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ CALIBRATION = 256
 
 
 def digits() -> tuple[Data, Data]:
-    """Return training and test images (N, 1, 8, 8) from 0 to 1 with labels; every fifth image is a test image."""
+    """Return training and test images (N, 1, 8, 8) with values from 0 to 1, and labels; every fifth image is a test image."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as problem:
-        raise InputError("the digits come with scikit-learn: pip install 'crossloom[data]'") from problem
+        raise InputError("the digits need scikit-learn: pip install 'crossloom[data]'") from problem
     bunch = load_digits()
     x = torch.as_tensor(bunch.images, dtype=torch.float32)[:, None] / 16
     y = torch.as_tensor(bunch.target, dtype=torch.int64)
@@ -36,9 +36,9 @@ def digits() -> tuple[Data, Data]:
 
 
 def harder_digits(seed: int = 0) -> tuple[Data, Data]:
-    """Return training and test images of a harder task (N, 1, 12, 12): the digits anywhere on a larger ground, in noise of a quarter of their range.
+    """Return training and test images (N, 1, 12, 12) of a harder task: digits at random positions, with noise of a quarter of their range.
 
-    Each training image comes in four versions, each test image in one.
+    Each training image occurs in four versions, each test image in one.
     """
     training, test = digits()
     generator = torch.Generator().manual_seed(seed)
@@ -48,7 +48,7 @@ def harder_digits(seed: int = 0) -> tuple[Data, Data]:
 
 
 def _scattered(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return the images somewhere on a ground four pixels larger, with noise, cut to 0 to 1."""
+    """Return the images at random positions of images four pixels larger, with noise added, clipped to 0 to 1."""
     count, size = len(images), images.shape[2] + 4
     ground = torch.zeros(count, 1, size, size)
     down, right = torch.randint(0, 5, (2, count), generator=generator)
@@ -58,7 +58,7 @@ def _scattered(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor
 
 
 def train(data: Data, seed: int, progress: Progress) -> nn.Module:
-    """Return the digits network of the zoo after 40 epochs of Adam with a cosine schedule; images move by up to one pixel."""
+    """Return the zoo's digits network after 40 epochs of Adam with a cosine schedule. Each batch is shifted by up to one pixel."""
     assert data.labels is not None
     network = seeded(lambda: DigitsCnn(data.inputs[0].shape[2]), seed).train()
     generator = torch.Generator().manual_seed(seed)
@@ -79,20 +79,20 @@ def train(data: Data, seed: int, progress: Progress) -> nn.Module:
 
 
 def _shifted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return the images moved by up to one pixel each way."""
+    """Return the images shifted by up to one pixel in each direction, all by the same amount."""
     padded = nn.functional.pad(images, (1, 1, 1, 1))
     down, right = torch.randint(0, 3, (2,), generator=generator).tolist()
     return padded[:, :, down : down + images.shape[2], right : right + images.shape[3]]
 
 
 def trained_digits(seed: int = 0, progress: Progress | None = None) -> tuple[Graph, Data, Data]:
-    """Return the trained network as a graph, training and test data."""
+    """Return the trained network as a graph, the training data and the test data."""
     training, test = digits()
     return _as_graph(training, "digits", seed, progress), training, test
 
 
 def trained_harder_digits(seed: int = 0, progress: Progress | None = None) -> tuple[Graph, Data, Data]:
-    """Return the network trained on the harder task as a graph, training and test data."""
+    """Return the network trained on the harder task as a graph, the training data and the test data."""
     training, test = harder_digits(seed)
     return _as_graph(training, "harder-digits", seed, progress), training, test
 

@@ -1,4 +1,4 @@
-"""The digits network of `digits.py`, trained on to ternary weights."""
+"""The digits network of `digits.py` with ternary weights, by further training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from crossloom.training.ternary_recipe import Distillation
 
 @cache
 def ternary_digits(sparsity: float = 0.85, activations: int = 4, seed: int = 0) -> nn.Module:
-    """Return the network after 40 epochs in floating point and 20 with a share `sparsity` of zeros; trained once in a process.
+    """Return the network after 40 epochs in floating point and 20 with a share `sparsity` of zeros, trained once per process.
 
-    Half of what it learns from in these 20 is the answers that it gave in floating point.
+    In these 20 epochs, distillation from the floating-point network is half of the loss.
     """
     training, _ = digits()
     plain = train(training, seed, lambda items, what, total: items)

@@ -1,4 +1,4 @@
-"""A small vision transformer that learns the same digits, from the same images, as the convolutional network of `digits.py`."""
+"""Small vision transformer, trained on the same digit images as the convolutional network of `digits.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EPOCHS = 100
 
 
 def train_vit(data: Data, seed: int, progress: Progress, epochs: int = EPOCHS) -> nn.Module:
-    """Return the vision transformer of the zoo after 100 epochs; each image moves by up to one pixel."""
+    """Return the zoo's vision transformer, by default after 100 epochs. Each image is shifted by up to one pixel."""
     assert data.labels is not None
     network = seeded(DigitsVit, seed).train()
     generator = torch.Generator().manual_seed(seed)
@@ -28,7 +28,7 @@ def train_vit(data: Data, seed: int, progress: Progress, epochs: int = EPOCHS) -
 
 
 def _jittered(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the images, each moved by up to one pixel each way by itself."""
+    """Return the images, each shifted independently by up to one pixel in each direction."""
     count, _, height, width = images.shape
     padded = nn.functional.pad(images[:, 0], (1, 1, 1, 1))
     down, right = torch.randint(0, 3, (2, count), generator=generator)

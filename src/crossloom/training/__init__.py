@@ -1,3 +1,3 @@
-"""Training: ternary weights, data in batches, and a torch module that answers as a chip does.
+"""Training: ternary weights, training data in batches, and a torch module that computes what the chip computes.
 
-Knows networks, programs and jobs. What trains a circuit of the periphery lives in `periphery/`."""
+Depends on networks, programs and jobs. Training of peripheral circuits is in `periphery/`."""

@@ -1,4 +1,4 @@
-"""Batches to train on: arrays in a new order each epoch, or what a user's own loader yields."""
+"""Training batches: arrays in a new order each epoch, or the batches of a user's loader."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from crossloom.training.training_data import FORMS, Items
 
 
 class Batches(Protocol):
-    """What an epoch consists of."""
+    """The training data of one epoch, in batches."""
 
     @property
     def extent(self) -> str:
-        """How much it is, in words."""
+        """Amount of data, in words."""
         ...
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
+        """Return the number of batches in an epoch."""
         ...
 
     def epoch(self, generator: torch.Generator) -> Iterator[Data]:
@@ -36,20 +36,20 @@ class Batches(Protocol):
         ...
 
     def first(self, samples: int) -> list[Data]:
-        """Return batches of about `count` samples to look at; at least one."""
+        """Return the first batches, at least one, with about `samples` samples in all."""
         ...
 
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Samples in a new order each epoch. What fills no batch waits for another epoch: a batch norm learns nothing good from a few."""
+    """Samples in a new order each epoch. An incomplete last batch is dropped, since it would spoil batch-norm statistics."""
 
     data: Data
     size: int
 
     @property
     def extent(self) -> str:
-        """How many samples there are."""
+        """Number of samples, in words."""
         return f"{len(self.data)} samples"
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class Shuffled:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a loader yields, epoch after epoch, each batch checked when it comes. The order is the loader's own."""
+    """Batches of a loader, each checked as it arrives. The loader determines the order."""
 
     loader: Iterable[Any]
     graph: Graph
@@ -84,7 +84,7 @@ class Loaded:
         return (_checked(batch, self.graph, self.classes) for batch in self.loader)
 
     def first(self, samples: int) -> list[Data]:
-        """Return the first batches, the same ones each time if the loader draws its order from torch's own generator, which stays as it was."""
+        """Return the first batches. They are the same each time if the loader uses torch's global generator, whose state is preserved."""
         found: list[Data] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -99,13 +99,13 @@ def batches_of(source: Any, graph: Graph, size: int, *, classes: bool) -> Batche
     """Return training batches.
 
     Args:
-        source: as `training_data.settled` returns it: samples, items, or an iterable of batches that can be gone through again and again.
-        graph: the network that will get them; one that runs at one batch size gets that one.
-        size: samples in a batch; batches that are given stay as they are.
-        classes: whether what stands beside the samples are numbers of classes; else it may be anything.
+        source: as returned by `training_data.settled`: samples, items, or an iterable of batches that can be iterated repeatedly.
+        graph: the network to train; its batch size is used if it is fixed.
+        size: samples per batch; batches from a loader are not changed.
+        classes: whether the labels are class numbers; otherwise they may be anything.
 
     Raises:
-        DataError: missing, empty, not finite, of the wrong shape or number, or to be had only once.
+        DataError: data are missing, empty, not finite, of the wrong shape or number, or can be iterated only once.
     """
     size = graph.batch or size
     if isinstance(source, Items):
@@ -117,7 +117,7 @@ def batches_of(source: Any, graph: Graph, size: int, *, classes: bool) -> Batche
         return Shuffled(data, _fitting(len(data), size, graph))
     if iter(source) is source:
         raise DataError(
-            f"data: a {type(source).__name__} gives its batches once, and training goes through them each epoch; give a DataLoader or arrays"
+            f"data: a {type(source).__name__} yields its batches only once, but training needs them each epoch; give a DataLoader or arrays"
         )
     count = len(source) if hasattr(source, "__len__") else sum(1 for _ in source)
     if not count:
@@ -126,21 +126,21 @@ def batches_of(source: Any, graph: Graph, size: int, *, classes: bool) -> Batche
 
 
 def _fitting(samples: int, size: int, graph: Graph) -> int:
-    """Return the size of a batch, no larger than all samples together. Raises DataError if there are none, or too few for a network of one size."""
+    """Return the batch size, at most the number of samples. Raises DataError if there are none, or too few for a fixed batch size."""
     if not samples:
         raise DataError("data: they are empty; give at least one sample")
     if graph.batch and samples < size:
-        raise DataError(f"data: {samples} samples, and {graph.name} takes {size} at once; give at least as many")
+        raise DataError(f"data: {samples} samples, but {graph.name} runs only at batch {size}; give at least as many")
     return min(size, samples)
 
 
 def is_loader(source: Any) -> bool:
-    """Whether something yields batches, rather than being samples or naming them."""
+    """Whether an object yields batches, as opposed to being samples or a name."""
     return hasattr(source, "__iter__") and not isinstance(source, Data | str | Path | Tensor | np.ndarray | tuple | list)
 
 
 def example_of(source: Any) -> tuple[Tensor, ...]:
-    """Return the first sample of training data, to call a network with. Raises DataError if there is none, or where inputs are named and not given."""
+    """Return the first sample of training data, as an example input. Raises DataError if there is none, or if the source is a file or folder."""
     if isinstance(source, Items):
         return _first(_collated([source.dataset[0]]) if len(source) else ())
     if is_loader(source):
@@ -149,43 +149,43 @@ def example_of(source: Any) -> tuple[Tensor, ...]:
             raise DataError("data: the loader yields no batch; give at least one")
         return _first(batch)
     if isinstance(source, str | Path):
-        raise DataError(f"{source}: what it holds depends on the network's inputs; give an example, such as inputs=(torch.zeros(1, 3, 32, 32),)")
+        raise DataError(f"{source}: how it is read depends on the network's inputs; give an example, such as inputs=(torch.zeros(1, 3, 32, 32),)")
     return _first(source)
 
 
 def _first(batch: Any) -> tuple[Tensor, ...]:
-    """Return the first sample of samples. Raises DataError."""
+    """Return the first sample of a batch. Raises DataError."""
     if isinstance(batch, Data):
         found = batch.inputs if len(batch) == 0 else batch.first(1).inputs
     elif isinstance(batch, Tensor | np.ndarray | tuple | list):
         x = batch[0] if isinstance(batch, tuple | list) and len(batch) == 2 else batch
         found = tuple(tensor_of(part, "data", "x") for part in (x if isinstance(x, tuple | list) else (x,)))
         if any(not part.dim() for part in found):
-            raise DataError(f"data: a single number, where samples are wanted along a first dimension; {FORMS}")
+            raise DataError(f"data: expected samples along a first dimension, got a single number; {FORMS}")
         found = tuple(part[:1] for part in found)
     else:
-        raise DataError(f"data: its batches are each a {type(batch).__name__}; {FORMS}")
+        raise DataError(f"data: each batch is a {type(batch).__name__}; {FORMS}")
     if not found or any(part.dim() and not len(part) for part in found):
         raise DataError("data: they are empty; give at least one sample")
     return found
 
 
 def _collated(items: list[Any]) -> Any:
-    """Return a batch of items. Raises DataError if they make none."""
+    """Return a batch of items. Raises DataError if they cannot be combined."""
     try:
         return default_collate(items)
     except (TypeError, RuntimeError) as problem:
-        raise DataError(f"data: items of the dataset make no batch ({one_line(problem)}); give tensors and numbers of equal shapes") from problem
+        raise DataError(f"data: items of the dataset cannot be batched ({one_line(problem)}); give tensors and numbers of equal shapes") from problem
 
 
 def _checked(source: Any, graph: Graph, classes: bool) -> Data:
-    """Return data that fit a network, their labels classes or anything. Raises DataError."""
+    """Return data checked against a network, with class labels if `classes` is set. Raises DataError."""
     if not classes:
         return load_targets(source, graph)
     found, where = samples_in(source, graph)
     if found.labels is not None and tensor_of(found.labels, where, "y").is_floating_point():
         raise DataError(
-            f"{where}: y holds real numbers, and without a loss ternarize trains for classes; "
-            "number them from 0, or for a regression give loss=torch.nn.functional.mse_loss or the like"
+            f"{where}: y holds real numbers, but without a loss ternarize expects classes; "
+            "number them from 0, or for a regression give a loss such as loss=torch.nn.functional.mse_loss"
         )
     return checked(found, graph, where)

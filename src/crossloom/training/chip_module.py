@@ -1,13 +1,13 @@
-"""A network on a machine as a torch module: it answers as the chip does, and can be trained for it.
+"""A network on a machine as a torch module, for evaluation as on the chip and for chip-aware training.
 
-In evaluation the weights are quantised, written into the machine's arrays and computed with, as `run` does. In training the same network
-runs in floating point with everything that training can answer to: inputs, activations and weights rounded to their integers' grids (the
-rounding passes gradients on, saturation does not), and each weight replaced by what the arrays make of it,
+In evaluation mode, the weights are quantised, written into the machine's arrays and used as in `run`. In training mode, the same network
+runs in floating point and includes the effects that training can compensate. Inputs, activations and weights are rounded to their
+quantisation grids; gradients pass through rounding but not through saturation. Each weight is replaced by its effective value in the arrays,
 
     w' = w + error,    error = (weights as quantised, written, aged, wired and compensated) − w,
 
-with gradients as if the error did not depend on the weight. Read noise joins the error, drawn once for each batch as if all digits of an
-input were read at once, which is a little more than there is. Converters round only in evaluation.
+with gradients computed as if the error did not depend on the weight. Read noise is added to the error. It is drawn once per batch, as if
+all bit slices of an input were read at once, which slightly overestimates it. ADC rounding is modelled only in evaluation mode.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from crossloom.read.values import Values
 
 
 class ChipModule(nn.Module):
-    """A quantised network on a machine; its parameters are the real weights and biases of the layers in arrays.
+    """A quantised network on a machine. Its parameters are the real weights and biases of the layers in arrays.
 
     Attributes:
-        machine: where it runs.
-        seed: of the cells in evaluation; in training each drawing of the cells takes the next one.
-        every: training steps from one drawing of the cells to the next; wires are solved at each drawing.
+        machine: the machine it runs on.
+        seed: random seed of the cells in evaluation; in training, each draw of the cells uses the next seed.
+        every: training steps between draws of the cells; the wire network is solved at each draw.
     """
 
     def __init__(self, network: Graph, machine: Machine, seed: int = 0, every: int = 1) -> None:
@@ -59,9 +59,9 @@ class ChipModule(nn.Module):
         self._generator = torch.Generator().manual_seed(seed)
         self._program = compile_network(network, machine)
         if any(isinstance(node.op, ProductAdd) for node in self._program.graph.nodes):
-            raise ModelError(f"{network.name}: residuals in arrays cannot be trained for; set crossbar.residual=digital")
+            raise ModelError(f"{network.name}: training does not support residuals in arrays; set crossbar.residual=digital")
         if any(isinstance(node.op, Interleave) for node in self._program.graph.nodes):
-            raise ModelError(f"{network.name}: overlapped convolutions cannot be trained for; set crossbar.overlap=none")
+            raise ModelError(f"{network.name}: training does not support overlapped convolutions; set crossbar.overlap=none")
         self.weights = nn.ParameterDict()
         self.biases = nn.ParameterDict()
         for node in self._held():
@@ -72,7 +72,7 @@ class ChipModule(nn.Module):
                 self.biases[_key(node.inputs[2])] = nn.Parameter((network.constants[node.inputs[2]] * scale).to(torch.float32))
 
     def _held(self) -> list[Node]:
-        """Return the layers with weights in arrays, as they are or as a part of what a machine makes of them (rewritten attention)."""
+        """Return the layers with weights in arrays, either directly or as a factor of rewritten weights (rewritten attention)."""
         there = self._program.stage_of
         return [
             node
@@ -83,7 +83,7 @@ class ChipModule(nn.Module):
         ]
 
     def network(self) -> Graph:
-        """Return the quantised network with the weights as they are now, for `run`, `diagnose` and everything else."""
+        """Return the quantised network with the current weights, for `run`, `diagnose` and other commands."""
         constants, quantization = dict(self._network.constants), dict(self._network.quantization)
         for node in self._held():
             name = node.inputs[1]
@@ -96,7 +96,7 @@ class ChipModule(nn.Module):
         return replace(self._network, constants=constants, quantization=quantization)
 
     def forward(self, *inputs: Tensor) -> Any:
-        """Return what the chip answers; in training, its differentiable likeness."""
+        """Return the outputs of the chip, or in training mode those of its differentiable model."""
         outputs = self._likeness(inputs) if self.training else self._chip(inputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -110,7 +110,7 @@ class ChipModule(nn.Module):
         return values(inputs, first)[0]
 
     def train(self, mode: bool = True) -> ChipModule:
-        """Switch between training and evaluation; the inferences of an evaluation, to which read noise belongs, are counted from its beginning."""
+        """Switch between training and evaluation, and restart the count of inferences, which determines the read noise."""
         self._answered = 0
         return super().train(mode)
 
@@ -132,7 +132,7 @@ class ChipModule(nn.Module):
         return tuple(tensors[name] for name in graph.outputs)
 
     def _operands(self, node: Node, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-        """Return the data, the weight as the arrays have it, and the bias."""
+        """Return the data, the effective weight in the arrays, and the bias."""
         weight = self.weights[_key(node.inputs[1])]
         error, spread = self._errors[node.inputs[1]]
         written = weight + error.to(weight.device)
@@ -142,11 +142,11 @@ class ChipModule(nn.Module):
         return [tensors[node.inputs[0]], written, *biases]
 
     def _draw(self) -> None:
-        """Write the cells anew and remember what is wrong with each weight."""
+        """Reprogram the cells and store the error of each weight."""
         program = compile_network(self.network(), self.machine)
         for name, node in {node.inputs[1]: node for node in self._held()}.items():
             weight = self.weights[_key(name)].detach()
-            if node.name not in program.graph.by_name:  # its weights lie in arrays as factors of others, whose errors are not traced back
+            if node.name not in program.graph.by_name:  # its weights are in the arrays only as factors of others, whose errors are not traced back
                 self._errors[name] = (torch.zeros_like(weight), None)
                 continue
             effective, spread = _written(program.graph.node(node.name), program, self.seed + self._steps + 1)
@@ -154,7 +154,7 @@ class ChipModule(nn.Module):
 
 
 def _written(node: Node, program: Program, seed: int) -> tuple[Tensor, Tensor | None]:
-    """Return what a layer's arrays make of its weights, and the spread from read to read, both real and in the weight's shape."""
+    """Return a layer's effective weights in the arrays and their read-to-read standard deviation, both real and in the weight's shape."""
     stage = program.stage_of[node.name]
     if stage.engine != "crossbar":
         weight = program.graph.constants[node.inputs[1]]
@@ -180,14 +180,14 @@ def _written(node: Node, program: Program, seed: int) -> tuple[Tensor, Tensor | 
 
 
 def _of_variance(strip: Strip) -> Strip:
-    """Return a strip whose effective weights are the variances from read to read, unit columns left out: theirs is common to a row tile."""
+    """Return a strip whose effective weights are read-to-read variances, without unit columns, whose noise is common to a row tile."""
     assert strip.variance is not None
     nothing = torch.zeros_like(strip.of_inputs)
     return replace(strip, sums=strip.variance, weights=strip.weights.square(), of_inputs=nothing)
 
 
 def on_grid(real: Tensor, q: Quantization) -> Tensor:
-    """Return real values rounded to the grid of a quantisation; gradients pass the rounding, and stop where it saturates."""
+    """Return real values rounded to the grid of a quantisation. Gradients pass through the rounding, but not where it saturates."""
     scale = q.scale_of(real.dim()).to(real.device)
     within = torch.maximum(torch.minimum(real, (q.high - q.zero) * scale), (q.low - q.zero) * scale)
     return within + (torch.round(within / scale) * scale - within).detach()
@@ -198,7 +198,7 @@ def _real(tensor: Tensor, q: Quantization | None) -> Tensor:
 
 
 def _key(name: str) -> str:
-    """Return a constant's name as the name of a parameter: torch allows no dots in it, and no two names may become one."""
+    """Return a parameter name for a constant: torch does not allow dots in it, and different constants need different names."""
     return name.replace("%", "%%").replace("·", "%·").replace(".", "·")
 
 
@@ -206,13 +206,13 @@ def to_torch(network: Graph, machine: Machine | str, seed: int = 0, every: int =
     """Return a quantised network on a machine as a torch module.
 
     Args:
-        network: quantised (`crossloom.quantize`).
-        machine: a machine, or the name of one.
-        seed: of the cells that answer in evaluation; training draws others, so that it does not learn one chip by heart.
-        every: training steps from one drawing of the cells to the next.
+        network: a quantised network (`crossloom.quantize`).
+        machine: a machine or its name.
+        seed: random seed of the cells in evaluation; training draws other cells, so that the network does not overfit one chip.
+        every: training steps between draws of the cells.
 
     Raises:
-        ModelError: the network is in floating point, or the machine adds residuals in its arrays, or overlaps convolutions.
-        CapacityError: it does not fit the machine.
+        ModelError: the network is in floating point, or the machine adds residuals in its arrays or overlaps convolutions.
+        CapacityError: the network does not fit the machine.
     """
     return ChipModule(network, machine if isinstance(machine, Machine) else load_machine(machine), seed, every)

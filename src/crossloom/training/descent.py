@@ -1,4 +1,4 @@
-"""Optimiser and schedule of the small networks trained here."""
+"""Optimiser and learning-rate schedule of the training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 WARM = 0.1
-"""Share of the steps in which the rate rises; then it falls along a cosine (Loshchilov and Hutter, ICLR 2017)."""
+"""Share of steps for warm-up of the learning rate, which then falls along a cosine (Loshchilov and Hutter, ICLR 2017)."""
 LONGEST = 1.0
-"""Length to which a longer gradient is cut."""
+"""Norm to which larger gradients are clipped."""
 
 
 @dataclass(frozen=True)
 class Descent:
-    """AdamW (Loshchilov and Hutter, ICLR 2019) over a known number of steps. Norms, biases, positions and tables do not decay."""
+    """AdamW (Loshchilov and Hutter, ICLR 2019) over a given number of steps, without weight decay for norms, biases, positions and tables."""
 
     network: nn.Module
     optimizer: AdamW
@@ -28,7 +28,7 @@ class Descent:
 
     @classmethod
     def of(cls, network: nn.Module, steps: int, rate: float, decay: float) -> Descent:
-        """Return the descent of a network, at most at `rate`."""
+        """Return the descent of a network with peak learning rate `rate`."""
         matrices = {id(module.weight) for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)}
         decayed = [parameter for parameter in network.parameters() if id(parameter) in matrices]
         others = [parameter for parameter in network.parameters() if id(parameter) not in matrices]
@@ -36,7 +36,7 @@ class Descent:
 
     @classmethod
     def paced(cls, network: nn.Module, steps: int, rate: float, rates: Sequence[tuple[nn.Parameter, float]]) -> Descent:
-        """Return the descent of a network without decay, some parameters with the highest rates that are given for them, the others with `rate`."""
+        """Return the descent of a network without weight decay. `rates` gives peak rates for some parameters; the others use `rate`."""
         own = {id(parameter) for parameter, _ in rates}
         others = [parameter for parameter in network.parameters() if id(parameter) not in own]
         return cls._over(network, [*({"params": [parameter], "lr": fastest} for parameter, fastest in rates), {"params": others}], steps, rate)
@@ -47,7 +47,7 @@ class Descent:
         return cls(network, optimizer, LambdaLR(optimizer, lambda step: _share(step / steps)))
 
     def step(self, loss: Tensor) -> None:
-        """Move against the gradient of a loss."""
+        """Take one step to reduce a loss."""
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST)
@@ -56,13 +56,13 @@ class Descent:
 
 
 def _share(done: float) -> float:
-    """Return the rate as a share of the highest after a share of the steps."""
+    """Return the learning rate as a share of its peak after a share `done` of the steps."""
     rise = min(1.0, (done + 1e-3) / WARM)
     return rise * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * min(1.0, done)))))
 
 
 def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Return a network whose first weights are drawn from a seed."""
+    """Return a network whose initial weights are drawn from a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()
@@ -70,7 +70,7 @@ def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: for layers this small, threads that wait for each other cost more than they do."""
+    """Compute on one thread: for layers this small, thread synchronisation costs more than it saves."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

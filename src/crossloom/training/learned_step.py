@@ -1,10 +1,11 @@
-"""Activations in a few bits whose step is learned: Esser et al., "Learned step size quantization", ICLR 2020.
+"""Low-bit activations with a learned step size: Esser et al., "Learned step size quantization", ICLR 2020.
 
     v' = round(clamp(v/s, low, high)) · s
     ∂v'/∂s = round(v/s) − v/s within the limits, low or high beyond them        (equation 3)
     ∂v'/∂v = 1 within the limits, 0 beyond them                                 (equation 5)
 
-The gradient of s is scaled by 1/√(N · high), N the features of one sample (section 2.2), so that steps and weights learn at one pace.
+The gradient of s is scaled by 1/√(N · high), where N is the number of features of one sample (section 2.2).
+Steps and weights then learn at a similar rate.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from crossloom.network.quantization import Quantization
 
 
 def straight_through(value: Tensor, of: Tensor) -> Tensor:
-    """Return a value, to the last bit, whose gradient goes to what it was made of as if that were the value itself."""
+    """Return `value` exactly, with its gradient passed to `of` unchanged (straight-through estimator)."""
     return value.detach() + (of - of.detach())
 
 
 def on_learned_grid(v: Tensor, step: Tensor, low: int, high: int) -> Tensor:
-    """Return values rounded to whole steps from `low` to `high`, with the paper's gradients; a first dimension counts samples."""
+    """Return values rounded to integer steps from `low` to `high`, with the paper's gradients. The first dimension is the batch."""
     features = max(1, v[:1].numel())
     paced = straight_through(step, step * (features * high) ** -0.5)
     within = torch.clamp(v / paced, low, high)
@@ -29,7 +30,7 @@ def on_learned_grid(v: Tensor, step: Tensor, low: int, high: int) -> Tensor:
 
 
 class LearnedStep(nn.Module):
-    """Rounds what it is given to a grid whose step it learns. What is learned is the step's logarithm: a step stays positive at any rate."""
+    """Rounding to a grid with a learned step. The parameter is the step's logarithm, so the step stays positive at any learning rate."""
 
     def __init__(self, start: Quantization) -> None:
         super().__init__()
@@ -42,13 +43,13 @@ class LearnedStep(nn.Module):
 
     @property
     def quantization(self) -> Quantization:
-        """The grid as it is now."""
+        """The current grid."""
         step = float(self.log_step.detach().exp())
         return Quantization((step,), 0, self.start.bits, signed=self.start.signed)
 
 
 class FixedStep(nn.Module):
-    """Rounds what it is given to a grid, as torch's fake quantisation does; importers read the grid from it."""
+    """Rounding to a fixed grid with torch's fake quantisation, from which importers read the grid."""
 
     def __init__(self, grid: Quantization) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""From a trained network to a ternary one: quantisation-aware training of weights in −1, 0, 1 and activations in a few bits.
+"""Quantisation-aware training of a network to ternary weights (−1, 0, 1) and low-bit activations.
 
-The forward pass computes with ternary weights and rounded activations; gradients pass the rounding straight through (Bengio et al.,
-arXiv 1308.3432) to real weights that remember what the ternary ones are too coarse for. What each layer reads is rounded to a learned step;
-a first layer, before which there is no other, reads `first` bits, since a network's inputs are given and not learned.
+The forward pass uses ternary weights and rounded activations. Gradients pass straight through the rounding (Bengio et al.,
+arXiv 1308.3432) to latent real weights, which accumulate updates finer than a ternary step. The input of each layer is rounded to a
+learned step. First layers, those that no other layer precedes, read `first` bits, since a network's inputs are given and not learned.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from crossloom.training.ternary_recipe import Distillation, TernaryRecipe, cross
 from crossloom.training.ternary_task import Task, left_out, task_of, untrained
 
 SEEN = 256
-"""Samples by which steps are begun with, and the ranges of what is left of real tensors chosen."""
+"""Number of samples for the initial steps and for the ranges of the remaining real tensors."""
 PACE = 20.0
-"""How much faster than anything else a weight learns, in units of its layer's E|W|: it has to get across a threshold and not only near an optimum."""
+"""Learning-rate factor of weights, in units of their layer's E|W|: a weight must cross a threshold, not only approach an optimum."""
 REST = 8
-"""Bits of what no layer reads: sums on their way to a residual, scores."""
+"""Bits of tensors that no layer reads, such as residual sums and scores."""
 
 
 def ternarize(
@@ -55,31 +55,31 @@ def ternarize(
     inputs: Inputs | None = None,
     progress: Progress = silent,
 ) -> Graph:
-    """Return a network trained to ternary weights, in integers and ready to run.
+    """Return a network trained to ternary weights, quantised and ready to run.
 
     Args:
-        model: a torch module, best one that is trained in floating point; it stays as it is. Or `package.module:factory`, or `zoo:NAME`.
-        data: samples with labels to train on, as `crossloom.job.data.load_data` takes them; or a list of pairs of inputs and labels, each a batch; a
-            `DataLoader` or the like; or a map-style `torch.utils.data.Dataset` of such pairs, each a sample.
-        sparsity: share of zeros in each layer, 0.85 if neither it nor a `method` is given.
-        activations: bits of what layers read, 2 to 8; unsigned where nothing is negative.
-        method: how many weights become zero: `Sparse` or `Twn`.
-        first: bits of what first layers read.
+        model: a torch module, preferably trained in floating point, which is not changed; or `package.module:factory`, or `zoo:NAME`.
+        data: training samples with labels, in any form that `crossloom.job.data.load_data` accepts; or a list of batches, each a pair of inputs
+            and labels; a `DataLoader` or similar; or a map-style `torch.utils.data.Dataset` of samples, each such a pair.
+        sparsity: share of zeros in each layer; 0.85 if neither `sparsity` nor `method` is given.
+        activations: bits of layer inputs, 2 to 8; unsigned if no value is negative.
+        method: rule for the number of zeros: `Sparse` or `Twn`.
+        first: bits of the inputs of first layers.
         epochs: passes over the training data.
-        batch: samples in a step; a loader has its own.
-        rate: highest rate of Adam; weights have 20 times this times the mean magnitude of their layer.
-        seed: of the order of samples, and everything random in the network.
-        loss: of scores and labels (or of whatever stands beside the samples, then); cross-entropy if None.
-        distil: learn from the network's own answers in floating point, too: a share of the loss, or a `Distillation`.
+        batch: samples per step; a loader uses its own.
+        rate: peak learning rate of Adam; for weights, it is multiplied by 20 and by the mean magnitude of their layer.
+        seed: random seed of the sample order and of everything random in the network.
+        loss: function of scores and labels (with a loss, labels may be of any kind); cross-entropy if None.
+        distil: also learn from the outputs of the floating-point network: a share of the loss, or a `Distillation`.
         inputs: example inputs; by default the first sample.
-        progress: shown the epochs as they are worked through.
+        progress: called with the epochs, to show progress.
 
     Warns of products that are left out because their weights do not belong to a layer.
 
     Raises:
-        ModelError: no module that can be trained, no layer with weights, or a network that cannot be imported or quantised.
-        DataError: data that do not fit the network, or lack labels.
-        InputError: options of the wrong kind or out of their range, or a loss that is not a number.
+        ModelError: the model is not a trainable module, has no layer with weights, or cannot be imported or quantised.
+        DataError: the data do not fit the network or lack labels.
+        InputError: an option is of the wrong kind or out of range, or the loss is not a number.
     """
     recipe = recipe_of(
         sparsity=sparsity,
@@ -116,8 +116,8 @@ def ternary_module(
 ) -> nn.Module:
     """Return the trained torch module behind `ternarize`, which takes the same arguments and raises the same errors.
 
-    It is a copy of the user's module in evaluation mode, as `network` of a module that rounds what the layers read; weights are ternary
-    numbers in floating point. `crossloom.load` reads it.
+    It wraps a copy of the user's module, available as `network`, and rounds the inputs of its layers. It is in evaluation mode, and its
+    ternary weights are floating-point numbers. `crossloom.load` reads it.
     """
     recipe = recipe_of(
         sparsity=sparsity,
@@ -135,7 +135,7 @@ def ternary_module(
 
 
 def _task(model: nn.Module | str, data: Any, inputs: Inputs | None, recipe: TernaryRecipe) -> Task:
-    """Return the training that is asked for; warns of what it leaves out."""
+    """Return the training task; warns of layers that it leaves out."""
     task = task_of(model, data, inputs, recipe)
     for note in left_out(task.read(untrained(task))):
         warnings.warn(note, stacklevel=3)
@@ -143,7 +143,7 @@ def _task(model: nn.Module | str, data: Any, inputs: Inputs | None, recipe: Tern
 
 
 def trained(task: Task, progress: Progress) -> TernaryModule:
-    """Return the network after training, its weights and steps fixed, in evaluation mode."""
+    """Return the trained network in evaluation mode, with weights and steps fixed."""
     recipe = task.recipe
     with torch.enable_grad(), torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
@@ -167,14 +167,14 @@ def _descend(network: TernaryModule, teacher: nn.Module, task: Task, progress: P
             done += 1
             if not bool(torch.isfinite(loss)):
                 raise InputError(
-                    f"{task.graph.name}: the loss is {float(loss.detach())} in step {done} of {steps}; lower the rate, which is {recipe.rate}"
+                    f"{task.graph.name}: the loss is {float(loss.detach())} in step {done} of {steps}; lower the rate from {recipe.rate}"
                 )
             descent.step(loss)
     network.set_zeros(recipe.method.zeros([weight.detach() for weight in latent], 1.0))
 
 
 def _loss(scores: Tensor, labels: Tensor | None, teach: Callable[[], Tensor], recipe: TernaryRecipe) -> Tensor:
-    """Return the loss of a batch: of the labels, of the teacher's answers, or of both."""
+    """Return the loss of a batch with respect to the labels, the teacher's outputs, or both."""
     share = recipe.distil.share if recipe.distil is not None else 0.0
     loss = scores.new_zeros(())
     if share < 1:
@@ -188,24 +188,24 @@ def _loss(scores: Tensor, labels: Tensor | None, teach: Callable[[], Tensor], re
 
 
 def _of_labels(scores: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Return the user's loss. Raises InputError if it cannot be computed, or is not one number."""
+    """Return the loss from the labels. Raises InputError if it cannot be computed or is not a single number."""
     what = f"the loss of scores of shape {list(scores.shape)} and labels of shape {list(labels.shape)}"
     try:
         found = loss(scores, labels)
     except (RuntimeError, TypeError, ValueError, LookupError) as problem:
         raise InputError(f"ternarize: {what} cannot be computed ({one_line(problem)}); give labels and a loss that fit the scores") from problem
     if not isinstance(found, Tensor) or found.numel() != 1:
-        raise InputError(f"ternarize: {what} is not one number; take its mean")
+        raise InputError(f"ternarize: {what} is not a single number; take its mean")
     return found.reshape(())
 
 
 def _scale(weight: Tensor) -> float:
-    """Return the mean magnitude of a layer's weights; where all are zero, that of a layer just begun (He et al., arXiv 1502.01852)."""
+    """Return the mean magnitude of a layer's weights; if all are zero, that of an initialised layer (He et al., arXiv 1502.01852)."""
     return float(weight.detach().abs().mean()) or (2 / max(1, weight[0].numel())) ** 0.5
 
 
 def _starts(teacher: nn.Module, task: Task) -> dict[str, Quantization]:
-    """Return the grid with which each layer begins to round what it reads: the one of least squared error on what it reads in floating point."""
+    """Return the initial grid of each layer's input: that of least squared error on its inputs in floating point."""
     watches = {name: _Watch(Observed()) for name in layers_of(teacher)}
     hooks = [layer.register_forward_pre_hook(watches[name], with_kwargs=True) for name, layer in layers_of(teacher).items()]
     teacher.requires_grad_(False)
@@ -222,7 +222,7 @@ def _starts(teacher: nn.Module, task: Task) -> dict[str, Quantization]:
 
 @dataclass
 class _Watch:
-    """Looks at what a layer is called with. Where only layers' parameters have gradients, what has one comes from another layer."""
+    """Observer of a layer's inputs. Only parameters of layers have gradients, so an input with a gradient comes from another layer."""
 
     observed: Observed
     follows: bool = False
@@ -234,10 +234,10 @@ class _Watch:
 
 
 def in_integers(network: nn.Module, task: Task) -> Graph:
-    """Return a trained network in integers; what its layers do not read gets 8 bits, by the first training samples.
+    """Return a trained network in integers. Tensors that no layer reads get 8 bits, calibrated on the first training samples.
 
-    Of a ternary module the user's own part is imported, whose layers have the names that the user gave them: who else reads what a layer
-    rounds gets the same integers in a graph anyway.
+    For a ternary module, only the user's part is imported, so that layers keep the user's names. In a graph, other readers of a tensor that
+    a layer rounds get the same integers anyway.
     """
     plain = network.network if isinstance(network, TernaryModule) else network
     return quantize(task.read(plain.cpu()), [batch.inputs for batch in task.batches.first(SEEN)], Recipe(activations=REST))

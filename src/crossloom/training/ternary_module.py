@@ -1,8 +1,8 @@
-"""A user's module with ternary weights and layers that read a few bits; everything else is as the user wrote it.
+"""A user's module with ternary weights and rounded layer inputs, otherwise unchanged.
 
-Weights become ternary by torch's own parametrisations and inputs are rounded by hooks, so that the module's classes, names and forward stay.
-A tensor is held once in a machine's memory, so whoever reads it after a layer has read it gets the rounded values, too: the way around a
-residual block, or a second layer, which then needs no step of its own.
+Torch parametrisations make the weights ternary and hooks round the inputs, so the module's classes, names and forward method stay the same.
+A machine's memory holds a tensor only once. Any later reader of a tensor that a layer has rounded therefore also gets the rounded values,
+for example the shortcut of a residual block, or a second layer, which then needs no step of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def layers_of(module: nn.Module) -> dict[str, nn.Module]:
 
 
 class TernaryWeight(nn.Module):
-    """What a layer has in place of its weights: the nearest ternary ones with `zeros` zeros. Gradients pass straight through."""
+    """Parametrisation of a layer's weights: the nearest ternary weights with `zeros` zeros. Gradients pass straight through."""
 
     def __init__(self, axis: int | None) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class TernaryWeight(nn.Module):
 
 
 class TernaryModule(nn.Module):
-    """A module, `network`, with ternary weights in its layers, which round what they read.
+    """A module, `network`, whose layers have ternary weights and round their inputs.
 
-    It answers as the module does. After `fix` its weights and steps are plain numbers: it can be exported, saved and imported, and no longer
-    be trained as ternary.
+    It returns what the module returns. After `fix`, its weights and steps are plain numbers. It can then be exported, saved and imported,
+    but no longer trained as a ternary network.
     """
 
     def __init__(self, network: nn.Module, inputs: Mapping[str, Quantization]) -> None:
@@ -66,16 +66,16 @@ class TernaryModule(nn.Module):
             return self.network(*args, **kwargs)
 
     def latent(self) -> list[nn.Parameter]:
-        """Return the real weights that the ternary ones are made of, layer by layer."""
+        """Return the latent real weights behind the ternary ones, layer by layer."""
         return [_parametrization(layer).original for layer in layers_of(self.network).values()]
 
     def set_zeros(self, counts: Sequence[int]) -> None:
-        """Set the number of zeros of each layer."""
+        """Set the number of zeros in each layer."""
         for layer, count in zip(layers_of(self.network).values(), counts, strict=True):
             _parametrization(layer)[0].zeros = count
 
     def fix(self) -> None:
-        """Make the ternary weights and the steps as they are now plain numbers."""
+        """Replace the ternary weights and the steps by their current values as plain numbers."""
         for layer in layers_of(self.network).values():
             _settle(layer)
             if isinstance(step := getattr(layer, _STEP, None), LearnedStep):
@@ -83,14 +83,14 @@ class TernaryModule(nn.Module):
 
 
 def _parametrization(layer: Any) -> Any:
-    """Return what torch holds of a layer's parametrised weight: `original`, and the modules that it goes through."""
+    """Return torch's record of a layer's parametrised weight: `original`, and the modules applied to it."""
     return layer.parametrizations.weight
 
 
 def _settle(layer: Any) -> None:
-    """Make a parametrised weight a parameter of its present value, and of its own: an embedding that was tied to it keeps the real one.
+    """Replace a parametrised weight by a separate parameter with its current value; an embedding tied to it keeps the real weight.
 
-    Torch takes the weight's property from the layer's class, which copies of a module share with it: the layer gets a class of its own first.
+    Torch removes the weight's property from the layer's class, which copies of the module share. The layer therefore gets its own class first.
     """
     value, kind = layer.weight.detach().clone(), type(layer)
     layer.__class__ = type(kind.__name__, kind.__bases__, dict(kind.__dict__))
@@ -99,31 +99,31 @@ def _settle(layer: Any) -> None:
 
 
 def _make_ternary(name: str, layer: nn.Module) -> None:
-    """Make a layer's weights ternary; what else parametrises them (a weight norm) is taken as it is now. Raises ModelError."""
+    """Make a layer's weights ternary. Other parametrisations (a weight norm) are fixed at their current value. Raises ModelError."""
     if parametrize.is_parametrized(layer, "weight"):
         _settle(layer)
     if not isinstance(layer._parameters.get("weight"), nn.Parameter):
-        raise ModelError(f"layer {name}: its weight is computed before each call (an old weight_norm?); make it a plain parameter first")
+        raise ModelError(f"layer {name}: its weight is recomputed before each call (an old weight_norm?); make it a plain parameter first")
     grouped = isinstance(layer, _TRANSPOSED) and layer.groups > 1
     axis = None if grouped else 1 if isinstance(layer, _TRANSPOSED) else 0
     parametrize.register_parametrization(layer, "weight", TernaryWeight(axis))
 
 
 class _Reads:
-    """What layers have read in one pass: as it was given to them, and rounded."""
+    """The layer inputs of one pass, original and rounded."""
 
     def __init__(self) -> None:
         self._seen: Any = WeakIdKeyDictionary()
 
     def __reduce__(self) -> tuple[type[_Reads], tuple[()]]:
-        return _Reads, ()  # a copy, or a saved module, is in no pass
+        return _Reads, ()  # a copied or saved module is not in a pass
 
     def forget(self) -> None:
-        """Begin a pass."""
+        """Start a new pass."""
         self._seen.clear()
 
     def first(self, tensor: Tensor, step: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return a tensor as its first reader rounded it; that is now, if nobody has."""
+        """Return a tensor as rounded by its first reader; round it now if it has not been read."""
         known = self.again(tensor)
         if known is tensor:
             known = step(tensor)
@@ -131,7 +131,7 @@ class _Reads:
         return known
 
     def again(self, tensor: Tensor) -> Tensor:
-        """Return a tensor as its first reader rounded it; itself if nobody has read it since it was last written."""
+        """Return a tensor as rounded by its first reader, or unchanged if it has not been read since it was last written."""
         version, known = self._seen.get(tensor, (None, tensor))
         return known if version == _version(tensor) else tensor
 
@@ -141,7 +141,7 @@ def _version(tensor: Tensor) -> int:
 
 
 class _Rounding:
-    """Rounds what a layer is called with, before it computes."""
+    """Hook that rounds a layer's input before the layer computes."""
 
     def __init__(self, reads: _Reads) -> None:
         self._reads = reads
@@ -154,7 +154,7 @@ class _Rounding:
 
 
 class _Rereading(TorchFunctionMode):
-    """Hands every function of torch what layers have read as they rounded it; but what a function writes to stays what it is."""
+    """Mode in which torch functions read the rounded values of tensors that layers have read. Tensors written to are left unchanged."""
 
     def __init__(self, reads: _Reads) -> None:
         super().__init__()
@@ -173,6 +173,6 @@ class _Rereading(TorchFunctionMode):
 
 
 def _writes(func: Any) -> bool:
-    """Whether a function of torch writes to its first argument."""
+    """Whether a torch function writes to its first argument."""
     name = getattr(func, "__name__", "")
     return name.startswith("__i") or name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))

@@ -1,4 +1,4 @@
-"""How a network is made ternary: which weights become zero, how many bits layers read, how long and by which loss it is trained."""
+"""Settings of ternary training: zeros, bits of layer inputs, training length and loss."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LARGEST = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """Learn, for a share of the loss, from the answers that the network gave in floating point (Hinton et al., arXiv 1503.02531).
+    """Distillation from the outputs of the floating-point network, as a share of the loss (Hinton et al., arXiv 1503.02531).
 
-    With a share of 1 no labels are needed.
+    With a share of 1, no labels are needed.
     """
 
     share: float = 0.5
@@ -29,30 +29,30 @@ class Distillation:
 
     def __post_init__(self) -> None:
         if not is_number(self.share) or not 0 < self.share <= 1:
-            raise InputError(f"Distillation.share must be above 0 and at most 1, got {self.share!r}; leave distil out for none")
+            raise InputError(f"Distillation.share must be above 0 and at most 1, got {self.share!r}; omit distil to train without it")
         if not is_number(self.temperature) or not 0 < self.temperature < float("inf"):
             raise InputError(f"Distillation.temperature must be positive, got {self.temperature!r}; 2 is usual")
 
     def __call__(self, scores: Tensor, wanted: Tensor) -> Tensor:
-        """Return T² times the divergence of softened scores from softened wanted ones, the mean over answers."""
+        """Return T² times the divergence of softened scores from softened target scores, averaged over outputs."""
         softened, aim = (F.log_softmax(each.flatten(0, -2) / self.temperature, 1) for each in (scores, wanted))
         return self.temperature**2 * F.kl_div(softened, aim, log_target=True, reduction="batchmean")
 
 
 @dataclass(frozen=True, slots=True)
 class TernaryRecipe:
-    """How a network is made ternary.
+    """Settings of ternary training.
 
     Attributes:
-        method: how many weights become zero: `Sparse` or `Twn`.
-        activations: bits of what layers read, 2 to 8; unsigned where nothing is negative.
-        first: bits of what first layers read.
-        epochs: times that the training data are gone through.
-        batch: samples in a step; a loader has its own.
-        rate: highest rate of Adam; weights have 20 times this times the mean magnitude of their layer.
-        seed: of the order of samples, and everything random in the network.
-        loss: of scores and labels (or of whatever stands beside the samples, then); cross-entropy if None.
-        distil: whether to learn from the network's answers in floating point, too.
+        method: rule for the number of zeros: `Sparse` or `Twn`.
+        activations: bits of layer inputs, 2 to 8; unsigned if no value is negative.
+        first: bits of the inputs of first layers.
+        epochs: passes over the training data.
+        batch: samples per step; a loader uses its own.
+        rate: peak learning rate of Adam; for weights, it is multiplied by 20 and by the mean magnitude of their layer.
+        seed: random seed of the sample order and of everything random in the network.
+        loss: function of scores and labels (with a loss, labels may be of any kind); cross-entropy if None.
+        distil: distillation from the floating-point network, or None.
     """
 
     method: Method = field(default_factory=Sparse)
@@ -82,17 +82,19 @@ class TernaryRecipe:
 
     def _check_kinds(self) -> None:
         if isinstance(self.method, type) or not callable(getattr(self.method, "zeros", None)):
-            raise InputError(f"ternarize: method must say how many weights become zero, got {self.method!r}; give Sparse(0.85), Twn() or the like")
+            raise InputError(
+                f"ternarize: method must set the number of zeros, got {self.method!r}; give for example Sparse(0.85) or Twn()"
+            )
         if self.loss is not None and not callable(self.loss):
             raise InputError(
-                f"ternarize: loss must be a function of scores and labels, got {self.loss!r}; give torch.nn.functional.mse_loss or the like"
+                f"ternarize: loss must be a function of scores and labels, got {self.loss!r}; give for example torch.nn.functional.mse_loss"
             )
         if self.distil is not None and not isinstance(self.distil, Distillation):
             raise InputError(f"ternarize: distil must be a share from 0 to 1 or a Distillation, got {self.distil!r}; 0.5 is usual")
 
 
 def _whole(what: str, value: Any) -> int:
-    """Return a whole number of any kind as Python's own. Raises InputError."""
+    """Return an integer of any type as a Python int. Raises InputError."""
     try:
         return index(value)
     except TypeError as problem:
@@ -112,10 +114,10 @@ def recipe_of(
     seed: int = 0,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> TernaryRecipe:
-    """Return the recipe that the arguments of `ternarize` mean: a share of zeros or a method, a share of distillation or how. Raises InputError."""
+    """Return the recipe for the arguments of `ternarize`, where sparsity and distil may be plain shares. Raises InputError."""
     if sparsity is not None and method is not None:
         raise InputError(
-            "ternarize: sparsity and method both say how many weights become zero; give one, such as method=Sparse(0.9, scope='network')"
+            "ternarize: sparsity and method both specify how many weights become zero; give only one, such as method=Sparse(0.9, scope='network')"
         )
     chosen = method if method is not None else Sparse() if sparsity is None else Sparse(sparsity)
     taught = distil if isinstance(distil, Distillation) or not is_number(distil) else Distillation(float(distil)) if distil else None
@@ -123,5 +125,5 @@ def recipe_of(
 
 
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross-entropy of scores (..., classes) and labels (...), tokens without a label left out."""
+    """Return the mean cross-entropy of scores (..., classes) and labels (...), without unlabelled tokens."""
     return F.cross_entropy(scores.flatten(0, -2), labels.flatten(), ignore_index=UNLABELLED)

@@ -1,4 +1,4 @@
-"""What is to be made ternary: a copy of the user's module, read and called once before any training, and the data that it is trained on."""
+"""Task of ternary training: a copy of the user's module, imported and called once before training, and the training data."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ Example = tuple[tuple[Any, ...], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Task:
-    """A network in floating point, as a module on the CPU and as a graph; and how it is to be trained, on what, and where.
+    """A floating-point network, as a module on the CPU and as a graph, with its training data, recipe and device.
 
     Attributes:
-        module: a copy of the user's.
-        example: what it is called with: positional arguments and keywords.
-        graph: what was imported of it.
-        batches: what it is trained on.
-        recipe: how.
-        device: where, which is where the user's module is.
+        module: a copy of the user's module.
+        example: example inputs: positional arguments and keywords.
+        graph: the imported module.
+        batches: the training data.
+        recipe: the settings of the training.
+        device: the device of the user's module, on which it is trained.
     """
 
     module: nn.Module
@@ -47,7 +47,7 @@ class Task:
     device: torch.device
 
     def scores(self, module: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
-        """Return the first output of a module for a batch, which takes the place of the example's tensors."""
+        """Return the first output of a module for a batch, whose tensors replace those of the example."""
         leaves, form = tree_flatten(self.example)
         given = iter(inputs)
         args, keywords = tree_unflatten([next(given).to(self.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves], form)
@@ -55,15 +55,15 @@ class Task:
         return output
 
     def read(self, module: nn.Module) -> Graph:
-        """Return the graph of a module that is called as the user's is."""
+        """Return the graph of a module that is called in the same way as the user's module."""
         return _read(module, self.example, self.graph.name)
 
 
 def task_of(model: Any, data: Any, inputs: Inputs | None, recipe: TernaryRecipe) -> Task:
-    """Return what is to be done, once everything is looked at that could stand in its way later. Raises InputError."""
+    """Return the task, after checking everything that could make it fail later. Raises InputError."""
     module, given, name = _found(model, inputs)
     if not layers_of(module):
-        raise ModelError(f"{name}: it has no convolution or linear layer; ternary weights need one")
+        raise ModelError(f"{name}: no convolution or linear layer to make ternary; give a network with at least one")
     source = settled(data)
     plain = _copied(module, name)
     graph, example = _imported(plain, _called_with(example_of(source) if given is None else given), name)
@@ -71,13 +71,13 @@ def task_of(model: Any, data: Any, inputs: Inputs | None, recipe: TernaryRecipe)
     batches = batches_of(source, graph, recipe.batch, classes=recipe.loss is None)
     if (recipe.distil is None or recipe.distil.share < 1) and batches.first(1)[0].labels is None:
         raise DataError(
-            f"{name}: training needs labels; give (inputs, labels), or distil=Distillation(share=1) to learn from the network's own answers"
+            f"{name}: training needs labels; give (inputs, labels), or distil=Distillation(share=1) to learn from the network's own outputs"
         )
     return Task(plain, example, graph, batches, recipe, next(module.parameters()).device)
 
 
 def _found(model: Any, inputs: Inputs | None) -> tuple[nn.Module, Inputs | None, str]:
-    """Return the module that a user means, its example inputs if they are known, and its name. Raises ModelError."""
+    """Return the module that `model` refers to, its example inputs if known, and its name. Raises ModelError."""
     text = str(model) if isinstance(model, str | Path) else ""
     if text.startswith("zoo:"):
         from crossloom.network.zoo import build
@@ -86,10 +86,10 @@ def _found(model: Any, inputs: Inputs | None) -> tuple[nn.Module, Inputs | None,
         model, example = build(name)
         return model, example if inputs is None else inputs, name
     if text.endswith((".onnx", ".pt2")) or isinstance(model, Graph):
-        raise ModelError(f"{text or model.name}: a graph for inference cannot be trained; give the torch module that it was made from")
+        raise ModelError(f"{text or model.name}: an inference graph cannot be trained; give the torch module that it was made from")
     if text:
         if ":" not in text:
-            raise ModelError(f"{text}: no module that can be trained; name package.module:factory or zoo:NAME")
+            raise ModelError(f"{text}: not a module that can be trained; give package.module:factory or zoo:NAME")
         made = made_by(text, "model")
         model, given = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
         inputs, text = given if inputs is None else inputs, text.rpartition(":")[2]
@@ -111,7 +111,7 @@ def _copied(module: nn.Module, name: str) -> nn.Module:
         return copy.deepcopy(module).cpu()
     except Exception as problem:  # whatever the user's classes raise
         raise ModelError(
-            f"{name}: it cannot be copied to be trained ({one_line(problem)}); give a module whose tensors are parameters or buffers"
+            f"{name}: cannot be copied for training ({one_line(problem)}); give a module whose tensors are parameters or buffers"
         ) from problem
 
 
@@ -120,9 +120,9 @@ def _read(module: nn.Module, example: Example, name: str) -> Graph:
 
 
 def _imported(module: nn.Module, example: Example, name: str) -> tuple[Graph, Example]:
-    """Return the graph of a module and what it is called with: real numbers instead of whole ones if it takes no others, as for images in bytes.
+    """Return the graph of a module and its example inputs, with integers converted to real numbers if needed, as for images in bytes.
 
-    Raises DataError that says the shapes if the module does not compute them, and ModelError if it does and cannot be imported.
+    Raises DataError with the shapes if the module fails on the inputs, and ModelError if it runs but cannot be imported.
     """
     try:
         return _read(module, example, name), example
@@ -136,12 +136,12 @@ def _imported(module: nn.Module, example: Example, name: str) -> tuple[Graph, Ex
         shapes = [list(leaf.shape[1:]) for leaf in tree_leaves(example) if isinstance(leaf, Tensor)]
         said = ", ".join(map(str, shapes[:4])) + (f" and {len(shapes) - 4} more" if len(shapes) > 4 else "")
         raise DataError(
-            f"{name}: it computes no samples of shape {said} ({one_line(problem)}); give samples of the shape that it reads, one tensor for each of its inputs"
+            f"{name}: fails on samples of shape {said} ({one_line(problem)}); give samples of the shape it reads, one tensor per input"
         ) from problem
 
 
 def _failure(module: nn.Module, example: Example) -> Exception | None:
-    """Return why a module does not compute what it is called with, or None if it does."""
+    """Return the exception that a module raises on example inputs, or None if it runs."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             copy.deepcopy(module).eval()(*example[0], **example[1])
@@ -155,7 +155,7 @@ def _whole(value: Any) -> bool:
 
 
 def untrained(task: Task) -> nn.Module:
-    """Return the user's network with ternary weights before any training: what can be made of it shows already. Raises ModelError."""
+    """Return the user's network with ternary weights before training, to show early which weights become ternary. Raises ModelError."""
     network = TernaryModule(copy.deepcopy(task.module), {})
     network.set_zeros(task.recipe.method.zeros([weight.detach() for weight in network.latent()], 1.0))
     network.fix()
@@ -163,12 +163,12 @@ def untrained(task: Task) -> nn.Module:
 
 
 def left_out(graph: Graph) -> tuple[str, ...]:
-    """Return a note if layers of a network that was made ternary are not: products whose weights are none of a layer's."""
+    """Return a note if some products of a ternary network are not ternary because their weights do not belong to a layer."""
     names = [layer.name for layer in ternary_layers(graph) if not layer.ternary]
     if not names:
         return ()
     which = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
     return (
-        f"{graph.name}: weights of {which} are not made ternary, since ternarize trains only those of nn.Linear and convolutions; "
+        f"{graph.name}: weights of {which} are not made ternary, since ternarize trains only weights of nn.Linear and convolutions; "
         "write a projection as nn.Linear",
     )

@@ -1,4 +1,4 @@
-"""What a user gives to train on, in one of the few forms that batches are made of."""
+"""Training data from users, converted to one of the few forms from which batches are made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMS = "give (inputs, labels), a list of such batches, a DataLoader, or a Datas
 
 @dataclass(frozen=True)
 class Listed:
-    """Batches from a list, in its order each time."""
+    """Batches from a list, always in the same order."""
 
     batches: tuple[Any, ...]
 
@@ -33,7 +33,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Items:
-    """Single samples by their numbers, as a map-style `torch.utils.data.Dataset` has them."""
+    """Single samples by index, from a map-style `torch.utils.data.Dataset`."""
 
     dataset: Any
 
@@ -42,11 +42,11 @@ class Items:
 
 
 def settled(source: Any) -> Any:
-    """Return training data as `Data`, arrays, the path of a file or a folder, `Items`, or batches that can be gone through.
+    """Return training data as `Data`, arrays, the path of a file or folder, `Items`, or an iterable of batches.
 
-    What a name stands for is made here, once. A list is one of batches if each of its elements is inputs and labels of as many samples.
+    A named factory is called here, once. A list is a list of batches if each element holds inputs and labels of the same number of samples.
 
-    Raises DataError for anything else, and where there is nothing.
+    Raises DataError for anything else and for empty data.
     """
     if isinstance(source, str | Path):
         return _named(str(source))
@@ -56,11 +56,11 @@ def settled(source: Any) -> Any:
         return Items(source)
     if isinstance(source, Data | Tensor | np.ndarray) or (hasattr(source, "__iter__") and not isinstance(source, Mapping | Set | bytes)):
         return source
-    raise DataError(f"data: {_kind(source)} is nothing to train on; {FORMS}")
+    raise DataError(f"data: cannot train on {_kind(source)}; {FORMS}")
 
 
 def _named(text: str) -> Any:
-    """Return the path of an existing file or folder, or what a factory makes. Raises DataError."""
+    """Return the path of an existing file or folder, or the data that a factory makes. Raises DataError."""
     path = Path(text)
     if text.endswith(".npz"):
         if not path.is_file():
@@ -74,21 +74,21 @@ def _named(text: str) -> Any:
 
 
 def _sequence(source: Sequence[Any]) -> Any:
-    """Return batches for a list of them; what may be arrays as it is. Raises DataError."""
+    """Return batches for a list of batches; anything that may be arrays is returned unchanged. Raises DataError."""
     if not source:
         raise DataError("data: they are empty; give at least one sample")
     if all(map(_is_batch, source)):
         return Listed(tuple(source))
     kind = type(source).__name__
     if odd := [part for part in source if not isinstance(part, Tensor | np.ndarray | tuple | list | int | float | np.generic)]:
-        raise DataError(f"data: a {kind} with {_kind(odd[0])} in it is nothing to train on; {FORMS}")
+        raise DataError(f"data: cannot train on a {kind} that contains {_kind(odd[0])}; {FORMS}")
     if any(isinstance(part, tuple | list) and any(isinstance(each, Tensor | np.ndarray) for each in part) for part in source[1:]):
-        raise DataError(f"data: a {kind} of {len(source)} that are not all inputs and labels of as many samples; {FORMS}")
+        raise DataError(f"data: not all {len(source)} elements of the {kind} are inputs and labels of the same number of samples; {FORMS}")
     return source
 
 
 def _is_batch(part: Any) -> bool:
-    """Whether something is inputs and labels, as many of these as there are samples."""
+    """Whether an object is a pair of inputs and labels with the same number of samples."""
     if isinstance(part, Data):
         return True
     if not isinstance(part, tuple | list) or len(part) != 2:

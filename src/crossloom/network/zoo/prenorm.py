@@ -1,4 +1,4 @@
-"""Pre-norm transformer layer, as in GPT-2 (Radford et al., 2019, Section 2.3): layer norm before attention and feed-forward."""
+"""Pre-norm transformer layer, as used since GPT-2 (Radford et al., 2019, Section 2.3): layer norm in the branches, not on the residual path."""
 
 from __future__ import annotations
 
