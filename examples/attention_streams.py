@@ -1,6 +1,6 @@
-"""How finely attention streams: `python examples/attention_streams.py [PICTURE]`.
+"""Streaming granularity of attention: `python examples/attention_streams.py [PICTURE]`.
 
-One attention layer on STAR, handed on row by row, in blocks of sixteen rows, and operand by operand: the same work, later and later.
+One attention layer runs on STAR with rows passed on one by one, in blocks of sixteen, and as whole operands. The work is the same; the latency grows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Attention(nn.Module):
 
 
 def draw(results: dict[str | int, xl.Result], path: str) -> None:
-    """Write a picture of when the products, the softmax and the writing of each run are at work."""
+    """Write a picture of the times at which the products, the softmax and the writes of each run are active."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
@@ -46,7 +46,7 @@ def draw(results: dict[str | int, xl.Result], path: str) -> None:
 
 
 def main() -> None:
-    """Print the latency of each, and draw them if a file is named."""
+    """Print the latency at each granularity, and draw the runs if a file is named."""
     torch.manual_seed(0)
     samples = torch.randn(4, 64, 256)
     network = xl.quantize(xl.load(Attention().eval(), (samples[:1],), name="attention"), samples)

@@ -1,6 +1,6 @@
 """A network of your own, on a machine of your own: `python examples/own_network.py`.
 
-Trains nothing; shows how a torch module, a changed machine and the three readings fit together.
+Nothing is trained; the example shows how a torch module, a machine variant and the three results (values, time, energy) fit together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Small(nn.Module):
 
 
 def main() -> None:
-    """Compare three converters on one network."""
+    """Compare three ADC resolutions on one network."""
     torch.manual_seed(0)
     samples = torch.randn(64, 3, 32, 32)
     network = xl.quantize(xl.load(Small(), (samples[:1],), name="small"), samples)

@@ -1,6 +1,6 @@
-"""A network in weights of -1, 0 and 1: `python examples/ternary_network.py`.
+"""A network with weights of -1, 0 and 1: `python examples/ternary_network.py`.
 
-The digits network learns in floating point, is trained on to ternary weights of which 85 % are zero, and runs.
+The digits network is trained in floating point, retrained to ternary weights of which 85 % are zero, and run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from crossloom.demo.digits import digits, train
 
 
 def main() -> None:
-    """Print the accuracy before and after, and what is left of each layer."""
+    """Print the accuracy before and after, and the number of weights and zeros of each layer."""
     training, test = digits()
     module = train(training, seed=0, progress=lambda items, what, total: items)
     network = xl.ternarize(module, training, sparsity=0.85, activations=4, epochs=10)

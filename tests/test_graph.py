@@ -88,5 +88,5 @@ def test_drop_unused() -> None:
 @pytest.mark.parametrize("shape", [(2, 4, 6, 6), (2, 3, 6), (3, 3, 7, 6)])
 def test_wrong_input_says_what_is_wanted(shape: tuple[int, ...]) -> None:
     graph = one_layer(CONV, (3, 6, 6), seeded(0, 4, 3, 3, 3))
-    with pytest.raises(DataError, match="wants shape"):
+    with pytest.raises(DataError, match="needs shape"):
         graph(torch.zeros(shape))

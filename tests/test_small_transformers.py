@@ -51,7 +51,7 @@ def test_a_python_without_its_texts_is_told_so(monkeypatch: pytest.MonkeyPatch) 
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(InputError, match="install the whole of its standard library"):
+    with pytest.raises(InputError, match="install its complete standard library"):
         characters()
 
 

@@ -387,7 +387,7 @@ def normed() -> nn.Module:
 IMAGES = images()
 WRONG = [
     (lambda: xl.ternarize(small()[0], IMAGES, 1.0), InputError, "at least 0 and below 1"),
-    (lambda: xl.ternarize(small()[0], IMAGES, 0.5, method=xl.Twn()), InputError, "give one, such as"),
+    (lambda: xl.ternarize(small()[0], IMAGES, 0.5, method=xl.Twn()), InputError, "give only one, such as"),
     (lambda: xl.ternarize(small()[0], IMAGES, activations=1), InputError, "activations must have 2 to 8 bits, got 1"),
     (lambda: xl.ternarize(small()[0], IMAGES, activations=9), InputError, "activations must have 2 to 8 bits, got 9"),
     (lambda: xl.ternarize(small()[0], IMAGES, epochs=0), InputError, "epochs must be at least 1"),
@@ -402,7 +402,7 @@ WRONG = [
     (lambda: xl.ternarize(nn.ReLU(), IMAGES, **QUICK), ModelError, "no convolution or linear layer"),
     (lambda: xl.ternarize("model.onnx", IMAGES, **QUICK), ModelError, "cannot be trained"),
     (lambda: xl.ternarize("zoo:nothing", IMAGES, **QUICK), ModelError, "no such network"),
-    (lambda: xl.ternarize("nothing", IMAGES, **QUICK), ModelError, "no module that can be trained"),
+    (lambda: xl.ternarize("nothing", IMAGES, **QUICK), ModelError, "not a module that can be trained"),
     (lambda: xl.ternarize(xl.load("zoo:digits"), IMAGES, **QUICK), ModelError, "cannot be trained"),
     (lambda: xl.ternarize(3, IMAGES, **QUICK), ModelError, "expected a torch module, got int"),
     (lambda: xl.ternarize(hooked(), (torch.rand(8, 6), torch.zeros(8, dtype=torch.int64)), **QUICK), ModelError, "computed before each call"),

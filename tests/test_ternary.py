@@ -144,7 +144,7 @@ def test_shares_are_exact_to_one_weight(sparsity: float) -> None:
         (lambda: Sparse(-0.1), "at least 0 and below 1"),
         (lambda: Sparse(0.5, scope="all"), "layer or network"),
         (lambda: Sparse(0.5, ramp=2.0), "ramp must be from 0 to 1"),
-        (lambda: Twn(-1.0), "from 0 up"),
+        (lambda: Twn(-1.0), "of at least 0"),
     ],
 )
 def test_methods_say_what_is_wrong(make, message: str) -> None:

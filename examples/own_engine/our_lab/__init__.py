@@ -1,1 +1,1 @@
-"""What our laboratory adds to Crossloom."""
+"""Our laboratory's additions to Crossloom."""

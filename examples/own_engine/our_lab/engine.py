@@ -1,7 +1,7 @@
-"""An engine of our own: weights in SRAM, an adder tree under each column, inputs bit by bit. It has no converter and is exact.
+"""Our own engine: weights in SRAM, an adder tree under each column, bit-serial inputs. It has no converter and is exact.
 
-A layer's matrix has R rows (inputs) and C columns (outputs). An array holds `rows` x `columns` weights, so that a copy takes
-ceil(R / rows) * ceil(C / columns) arrays. One position takes a cycle for each bit of an input; partial sums of row tiles are added.
+A layer's matrix has R rows (inputs) and C columns (outputs). An array holds `rows` x `columns` weights, so a copy takes
+ceil(R / rows) * ceil(C / columns) arrays. One position takes one cycle per input bit; partial sums of row tiles are added.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from crossloom.program.stage import Stage, Timing
 
 
 class Settings(BaseModel):
-    """What a machine file may say under `engines: adder_tree:`; anything else is refused with the nearest name."""
+    """Settings under `engines: adder_tree:` of a machine file; an unknown one is an error that suggests the nearest name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -40,7 +40,7 @@ class AdderTree:
     name: str = "adder_tree"
 
     def on(self, machine: Machine) -> MappedAdderTree:
-        """Return the engine bound to a machine. Raises MachineError for a wrong setting, or a machine without arrays."""
+        """Return the engine bound to a machine. Raises MachineError for an invalid setting, or for a machine without arrays."""
         array = machine.part("array")
         return MappedAdderTree(machine, checked(Settings, self.name, machine), array.whole("rows"), array.whole("columns"))
 
@@ -57,7 +57,7 @@ class MappedAdderTree:
     paced_parts: frozenset[str] = frozenset(("array",))
 
     def unsupported(self, node: Node, graph: Graph) -> str | None:
-        """Return why a node cannot run here: only dense layers with constant weights can."""
+        """Return why a node cannot run here; only dense layers with constant weights can."""
         if not isinstance(node.op, Linear | Conv) or node.inputs[1] not in graph.constants:
             return "not a layer with constant weights"
         if isinstance(node.op, Conv) and node.op.groups > 1:
@@ -65,7 +65,7 @@ class MappedAdderTree:
         return None
 
     def place(self, stage: Stage, graph: Graph) -> WholeArrays:
-        """Return the arrays of one copy."""
+        """Return the placement of one copy: whole arrays."""
         node = graph.node(stage.nodes[0])
         columns, *rest = graph.types[node.inputs[1]].sizes()
         rows = prod(rest)
@@ -81,17 +81,17 @@ class MappedAdderTree:
         )
 
     def timing(self, stage: Stage, graph: Graph) -> Timing:
-        """Return the time of a position: a cycle for each bit of an input, and the stages of the tree once."""
+        """Return the time of a position: one cycle per input bit; the latency adds the pipeline stages of the tree once."""
         cycle_s = self.machine.part("array").actions["cycle"].latency_s.value
         bits = graph.quantization[graph.node(stage.nodes[0]).inputs[0]].bits
         return Timing(bits * cycle_s, (bits + self.settings.pipeline_stages) * cycle_s, "array.cycle")
 
     def cost(self, stage: Stage, graph: Graph) -> Cost:
-        """Return what one inference does."""
+        """Return the action counts of one inference."""
         return Cost(self._actions(stage, graph, 1))
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
-        """Return what computes a layer: the integer definition, since nothing is rounded."""
+        """Return the executor of a layer, which uses the integer definition since nothing is rounded."""
         stage = program.stage_of[node.name]
         return Exact(node, program, Counts(self._actions(stage, program.graph, 1)))
 
@@ -109,7 +109,7 @@ class MappedAdderTree:
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """Computes one layer exactly, and counts its actions."""
+    """Executor that computes one layer exactly and counts its actions."""
 
     node: Node
     program: Program

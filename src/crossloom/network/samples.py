@@ -146,5 +146,5 @@ def mixes(name: str) -> str:
     """Return the error message for a node at which samples mix."""
     return (
         f"from {name} on, a sample's result depends on the other samples of its batch, so the cost per inference is undefined; "
-        "keep the samples of the first dimension independent"
+        "keep samples along the first dimension independent"
     )

@@ -128,7 +128,7 @@ def batches_of(source: Any, graph: Graph, size: int, *, classes: bool) -> Batche
 def _fitting(samples: int, size: int, graph: Graph) -> int:
     """Return the batch size, at most the number of samples. Raises DataError if there are none, or too few for a fixed batch size."""
     if not samples:
-        raise DataError("data: they are empty; give at least one sample")
+        raise DataError("data: no samples; give at least one")
     if graph.batch and samples < size:
         raise DataError(f"data: {samples} samples, but {graph.name} runs only at batch {size}; give at least as many")
     return min(size, samples)
@@ -166,7 +166,7 @@ def _first(batch: Any) -> tuple[Tensor, ...]:
     else:
         raise DataError(f"data: each batch is a {type(batch).__name__}; {FORMS}")
     if not found or any(part.dim() and not len(part) for part in found):
-        raise DataError("data: they are empty; give at least one sample")
+        raise DataError("data: no samples; give at least one")
     return found
 
 

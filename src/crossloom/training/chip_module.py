@@ -7,7 +7,7 @@ quantisation grids; gradients pass through rounding but not through saturation. 
     w' = w + error,    error = (weights as quantised, written, aged, wired and compensated) − w,
 
 with gradients computed as if the error did not depend on the weight. Read noise is added to the error. It is drawn once per batch, as if
-all bit slices of an input were read at once, which slightly overestimates it. ADC rounding is modelled only in evaluation mode.
+all bit slices of an input were read simultaneously, which slightly overestimates it. ADC rounding is modelled only in evaluation mode.
 """
 
 from __future__ import annotations

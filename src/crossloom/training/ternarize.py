@@ -200,12 +200,12 @@ def _of_labels(scores: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], 
 
 
 def _scale(weight: Tensor) -> float:
-    """Return the mean magnitude of a layer's weights; if all are zero, that of an initialised layer (He et al., arXiv 1502.01852)."""
+    """Return the mean magnitude of a layer's weights; if all are zero, the magnitude of an initialised layer (He et al., arXiv 1502.01852)."""
     return float(weight.detach().abs().mean()) or (2 / max(1, weight[0].numel())) ** 0.5
 
 
 def _starts(teacher: nn.Module, task: Task) -> dict[str, Quantization]:
-    """Return the initial grid of each layer's input: that of least squared error on its inputs in floating point."""
+    """Return the initial grid of each layer's input: the grid of least squared error on its floating-point inputs."""
     watches = {name: _Watch(Observed()) for name in layers_of(teacher)}
     hooks = [layer.register_forward_pre_hook(watches[name], with_kwargs=True) for name, layer in layers_of(teacher).items()]
     teacher.requires_grad_(False)

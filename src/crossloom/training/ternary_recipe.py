@@ -82,9 +82,7 @@ class TernaryRecipe:
 
     def _check_kinds(self) -> None:
         if isinstance(self.method, type) or not callable(getattr(self.method, "zeros", None)):
-            raise InputError(
-                f"ternarize: method must set the number of zeros, got {self.method!r}; give for example Sparse(0.85) or Twn()"
-            )
+            raise InputError(f"ternarize: method must set the number of zeros, got {self.method!r}; give for example Sparse(0.85) or Twn()")
         if self.loss is not None and not callable(self.loss):
             raise InputError(
                 f"ternarize: loss must be a function of scores and labels, got {self.loss!r}; give for example torch.nn.functional.mse_loss"

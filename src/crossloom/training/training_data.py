@@ -76,7 +76,7 @@ def _named(text: str) -> Any:
 def _sequence(source: Sequence[Any]) -> Any:
     """Return batches for a list of batches; anything that may be arrays is returned unchanged. Raises DataError."""
     if not source:
-        raise DataError("data: they are empty; give at least one sample")
+        raise DataError("data: no samples; give at least one")
     if all(map(_is_batch, source)):
         return Listed(tuple(source))
     kind = type(source).__name__

@@ -56,7 +56,7 @@ class Recipe:
     """Quantisation settings; bits are 2 to 16. Weights that are ternary (−a, 0 or a in each output channel) always get 2 bits, whatever `weights` is.
 
     With a `sparsity`, each layer gets the nearest ternary weights with that share of zeros, without training. Such a network is suitable for
-    cost estimates; its accuracy is not that of a network trained with ternary weights.
+    cost estimates; it does not show the accuracy of a network trained with ternary weights.
     """
 
     weights: int = 8
@@ -179,7 +179,7 @@ def unfit(constant: Tensor) -> str | None:
 
 
 def _activations(graph: Graph, seen: dict[str, Observed], given: dict[str, Quantization], recipe: Recipe) -> dict[str, Quantization]:
-    """Return the quantisation of inputs and results: as given, or that of the source for moved data, or from observed values."""
+    """Return the quantisation of inputs and results: as given, copied from the source for moved data, or from observed values."""
     native = native_tensors(graph)
     quantization = dict(given)
     wanted = [name for name, type in graph.inputs if type.dtype == "f32"]
