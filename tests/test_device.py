@@ -169,11 +169,11 @@ def test_current_laws(law: Ohmic | Sinh | Cubic) -> None:
     ("make", "problem"),
     [
         (lambda: cell("pcn"), "no cell named pcn; choose one of"),
-        (lambda: cell("pcm").write(numbers(30e-6), seeded()), "can hold 0 to 2.5e-05 S"),
+        (lambda: cell("pcm").write(numbers(30e-6), seeded()), "the cell holds 0 to 2.5e-05 S"),
         (lambda: cell("pcm").write(numbers(float("nan")), seeded()), "targets range from"),
         (lambda: cell("pcm").write(numbers(1e-6), seeded()).conductance_s(-1.0), "time after writing must be at least 0"),
         (lambda: cell("pcm").with_(noise=Gaussian(0.1)), "has no field noise"),
-        (lambda: Faults(0.7, 0.5), "exceed 1 together"),
+        (lambda: Faults(0.7, 0.5), "their sum must not exceed 1"),
         (lambda: Cell(name="x", title="x", source="x", low_s=2e-6, high_s=1e-6), "0 <= low < high"),
     ],
 )

@@ -14,7 +14,7 @@ An input that has converged is frozen while others in its register go on, so no 
 decide whether the matrix is used instead, which changes the last bits.)
 
 Lower bound for 128 x 128 cells, 100 inputs and 4 iterations: 0.47 GB at a core's cache bandwidth of 100 GB/s, 5 ms; measured 9 ms
-(docs/performance.md).
+(benchmarks/README.md).
 """
 
 from __future__ import annotations
