@@ -154,7 +154,7 @@ def test_a_file_may_bring_components_of_its_own(tmp_path: Path) -> None:
 
 BAD = {
     "not yaml": ("machine: [", "not valid YAML"),
-    "no mapping": ("- 1\n- 2\n", "no mapping"),
+    "no mapping": ("- 1\n- 2\n", "not a mapping of fields"),
     "no name": ("title: x\n", "lacks the field 'machine'"),
     "unknown base": ("machine: a\nextends: isaak\n", "no machine named isaak"),
     "itself": ("machine: a\nextends: {path}\n", "extends itself"),
