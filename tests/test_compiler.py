@@ -90,6 +90,7 @@ def test_the_text_says_what_differs_from_defaults_and_parses_back(name: str) -> 
         ("  timing interval_s=1", "tuple index out of range|list index out of range"),
         ("stage x (x) on crossbar: speed=3", "speed"),
         ("stage x (x) on crossbar\n  timing interval_s", "name=value"),
+        ("stage x (x) on crossbar\n  timing ), open('x'", "name=value"),
         ("stage x (x) on crossbar\n  placement Tilling(rows=3)", "Tilling"),
         ("stage x (x) on crossbar\n  placement __import__('os')", "line 3"),
         ("block x 0 0 Block(rows=1, columns=1)", "before the line"),

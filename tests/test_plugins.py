@@ -22,7 +22,7 @@ from crossloom.read.timeline import read_timeline
 from crossloom.read.values import Values
 
 graph = xl.quantize(xl.load("zoo:our-net"), random_inputs(xl.load("zoo:our-net"), 8, 0))
-chip = xl.machine("our-macro").with_(**{"tile.count": tiles, "compile.overflow": overflow})
+chip = xl.machine("our-macro").with_(**{"tile.count": 1, "array.count": arrays, "compile.overflow": overflow})
 program = xl.compile(graph, chip)
 text = str(program)
 again = parse_program(text, graph, chip)
@@ -38,7 +38,9 @@ conv, pool, flatten, linear = program.stages
 assert conv.engine == linear.engine == "adder_tree" and conv.in_array_nodes == 1
 # 9 rows and 8 columns take one array of 128 x 16; a position takes 8 cycles of 2 ns
 assert conv.placement.arrays == 1 and conv.actions["array.cycle"] == 64 * 8
-print(program.chips, timeline.interval_s, len(program.segments), text.splitlines()[1])
+written = sum(stage.actions.get("array.write_row", 0) for stage in program.stages)
+assert bool(written) == bool(ledger.actions.get("array.write_row")) == (len(program.segments) > 1)
+print(program.chips, len(program.segments), written)
 """
 
 
@@ -80,10 +82,11 @@ def test_nothing_installed_is_said(tmp_path: Path) -> None:
     assert "No plugins" in crossloom("plugins", site=tmp_path).stdout
 
 
-@pytest.mark.parametrize(("tiles", "overflow", "says"), [(16, "chips", "1 "), (1, "reload", "1 "), (1, "chips", "1 ")])
-def test_a_foreign_engine_compiles_prints_parses_prices_and_runs(installed: Path, tiles: int, overflow: str, says: str) -> None:
-    found = python(f"tiles, overflow = {tiles}, {overflow!r}\n{ROUND_TRIP}", site=installed)
-    assert not found.stderr and found.stdout.startswith(says), found.stderr
+@pytest.mark.parametrize(("arrays", "overflow", "says"), [(128, "chips", "1 1 0"), (1, "chips", "2 1 0"), (1, "reload", "1 2 137")])
+def test_a_foreign_engine_compiles_prints_parses_prices_and_runs(installed: Path, arrays: int, overflow: str, says: str) -> None:
+    """On one array the two layers take two chips, or are written in turn: 9 and 128 rows."""
+    found = python(f"arrays, overflow = {arrays}, {overflow!r}\n{ROUND_TRIP}", site=installed)
+    assert not found.stderr and found.stdout.strip() == says, found.stdout + found.stderr
 
 
 def test_the_command_line_knows_machine_network_and_paper(installed: Path) -> None:
@@ -115,6 +118,8 @@ def test_wrong_input_gets_one_line(installed: Path, words: tuple[str, ...], says
         ("engines", "os:sep", ("run", "zoo:digits", "--on", "{machine}"), "is not an engine"),
         ("machines", "os:sep", ("machine", "list"), "must name a package"),
         ("networks", "our_missing:net", ("check", "zoo:broken"), "cannot be imported"),
+        ("networks", "os:getcwd", ("check", "zoo:broken"), "must return a torch module"),
+        ("networks", "os:sep", ("check", "zoo:broken"), "raised TypeError"),
     ],
 )
 def test_a_broken_package_is_named(tmp_path: Path, group: str, where: str, words: tuple[str, ...], says: str) -> None:
@@ -128,3 +133,20 @@ def test_a_broken_package_is_named(tmp_path: Path, group: str, where: str, words
     said = " ".join((found.stdout + found.stderr).split())
     assert "broken 1.0" in said and says in said
     assert found.returncode == (0 if words == ("plugins",) else 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("broken.adc: 3\n", "broken.adc: must map names to values"), ("isaac.adc: {about: mine}\n", "isaac.adc already"), ("- 1\n", "not a mapping")],
+)
+def test_components_that_are_wrong_are_named(tmp_path: Path, text: str, says: str) -> None:
+    package = tmp_path / "broken_parts"
+    package.mkdir()
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    (package / "parts.yaml").write_text(text, encoding="utf-8")
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[crossloom.components]\nparts = broken_parts\n", encoding="utf-8")
+    found = crossloom("machine", "show", "isaac-ce", site=tmp_path)
+    assert found.returncode == 2 and says in found.stderr and len(found.stderr.strip().splitlines()) == 1

@@ -87,22 +87,25 @@ class MappedAdderTree:
         return Timing(bits * cycle_s, (bits + self.settings.pipeline_stages) * cycle_s, "array.cycle")
 
     def cost(self, stage: Stage, graph: Graph) -> Cost:
-        """Return the action counts of one inference."""
-        return Cost(self._actions(stage, graph, 1))
+        """Return the actions of one inference, and how often it writes each cell if a small chip is reloaded (`compile.overflow: reload`)."""
+        residency = stage.residency
+        return Cost(self._actions(stage, graph), 1 / residency.inferences_per_load if residency.programming_s else 0.0)
 
     def executor(self, node: Node, program: Program, seed: int) -> Executor:
         """Return the executor of a layer, which uses the integer definition since nothing is rounded."""
         stage = program.stage_of[node.name]
-        return Exact(node, program, Counts(self._actions(stage, program.graph, 1)))
+        return Exact(node, program, Counts(self._actions(stage, program.graph)))
 
-    def _actions(self, stage: Stage, graph: Graph, inferences: int) -> dict[str, int]:
-        node, figures = graph.node(stage.nodes[0]), stage.placement.summary
-        bits, vectors = graph.quantization[node.inputs[0]].bits, inferences * stage.positions
+    def _actions(self, stage: Stage, graph: Graph) -> dict[str, int]:
+        node, figures, residency = graph.node(stage.nodes[0]), stage.placement.summary, stage.residency
+        bits, vectors = graph.quantization[node.inputs[0]].bits, stage.positions
         results = vectors * figures["columns"]
+        written = figures["rows"] * figures["column_tiles"] * stage.copies if residency.programming_s else 0
         return {
             "array.cycle": vectors * bits * figures["row_tiles"] * figures["column_tiles"],
+            "array.write_row": -(-written // residency.inferences_per_load),
             "accumulator.add": results * figures["row_tiles"] * bits,
-            "buffer.read": vectors * -(-figures["rows"] * bits // 8),
+            "buffer.read": vectors * -(-figures["rows"] * bits // 8) * residency.chunks,
             "buffer.write": -(-results * graph.quantization[stage.name].bits // 8),
         }
 

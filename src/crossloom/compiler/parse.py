@@ -92,8 +92,7 @@ def _on_floor(keyword: str, rest: str, plan: FloorPlan | None) -> FloorPlan:
 def _keywords(text: str) -> dict[str, Any]:
     """Return the values in a text such as `copies=4, tiles=(0, 1)`, by name."""
     call = ast.parse(f"_({text})", mode="eval").body
-    assert isinstance(call, ast.Call)
-    if call.args or any(not keyword.arg for keyword in call.keywords):
+    if not isinstance(call, ast.Call) or call.args or any(not keyword.arg for keyword in call.keywords):
         raise ValueError(f"{text!r} is not 'name=value, ...'")
     return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
 

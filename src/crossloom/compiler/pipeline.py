@@ -80,7 +80,7 @@ def pipeline(machine: Machine) -> tuple[Pass, ...]:
         SetRanges(),
         *fit,
         Schedule(),
-        *_turns(options.get("pipeline", "layers")),
+        *_sequential(options.get("pipeline", "layers")),
         CheckBuffers(),
     )
 
@@ -89,8 +89,8 @@ def _copies(replicate: bool) -> tuple[Pass, ...]:
     return (ReplicateBalanced(),) if replicate else ()
 
 
-def _turns(pipeline: str) -> tuple[Pass, ...]:
-    return (OneAtATime(),) if pipeline == "none" else ()
+def _sequential(option: str) -> tuple[Pass, ...]:
+    return (OneAtATime(),) if option == "none" else ()
 
 
 def _check_array_types(machine: Machine, options: dict[str, Any]) -> None:

@@ -65,8 +65,9 @@ def quantised(
     """Return the network in integers, calibrated on `calibration`, otherwise on the first of the samples, otherwise on random inputs of a seed."""
     notes = _sparsity_notes(network, recipe)
     if network.quantized:
-        kept = network.samples or samples is None
-        return Quantised(network if kept else replace(network, samples=first_samples(samples.inputs, network)), notes)  # type: ignore[union-attr]
+        if network.samples or samples is None:
+            return Quantised(network, notes)
+        return Quantised(replace(network, samples=first_samples(samples.inputs, network)), notes)
     if calibration is None and not needs_samples(network):
         return Quantised(post_training.quantize(network, None, recipe), notes)
     random = calibration is None and samples is None

@@ -74,6 +74,8 @@ def _library_files() -> dict[str, Any]:
     for plugin in plugins("components").values():
         for path in plugin.documents():
             document = read_yaml(path)
+            if wrong := next((name for name, entry in document.items() if not isinstance(entry, Mapping)), None):
+                raise MachineError(f"{plugin.package}: {path.name}: {wrong}: must map names to values; describe a component, or remove it")
             if taken := sorted(names & set(document)):
                 raise MachineError(f"{plugin.package}: {path.name}: a component named {taken[0]} already exists; rename one")
             names |= set(document)

@@ -11,7 +11,7 @@
       needs pool1 Window(shape=(8, 8), ...)
     floor 512 512
     arrays 3
-      block relu1 0 0 Block(rows=27, columns=512, ...)
+      block relu1 0 0 CellBlock(rows=27, columns=512, ...)
 
 A line contains only the values that differ from their defaults, and a group without such values has no line. The graph and the machine are not
 part of the text; `crossloom.compiler.parse.parse_program` takes them as arguments.

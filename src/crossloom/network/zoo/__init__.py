@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 
-from crossloom.errors import ModelError
-from crossloom.plugins import plugins
+from crossloom.errors import ModelError, one_line
+from crossloom.plugins import Plugin, plugins
+
+Built = tuple[nn.Module, tuple[Tensor, ...]]
 
 _WHERE = {
     "digits": "crossloom.network.zoo.digits:digits_cnn",
@@ -64,16 +65,30 @@ def build(name: str, seed: int = 0, *, weights: bool = True) -> tuple[nn.Module,
     Without `weights`, tensors have only shapes, which is fast and sufficient for latency and cost.
     Raises ModelError for a name that is neither in `NAMES` nor provided by an installed package.
     """
-    factory: Callable[[], tuple[nn.Module, tuple[Tensor, ...]]]
     others = plugins("networks")
-    if name in _WHERE:
-        module, _, function = _WHERE[name].partition(":")
-        factory = getattr(import_module(module), function)
-    elif name in others:
-        factory = others[name].load()
-    else:
+    if name not in _WHERE and name not in others:
         raise ModelError(f"zoo:{name}: no such network; choose one of {', '.join((*NAMES, *others))}")
     with torch.random.fork_rng(devices=[]), nullcontext() if weights else torch.device("meta"):
         torch.manual_seed(seed)
-        network, example = factory()
+        network, example = _own(name) if name in _WHERE else _made(others[name])
     return network.eval(), example
+
+
+def _own(name: str) -> Built:
+    """Return a network of ours."""
+    module, _, function = _WHERE[name].partition(":")
+    found: Built = getattr(import_module(module), function)()
+    return found
+
+
+def _made(plugin: Plugin) -> Built:
+    """Return the network of another package. Raises ModelError if its function fails, or returns something else."""
+    wanted = f"zoo:{plugin.name}: {plugin.where} of {plugin.package}"
+    factory = plugin.load()
+    try:
+        found = factory()
+    except Exception as problem:
+        raise ModelError(f"{wanted} raised {type(problem).__name__} ({one_line(problem)}); call it separately first") from problem
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], nn.Module)):
+        raise ModelError(f"{wanted} must return a torch module and a tuple of example inputs, got {type(found).__name__}")
+    return found

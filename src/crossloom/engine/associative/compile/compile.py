@@ -1,7 +1,7 @@
 """Compilation of a layer to an instruction stream for each of its tiles and parts.
 
 The result of each pass can be printed (`listing.py`). Weights become signs (`layer.py`). Channels become the outer loop, which is unrolled scope by
-scope (`dataflow.py`). Common subexpressions are shared (`sharing.py`), and ranges determine widths (`widths.py`). Operations are ordered
+scope (`dataflow.py`). Common subexpressions are shared (`sharing/`), and ranges determine widths (`widths.py`). Operations are ordered
 (`ordering.py`), assigned to columns and turned into instructions (`emitting.py`).
 """
 

@@ -4,7 +4,7 @@ The table of a bit depends only on its position relative to the ends of A and B:
 signed or an unsigned operand. So `table_of` is evaluated once for each of these cases, and its results are looked up from then on.
 
 Numba caches compiled code on disk and checks only the file of a function. After a change to the order of tables or operations, or to a function
-here, delete the cached files (`__pycache__/*.nbi`). Code that depends on the steps of tables (`vectors`, `watched`) is not cached.
+here, delete the cached files (`__pycache__/*.nbi`). Code that depends on the steps of tables (`simd`, `watched`) is not cached.
 """
 
 from __future__ import annotations

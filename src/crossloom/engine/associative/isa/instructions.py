@@ -123,7 +123,7 @@ class InstructionStream:
                 columns, domains = (int(number) for number in content["shape"])
                 return cls(columns, domains, content["instructions"].astype(INSTRUCTION))
         except (KeyError, TypeError, ValueError) as problem:
-            raise ValueError(f"{path} is not a stream of instructions; write one with Stream.save") from problem
+            raise ValueError(f"{path} is not a stream of instructions; write one with InstructionStream.save") from problem
 
 
 def line_of(one: Any) -> str:

@@ -1,8 +1,8 @@
 """Execution of a stream: every search and every write of every instruction, in all rows.
 
 A block of rows goes through many instructions at a time, so that its cells stay in the cache. Blocks are independent and are distributed
-over threads. Instructions run in `vectors`, where tables are machine code. Those hit by a fault run in `watched`, as do all instructions if
-activity is to be counted. Tests compare both with `simulate_reference`, which executes one row bit by bit.
+over threads. Instructions run in `simd`, where tables are machine code. Those hit by a fault run in `watched`, as do all instructions if
+activity is to be counted. Tests compare both with `reference/execute`, which executes one row bit by bit.
 
 Lower bound on the cost: an in-place addition reads A and B and writes B, 24 bytes for a bit in 64 rows, while the carry stays in a register.
 Its four steps are four searches of three cells and six writes. With three-operand vector instructions each takes one instruction: ten in all.

@@ -2,7 +2,7 @@
 
 A fault is identified by the index of its instruction and an ordinal within it: for a shift fault the column-step at which a track slips, for a
 write fault the cell offered to a write. Columns are ordered as in `tracks_of`, bits from the lowest up, steps as in the table, and the carry before
-the target. The bits of an instruction go through `vectors` together, from one shift fault to the next.
+the target. The bits of an instruction go through `simd` together, from one shift fault to the next.
 """
 
 from __future__ import annotations
