@@ -357,7 +357,7 @@ def test_splitmix64_is_the_published_one() -> None:
         ({"lowest": True}, "crossbar.lowest: give a number"),
         ({"read_voltage": "0 V"}, "read_voltage must be positive"),
         ({"effects": "programming,gravity"}, "no effect 'gravity'"),
-        ({"stuck_low": 0.7, "stuck_high": 0.7}, "shares"),
+        ({"stuck_low": 0.7, "stuck_high": 0.7}, "fractions"),
         ({"cell": "pcm", "highest": "80 uS"}, "within what pcm can hold"),
         ({"cell": "milo-hfo2", "dac_bits": 2, "adc_bits": 10}, "set dac.bits=1"),
         ({"compensate": "magic"}, "compensate"),

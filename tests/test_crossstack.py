@@ -172,7 +172,7 @@ def test_the_picture_of_a_stack() -> None:
     volts = torch.rand(2, 6, dtype=torch.float64)
     figure = draw_state(stack, solve(stack, volts), volts)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert "layer 1: volts across each cell" in titles
+    assert "layer 1: voltage across each cell (V)" in titles
     assert titles.count("current, share of ideal") == 2
     maps = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     assert len(maps) == 4

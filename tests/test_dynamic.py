@@ -344,7 +344,7 @@ def test_only_what_a_softmax_does_not_see_is_dropped(kind: str, rewritten: bool)
     torch.nn.init.normal_(module.key.bias)
     program = compile_network(quantize(load(module, (x[:1],)), [x], Recipe(16, 16)), REWRITTEN)
     assert any(".rewritten." in node.name for node in program.graph.nodes) == rewritten
-    assert any("between scores and softmax is no addition" in note for note in program.notes) != rewritten
+    assert any("between scores and softmax is not an addition" in note for note in program.notes) != rewritten
     torch.testing.assert_close(Values.exactly(program)((x,))[0][0], module(x), rtol=0, atol=1e-3)
 
 

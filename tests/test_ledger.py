@@ -144,7 +144,7 @@ def test_a_layer_larger_than_the_chip_comes_in_parts(isaac: Machine) -> None:
     assert counts == Counter({name: 2 * count for name, count in ledger.actions.items()})
     assert parse_program(print_program(program), graph, small) == program
     tiny = small.with_(**{"ima.count": 1, "array.count": 1})
-    with pytest.raises(CapacityError, match="one result of layer y alone"):
+    with pytest.raises(CapacityError, match="a single result of layer y"):
         compile_network(graph, tiny)
 
 
